@@ -18,8 +18,8 @@ from core.store import bundled
 from core.store.store import Store
 
 if TYPE_CHECKING:
-    from core.findings.laws.fit import Fit
     from core.findings.laws.groups import Group
+    from core.findings.laws.law import Law
 
 OF = 2  # columns that identify a row
 USUAL = Limit()
@@ -53,8 +53,7 @@ def laws(
     latex: Annotated[bool, typer.Option("--latex", help="Booktabs tables.")] = False,
 ) -> None:
     """Fit compression laws: exponents, errors on held-out points, and the largest ratio within a loss of quality."""
-    from core.findings.laws import report
-    from core.findings.laws.fit import fits
+    from core.findings.laws import law, report
 
     check_one_format(csv=csv, json=json, latex=latex)
     if not 0 < keep < 1:
@@ -62,14 +61,14 @@ def laws(
     check_above(times_dense, 1, f"The multiple of the dense perplexity, {times_dense:g}, is not", 1.1)
     limit = Limit(keep, times_dense)
     groups = selected(model, metric, perplexity)
-    found, short = [fit for one in groups if (fit := fits(one))], report.dropped(groups)
+    found, short = law.laws(groups, limit), report.dropped(groups)
     if not found:
         reason = short or report.TOO_FEW
         raise UserError(f"{reason} `sweep` measures {'smaller ratios' if short else 'more'}.")
     if json or csv:
-        print_numbers(report.table(found, limit), json)
+        print_numbers(report.table(found), json)
     else:
-        _print(found, limit, latex)
+        _print(found, latex)
         messages.print("\n\n".join(filter(None, [short, report.NOTES])), markup=False)
 
 
@@ -99,13 +98,13 @@ def selected(model: str | None, metric: str | None, text: Perplexity | None) -> 
     return groups
 
 
-def _print(found: Sequence[Sequence["Fit"]], limit: Limit, latex: bool) -> None:
+def _print(found: Sequence["Law"], latex: bool) -> None:
     """Print a table per metric of each model or paper's table."""
     from core.findings.laws.report import in_words
 
     tables: dict[str, list[Row]] = {}
-    for fits in found:
-        tables.setdefault(f"{fits[0].group.of}: {fits[0].group.metric}", []).extend(in_words(fits, limit))
+    for one in found:
+        tables.setdefault(f"{one.group.of}: {one.group.metric}", []).extend(in_words(one))
     for title, rows in tables.items():
         if latex:
             typer.echo(f"% {title}\n{to_latex(rows, OF)}")  # its empty line ends the paragraph

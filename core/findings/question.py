@@ -70,6 +70,11 @@ class Question:
         return f"{self.model}{family}{amount}{form}"
 
     @property
+    def size(self) -> str:
+        """The column of the size that it limits."""
+        return "packed_mb" if self.only is None else "file_mb"
+
+    @property
     def of_size(self) -> bool:
         """Whether it asks for the smallest variant: the perplexity has the only limit."""
         return self.at is None and set(limits(self.budget)) == {"times_dense"}
@@ -97,7 +102,6 @@ class BestFinding(Finding):
     Attributes:
         question: The question.
         within: Every variant that it looked at.
-        dense: The dense model's row, if known.
         winner: Key of the best variant; None if no variant fits.
         untrained: Key of the best variant without training, if the best one is trained.
         estimate: The chain that is estimated to be better, if there is one.
@@ -105,10 +109,14 @@ class BestFinding(Finding):
 
     question: Question
     within: Within
-    dense: pd.DataFrame
     winner: str | None
     untrained: str | None = None
     estimate: Estimate | None = None
+
+    @property
+    def dense(self) -> pd.DataFrame:
+        """The dense model's row, if known."""
+        return self.within.gathered.dense
 
     @property
     def unmeasured(self) -> str | None:
@@ -142,42 +150,42 @@ def answer(question: Question, rows: pd.DataFrame, here: str, reader: Reader) ->
         files = partial(_with_predicted_files, form=question.only, dense=next(iter(stored.values())).variant)
     query, filters = BudgetQuery(quality_of(PERPLEXITY, corpus), question.budget), _filters(question, gathered.every)
     found = within(gathered, query, filters, reader, files)
+    rows, best, untrained = answers(found.rows), found.winner, None
     if question.of_size:
-        return _smallest(question, found, gathered.dense)
-    best, untrained = found.winner, None
-    sentences = [one.replace(f" {ranking.UNLIMITED}", "") for one in found.sentences(question.name)]
-    if best is not None and best["training"] == TRAINED:
+        rows, best = _smallest(question, found)
+    elif best is not None and best["training"] == TRAINED:
         others = accepted(gathered.every, filters | {"training": [UNTRAINED]})
         untrained = winner(rank(others, gathered.dense, gathered.numbers(PERPLEXITY), query, reader))
-        if untrained is not None:
-            facts = ranking.facts(untrained, query.budget, query.quality)
-            sentences.insert(1, f"Without training: **{points.point_name(untrained)}**, {', '.join(facts)}.")
     first, other = (None if one is None else str(one["key"]) for one in (best, untrained))
-    rows, text = _shown(answers(found.rows)), _plain(sentences)
-    return BestFinding(rows, text, question, found, gathered.dense, first, other, _estimate(found))
+    sentence = _sentence(question, found, rows, best, untrained)
+    estimate = None if question.of_size else _estimate(found)
+    return BestFinding(_shown(rows), sentence, question, found, first, other, estimate)
 
 
-def _smallest(question: Question, found: Within, dense: pd.DataFrame) -> BestFinding:
-    """Return the smallest variant within a perplexity."""
-    size = "packed_mb" if question.only is None else "file_mb"
-    rows = found.rows[found.rows["fits"] & found.rows["ranked"] & found.rows[size].notna()]
-    if rows.empty:
-        misses = _shown(answers(found.rows))
-        return BestFinding(misses, _plain(found.sentences(question.name)), question, found, dense, None)
-    rows = rows.sort_values(size, kind="stable")
-    first, limit = rows.iloc[0], budget_words(question.budget)
-    facts = [LIMITS[size].value(first[size]), *ranking.facts(first, Budget(), found.query.quality)[:1]]
-    text = f"The smallest of {len(rows)} variants of {question.name} with {limit} is {points.point_name(first)}"
-    sentence = _plain([f"{text}: {', '.join(facts)}."])
-    return BestFinding(_shown(rows), sentence, question, found, dense, str(first["key"]))
+def _smallest(question: Question, found: Within) -> tuple[pd.DataFrame, pd.Series | None]:
+    """Return the variants within a perplexity, the smallest first, and this one; without any, the nearest misses."""
+    fitting = found.rows[found.rows["fits"] & found.rows["ranked"]]
+    rows = fitting.dropna(subset=question.size).sort_values(question.size, kind="stable")
+    return (answers(found.rows), None) if rows.empty else (rows, rows.iloc[0])
+
+
+def _sentence(
+    question: Question, found: Within, rows: pd.DataFrame, best: pd.Series | None, untrained: pd.Series | None
+) -> str:
+    if question.of_size and best is not None:
+        limit, quality = budget_words(question.budget), found.query.quality
+        facts = [LIMITS[question.size].value(best[question.size]), *ranking.facts(best, Budget(), quality)[:1]]
+        text = f"The smallest of {len(rows)} variants of {question.name} with {limit} is {points.point_name(best)}"
+        return f"{text}: {', '.join(facts)}."
+    sentences = [one.replace(f" {ranking.UNLIMITED}", "") for one in found.sentences(question.name)]
+    if untrained is not None:
+        facts = ranking.facts(untrained, question.budget, found.query.quality)
+        sentences.insert(1, f"Without training: **{points.point_name(untrained)}**, {', '.join(facts)}.")
+    return "\n".join(sentences).replace("**", "")
 
 
 def _shown(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[[column for column in COLUMNS if column in rows]].reset_index(drop=True)
-
-
-def _plain(sentences: Sequence[str]) -> str:
-    return "\n".join(sentences).replace("**", "")
 
 
 def _filters(question: Question, every: pd.DataFrame) -> dict[str, list[str]]:

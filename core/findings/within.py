@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import pandas as pd
@@ -25,6 +27,7 @@ from core.metrics import MEANS
 
 COMPARED = 20  # variants within the budget that are tested against the best
 PAIRED = 100  # variants within the budget with intervals, besides the front; each reads the stored answers
+WithFiles = Callable[[pd.DataFrame], pd.DataFrame]  # adds the sizes of files to rows of `combinations`
 Filters = Mapping[str, Sequence[str]]  # accepted values by column of `candidates`; an empty list accepts all
 
 _candidates, _without_perplexity = shared(candidates), shared(without_perplexity)
@@ -61,14 +64,46 @@ class Gathered(NamedTuple):
         return choices.on_text(self.rows, corpus, protocol, (column,))
 
 
-class Within(NamedTuple):
-    """The answer."""
+@dataclass(frozen=True)
+class Within:
+    """The answer; tests and estimates are computed where they are first needed."""
 
     query: BudgetQuery
     rows: pd.DataFrame  # accepted variants as of `core.findings.best.budget.ranked`, with their intervals
-    tests: pd.DataFrame | None  # paired differences to the best, by key; None if it has none
-    estimates: pd.DataFrame  # estimated chains within the budget (rows of `combinations.select`)
-    error: RuleError  # of the estimates
+    gathered: Gathered
+    filters: Filters
+    reader: Reader
+    with_files: WithFiles | None = None
+
+    @cached_property
+    def tests(self) -> pd.DataFrame | None:
+        """The paired differences to the best, by key; None if it has none."""
+        return differences_to_best(self.rows, self.gathered.numbers(self.query.quality.column), self.reader)
+
+    @property
+    def estimates(self) -> pd.DataFrame:
+        """The estimated chains within the budget (rows of `combinations.select`)."""
+        return self._estimated[0]
+
+    @property
+    def error(self) -> RuleError:
+        """The error of the estimates."""
+        return self._estimated[1]
+
+    @cached_property
+    def _estimated(self) -> tuple[pd.DataFrame, RuleError]:
+        """The estimates and their error; only perplexities add up."""
+        if self.query.quality.column != PERPLEXITY:
+            return pd.DataFrame(), RuleError()
+        found = _combinations(self.gathered.measured, self.gathered.dense)
+        if self.with_files is not None and not found.empty:
+            found = self.with_files(found)
+        if not self.filters.keys() <= set(found) or found.empty:  # of amounts, which estimates do not have
+            return found[:0], RuleError()
+        first = self.gathered.measured.iloc[0]
+        error = _rule_error(self.reader.rows(PERPLEXITY, [first["dataset"]]), first["window"])
+        given = self.rows, self.query.budget, self.query.cost.column, error
+        return _select(accepted(found, self.filters), *given), error
 
     @property
     def winner(self) -> pd.Series | None:
@@ -107,13 +142,9 @@ def gather(
 
 
 def within(
-    gathered: Gathered,
-    query: BudgetQuery,
-    filters: Filters,
-    reader: Reader,
-    with_files: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
+    gathered: Gathered, query: BudgetQuery, filters: Filters, reader: Reader, with_files: WithFiles | None = None
 ) -> Within:
-    """Return the accepted variants within a budget, the best first, and the estimated chains; only perplexities add up.
+    """Return the accepted variants within a budget, the best first.
 
     Args:
         gathered: The rows to look at.
@@ -122,19 +153,9 @@ def within(
         reader: Reads results and their outcomes.
         with_files: Adds the sizes of files to rows of `combinations`.
     """
-    column, numbers = query.quality.column, gathered.numbers(query.quality.column)
+    numbers = gathered.numbers(query.quality.column)
     found = rank(accepted(gathered.every, filters), gathered.dense, numbers, query, reader)
-    combined = _combinations(gathered.measured, gathered.dense) if column == PERPLEXITY else pd.DataFrame()
-    if with_files is not None and not combined.empty:
-        combined = with_files(combined)
-    error = RuleError()
-    if not filters.keys() <= set(combined):  # of amounts, which estimates do not have
-        combined = combined[:0]
-    if not combined.empty:
-        first = gathered.measured.iloc[0]
-        error = _rule_error(reader.rows("perplexity", [first["dataset"]]), first["window"])
-        combined = _select(accepted(combined, filters), found, query.budget, query.cost.column, error)
-    return Within(query, found, differences_to_best(found, numbers, reader), combined, error)
+    return Within(query, found, gathered, filters, reader, with_files)
 
 
 def rank(

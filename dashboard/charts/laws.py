@@ -1,17 +1,15 @@
-"""Chart of a compression law with its data points: pure functions from fits to a Figure and its table."""
+"""Chart of a compression law with its data points: pure functions from a law to a Figure and its table."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from core.findings.axes import RATIO
-from core.findings.laws.fit import Fit, best_of
 from core.findings.laws.forms import FORMS
 from core.findings.laws.groups import Group
+from core.findings.laws.law import Law
 from core.notation.chain import DENSE
 from core.notation.formatting import label
 from dashboard.charts.elements import marks
@@ -25,32 +23,25 @@ BEST = ", predicts best"
 FEW = 4  # series, with dense, that the legend names; if there are more, hover texts name them
 
 
-def shown_of(fitted: Sequence[Fit]) -> Fit:
-    """Return the fit that the chart emphasises: the one that predicts best, or the first if no error is known."""
-    return best_of(fitted) or fitted[0]
-
-
-def law_chart(fitted: Sequence[Fit], title: str, theme: Theme) -> go.Figure:
-    """Draw the fits of one group as lines up to its largest ratio, with the band of `shown_of`.
+def law_chart(found: Law, title: str, theme: Theme) -> go.Figure:
+    """Draw the fits of one group as lines up to its largest ratio, with the band of the fit of the answer.
 
     Perplexities have a log axis; accuracies are in percent.
     """
-    drawing, shown = Drawing(theme, 400, title, RATIO.title), shown_of(fitted)
-    group = shown.group
+    drawing, shown, group = Drawing(theme, 400, title, RATIO.title), found.shown, found.group
     drawing.lay_out(xaxis=PERCENT)
     ratios = np.linspace(0, group.largest, STEPS)
     _, low, high = (_measure(group, one) for one in shown.curve(ratios))
     color, entry = faded(faded(theme.muted, theme), theme), {"name": "95 % band", "showlegend": False}
     marks.area(drawing, [*ratios, *ratios[::-1]], [*low, *high[::-1]], color, **entry)
-    best = best_of(fitted)
-    for one in fitted:
+    for one in found.fits:
         front = one is shown
         line = {"width": 2.4 if front else 1.6, "color": theme.text if front else theme.muted}
         drawing.scatter(
             x=ratios,
             y=_measure(group, one.curve(ratios)[0]),
             mode="lines",
-            name=one.form.name + (BEST if one is best else ""),
+            name=one.form.name + (BEST if one is found.best else ""),
             line=line | {"dash": "solid" if front else DASHES[one.form.name]},
             customdata=100 * ratios,
             hovertemplate=f"<b>{one.form.law}</b>, %{{customdata:.0f}} %<br>%{{y:.4g}}<extra></extra>",
@@ -61,13 +52,13 @@ def law_chart(fitted: Sequence[Fit], title: str, theme: Theme) -> go.Figure:
     return drawing.figure()
 
 
-def points(fitted: Sequence[Fit]) -> pd.DataFrame:
+def points(found: Law) -> pd.DataFrame:
     """Return the points of a group with the value of each form at their ratios, as `slimscope results --csv` does."""
-    group = fitted[0].group
+    group = found.group
     rows = group.rows[["series", "ratio"]].rename(columns={"series": "series_label"})
     rows = rows.assign(value=_number(group, group.rows["value"].to_numpy()))
     ratios = group.rows["ratio"].to_numpy()
-    return rows.assign(**{one.form.name: _number(group, one.curve(ratios)[0]) for one in fitted})
+    return rows.assign(**{one.form.name: _number(group, one.curve(ratios)[0]) for one in found.fits})
 
 
 def _number(group: Group, values: np.ndarray) -> np.ndarray:

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from core.findings.inside.layers import COUNTS
 from dashboard.charts.elements import marks
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.figures import SCREEN
 from dashboard.charts.elements.style import Properties, Theme
 
-COUNTS = ("bits", "rank", "heads", "channels", "directions")
 NUMBERS = dict.fromkeys(COUNTS, ("d", ".0f")) | {"perplexity_ratio": (".3~g", ".4f")}  # colour bar, hover text
 PERCENT = (".3~g", ".2f")  # of other columns
 UNSEEN = "rgba(0, 0, 0, 0)"

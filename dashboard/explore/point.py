@@ -12,7 +12,7 @@ import streamlit as st
 from core.base.errors import UserError
 from core.base.paths import typed_path
 from core.fields import Details
-from core.findings.inside.layers import layer_table, measures_of, stages_of
+from core.findings.inside.layers import changed_layers, stages_of
 from core.findings.rows import stages
 from core.models.sources import identify_again
 from core.notation.chain import file_name
@@ -64,8 +64,8 @@ def show_layers(point: Point) -> list[Item]:
             format_func=lambda place: f"{place + 1}. {label(chain[place].method)}",
             key=f"explore_stage_{point.result.variant.key[:8]}",
         )
-    layers = layer_table(point.result, place)
-    measures = {measure.title: measure for measure in measures_of(layers, chain[place])}
+    found = changed_layers(point.result, point.name, place)
+    layers, measures = found.rows, {measure.title: measure for measure in found.measures}
     title = st.segmented_control(
         "Layers by", list(measures), default=next(iter(measures)), required=True, key="explore_by"
     )

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import pandas as pd
 import streamlit as st
 
 from core.base.errors import UserError
-from core.findings.inside.layers import Measure, layer_differences, layer_table, measures_of, stages_of
+from core.findings.inside.layers import ChangedLayers, changed_layers, layer_differences, stages_of
 from core.findings.rows.stages import stage_name
 from core.models.facts import config_of
 from core.models.shape import head_width
@@ -31,16 +28,6 @@ STAGE, OTHER_STAGE = "inside_stage", "inside_other_stage"  # keys
 HELP = "Maps and tables show the first variant minus this one. Leave it empty to see one variant."
 
 
-class Staged(NamedTuple):
-    """A variant after one of its stages."""
-
-    result: Result
-    stage: int
-    name: str  # for captions
-    table: pd.DataFrame  # as of `layer_table`
-    measures: list[Measure]
-
-
 def show_layers(subject: Subject) -> list[Item]:
     """Show the effect of a stage on each matrix of a variant, or its difference to another variant."""
     key, other = pick_variants(subject, HELP)
@@ -51,24 +38,18 @@ def show_layers(subject: Subject) -> list[Item]:
     return _compared(subject, first, second) if second else _alone(subject, first)
 
 
-def _staged(subject: Subject, key: str, field: str, label: str) -> Staged | None:
-    """Return a variant after the chosen stage; without layer reports, show the reason and return None."""
-    result, name = data.result(key), literal(subject.names[key])
+def _staged(subject: Subject, key: str, field: str, label: str) -> ChangedLayers | None:
+    """Return what the chosen stage of a variant changed; without layer reports, show the reason and return None."""
+    result = data.result(key)
     if result is None:
         return None
-    places = stages_of(result)
-    if not places:
-        reason = "its stages change no linear of a block"
-        if result.variant.is_external:
-            reason = "another tool made it, so only its numbers are here"
-        st.info(f"{name} has no layer reports: {reason}.")
+    stages = {f"{place + 1}. {stage_name(result.variant.stages[place])}": place for place in stages_of(result)}
+    chosen = segments(label, list(stages), field, "stage", start=[*stages][-1]) if len(stages) > 1 else ""
+    found = changed_layers(result, subject.names[key], stages.get(chosen), _head_width(result))
+    if found.rows.empty:
+        st.info(literal(found.sentence))
         return None
-    stages = [f"{place + 1}. {stage_name(result.variant.stages[place])}" for place in places]
-    chosen = segments(label, stages, field, "stage", start=stages[-1]) if len(stages) > 1 else stages[-1]
-    place = places[stages.index(chosen)] if chosen in stages else places[-1]
-    table = layer_table(result, place, _head_width(result))
-    full = f"{subject.names[key]}, after stage {place + 1}" if len(result.variant.stages) > 1 else subject.names[key]
-    return Staged(result, place, full, table, measures_of(table, result.variant.stages[place]))
+    return found
 
 
 def _head_width(result: Result) -> int | None:
@@ -78,16 +59,17 @@ def _head_width(result: Result) -> int | None:
         return None
 
 
-def _alone(subject: Subject, one: Staged) -> list[Item]:
+def _alone(subject: Subject, one: ChangedLayers) -> list[Item]:
+    st.caption(one.sentence)
     measure = pick_measure(one.measures)
-    name = pick_matrix(one.table, measure.column)
+    name = pick_matrix(one.rows, measure.column)
     title = capitalise(measure.title)
     caption = f"{subject.model}, {one.name}: {measure.title} of each matrix. {title}: {measure.meaning}."
     file = _file(subject, one)
-    items = show_maps(one.table, Number(measure.column, measure.column, title, measure.title), name, caption, file)
-    show_notes(one.table)
+    items = show_maps(one.rows, Number(measure.column, measure.column, title, measure.title), name, caption, file)
+    show_notes(one.rows)
     numbers = {each.column: (each.column, each.title) for each in one.measures}
-    items.append(show_table(one.table, numbers, caption, file))
+    items.append(show_table(one.rows, numbers, caption, file))
     items += show_matrix(one.result, one.stage, name, one.name, file)
     if scan_method(one.result.variant.stages) is None:
         return items
@@ -97,14 +79,14 @@ def _alone(subject: Subject, one: Staged) -> list[Item]:
     return items + show_suggestion(one.result, f"{subject.model}, {one.name}", f"{file}-suggestion")
 
 
-def _compared(subject: Subject, first: Staged, second: Staged) -> list[Item]:
+def _compared(subject: Subject, first: ChangedLayers, second: ChangedLayers) -> list[Item]:
     shared = {each.title for each in second.measures}
     measures = [each for each in first.measures if each.title in shared]
     if not measures:
         st.info("These two stages report no common number, so they have no difference.")
         return []
     measure = pick_measure(measures)
-    rows = layer_differences(first.table, second.table, measure.column)
+    rows = layer_differences(first.rows, second.rows, measure.column)
     if rows.empty:
         st.info("These two stages report no common matrix, so they have no difference.")
         return []
@@ -120,5 +102,5 @@ def _compared(subject: Subject, first: Staged, second: Staged) -> list[Item]:
     return [*items, show_table(rows, numbers, caption, file)]
 
 
-def _file(subject: Subject, one: Staged) -> str:
+def _file(subject: Subject, one: ChangedLayers) -> str:
     return export_name(model_part(subject.model), file_name(one.result.variant.stages), f"layers-{one.stage + 1}")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-
 import pandas as pd
 import streamlit as st
 
 from core.amount import Ratio
-from core.findings.laws.fit import Fit, best_of, fits
+from core.findings.laws.fit import fits
 from core.findings.laws.forms import FORMS
 from core.findings.laws.groups import Group
-from core.findings.laws.limit import Limit
-from core.findings.laws.report import NOTES, error_sentence, in_words, sentence
+from core.findings.laws.law import Law, law
+from core.findings.laws.report import NOTES, in_words
 from core.notation.formatting import capitalise
-from dashboard.charts.laws import law_chart, points, shown_of
+from dashboard.charts.laws import law_chart, points
 from dashboard.exports.files import Item
 from dashboard.laws.state import Source, pick_group, pick_limit
 from dashboard.shared import widgets
@@ -35,24 +33,18 @@ def show_law(source: Source, items: list[Item]) -> None:
     with st.container(horizontal=True):
         group = pick_group(source)
         limit = pick_limit(group.loss)
-    fitted = _fits(group, (group.name, *source.of))
-    st.markdown(_answer(fitted, limit))
-    items[:] = [_chart(source, fitted), _table(source, fitted, limit)]
+    found = law(fits(group), limit)
+    st.markdown(_answer(found))
+    items[:] = [_chart(source, found), _table(source, found)]
     with st.expander("Findings of the papers", icon=":material/menu_book:"):
         st.markdown("\n\n".join(f"**{one.law}** ([{one.paper}]({one.link})). {one.paper_finding}" for one in FORMS))
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _fits(_group: Group, of: tuple[Hashable, ...]) -> list[Fit]:
-    return fits(_group)
-
-
-def _answer(fitted: list[Fit], limit: Limit) -> str:
+def _answer(found: Law) -> str:
     """Return paragraphs: the permitted ratio, the error of the form that gives it, and what the law is for."""
-    shown, best = shown_of(fitted), best_of(fitted)
-    form = f"This is the form {shown.form.name}"
-    error = f"{form}, which predicts best here. {error_sentence(shown, limit)}" if best else f"{form}."
-    return f"**{sentence(shown, limit)}**\n\n{error}\n\n{_use(shown.group)}"
+    form = f"This is the form {found.shown.form.name}"
+    error = f"{form}, which predicts best here. {found.error_sentence}" if found.best else f"{form}."
+    return f"**{found.sentence}**\n\n{error}\n\n{_use(found.group)}"
 
 
 def _use(group: Group) -> str:
@@ -63,8 +55,8 @@ def _use(group: Group) -> str:
     )
 
 
-def _chart(source: Source, fitted: list[Fit]) -> Item:
-    group = fitted[0].group
+def _chart(source: Source, found: Law) -> Item:
+    group, title = found.group, source.title
     caption = f"{group.of}, {group.name}: {group.metric}."
     explained = " Lines: forms of the papers, fitted in logarithms, up to the largest measured ratio,"
     explained += f" {Ratio(group.largest).label}. Band: 95 % bootstrap interval. Hover over a point for its method."
@@ -72,19 +64,19 @@ def _chart(source: Source, fitted: list[Fit]) -> Item:
         caption += f" Excluded from the fit: {group.left_out} diverged."
     return widgets.show_chart(
         "laws_chart",
-        lambda theme: law_chart(fitted, source.title, theme),
+        lambda theme: law_chart(found, title, theme),
         caption,
-        points(fitted),
+        points(found),
         file=source.file("law"),
-        alt=f"{source.title} against the pruning ratio, points of {group.name} and the lines of {len(fitted)} laws.",
+        alt=f"{title} against the pruning ratio, points of {group.name} and the lines of {len(found.fits)} laws.",
         explained=explained,
     )
 
 
-def _table(source: Source, fitted: list[Fit], limit: Limit) -> Item:
-    table = pd.DataFrame(in_words(fitted, limit)).drop(columns=["fitted to", "leave-one-model-out error"])
+def _table(source: Source, found: Law) -> Item:
+    table = pd.DataFrame(in_words(found)).drop(columns=["fitted to", "leave-one-model-out error"])
     table = table.rename(columns=capitalise)
-    group = fitted[0].group
+    group = found.group
     caption = f"{group.of}, {group.name}: {group.metric}. {NOTES}"
     file = source.file("laws")
     return widgets.show_table("laws_table", table, caption, {}, file=file, captioned=False, widths=WIDTHS, lines=LINES)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import NamedTuple
 
-import pandas as pd
 import streamlit as st
 
 from core.findings.best.budget import ACCURACY, PERPLEXITY
 from core.findings.best.qualities import quality_of
 from core.findings.laws.groups import Group
 from core.findings.laws.limit import Limit
-from core.findings.laws.measured import above_chance_words, means, of_accuracies, of_perplexities
+from core.findings.laws.measured import means, of_means, of_perplexities
 from core.findings.rows import choices
 from core.specs import Perplexity
 from dashboard import data
@@ -31,7 +29,6 @@ class Source(NamedTuple):
     model: str
     title: str  # of the chart
     groups: dict[str, Group]  # with a single training each, by name
-    of: tuple[Hashable, ...]  # identifies the groups in a cache
     text: Perplexity | None  # None for accuracies
 
     def file(self, content: str) -> str:
@@ -48,13 +45,14 @@ def pick_source(models: list[str]) -> Source:
     with st.sidebar:
         if quality == PERPLEXITY:
             chosen, protocol, _ = pick_text(model, "laws_text")
-            corpus, on, rows = str(chosen), str(protocol), choices.on_text(frame, chosen, protocol)
+            corpus, rows = str(chosen), choices.on_text(frame, chosen, protocol)
             text = None if rows.empty else choices.text_of(rows, corpus)
+            groups = of_perplexities(rows)
         else:
             documents, _, rows = pick_documents(frame, True, "laws_documents")
-            on = str(documents)
-    of = (model, quality, corpus, on, str(data.store().url), data.stamp())
-    return Source(model, quality_of(quality, corpus).title, _groups(rows, quality, on, of), of, text)
+            groups = of_means(means(rows), str(documents))
+    single = {one.name: one for one in groups if not one.mixed}
+    return Source(model, quality_of(quality, corpus).title, single, text)
 
 
 def pick_group(source: Source) -> Group:
@@ -76,14 +74,3 @@ def pick_limit(loss: bool) -> Limit:
     label, start = "Accuracy above chance to keep (%)", round(100 * usual.keep)
     percent = st.slider(label, LEAST_KEPT, MOST_KEPT, start, key="laws_keep", width=WIDE, **BOUND)
     return usual._replace(keep=percent / 100)
-
-
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _groups(_rows: pd.DataFrame, quality: str, documents: str, of: tuple[Hashable, ...]) -> dict[str, Group]:
-    """Return the groups with a single training each, by name; `of` identifies the rows in the cache."""
-    if quality == PERPLEXITY:
-        found = of_perplexities(_rows)
-    else:
-        scored = means(_rows)
-        found = of_accuracies(scored, f"{above_chance_words(scored)}, {documents}")
-    return {one.name: one for one in found if not one.mixed}

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import pandas as pd
+
 from core.amount import Amount
 from core.base.errors import UserError
 from core.findings.best import choose
-from core.findings.best.budget import PERPLEXITY, Budget
-from core.findings.best.choose import Choice, Measured
+from core.findings.best.budget import Budget
 from core.findings.numbers.differences import Samples
-from core.findings.numbers.frame import build_frame, tidy
-from core.findings.numbers.reporting import TableRow
+from core.findings.numbers.frame import build_frame
 from core.findings.question import Question, answer
 from core.findings.reading import StoreReader
-from core.findings.rows import choices
 from core.results import Result
 from core.shipping.formats import find_format
 from tools.report.points import MODEL, SECOND, Bundle
@@ -63,56 +62,41 @@ class Choosing:
     aims = AIMS
 
     def __init__(self, results: Sequence[Result], samples: Samples):
-        """Find the variants of both models."""
+        """Choose for both models."""
         self._reader = StoreReader(Bundle(lambda: results, samples))
-        self._models = {model: measured(results, samples, model) for model in (MODEL, SECOND)}
+        first, second = (choose.measured(model, self._rows(model), self._reader) for model in (MODEL, SECOND))
+        self._dense = {one.model: one.dense for one in (first, second)}
+        self._found = {
+            one.model: choose.choose([one, other], choose.sizes_of(one, first))
+            for one, other in ((first, second), (second, first))
+        }
 
     def dense_size(self, model: str) -> str:
         """Return the packed size of a dense model: `269 MB`."""
-        return f"{self._models[model].dense['packed_mb']:.0f} MB"
+        return f"{self._dense[model]['packed_mb']:.0f} MB"
 
     def table(self, model: str) -> str:
         """Return a model's table in Markdown."""
-        shown = choose.table(self._choices(model), chains=True)
+        shown = choose.table(self._found[model], chains=True)
         return str(shown.to_markdown(index=False, tablefmt="github", disable_numparse=True))
 
     def machines(self, model: str) -> str:
         """Return on which machines the times of a model's table were measured; empty if none was measured alone."""
-        return choose.machines(self._choices(model))
+        return self._found[model].machines
 
     def advice(self, model: str) -> str:
         """Return the advice on a model."""
-        return choose.advice(self._models[model], self._sizes(model))
+        return self._found[model].advice
 
     def answer(self, aim: Aim, model: str) -> str:
         """Return the answer of `slimscope best` to an aim, with the chain of the best variant."""
-        rows = build_frame(one for one in self._reader.every if one.model.name == model)
         try:
-            found = answer(Question(model, **aim.fields), rows, CORPUS, self._reader)
+            found = answer(Question(model, **aim.fields), self._rows(model), CORPUS, self._reader)
         except UserError:  # no variant has this amount
             return "not measured."
         chains = dict(zip(found.rows["key"], found.rows["chain"], strict=True))
         text = found.sentence.replace("\n", " ")
         return text if found.winner is None else f"{text} Chain of the best: `{chains[found.winner]}`."
 
-    def _sizes(self, model: str) -> list[float]:
-        return choose.sizes_of(self._models[model], self._models[MODEL])
-
-    def _choices(self, model: str) -> list[Choice]:
-        others = [one for one in self._models.values() if one.model != model]
-        return choose.choose([self._models[model], *others], self._sizes(model))
-
-
-def measured(results: Sequence[Result], samples: Samples, model: str) -> Measured:
-    """Return the variants of a model on its first text."""
-    mine = [one for one in results if one.variant.model == model]
-    frame, reader = tidy(mine), StoreReader(Bundle(lambda: mine, samples))
-    corpus, protocol = next(iter(choices.texts(frame).values()))
-
-    def compare(keys: tuple[str, ...], reference: tuple[str, ...]) -> TableRow | None:
-        pairs = reader.paired([keys], reference, [(corpus, PERPLEXITY, protocol)])
-        pairs = pairs[pairs["verdict"].notna()]
-        return None if pairs.empty else pairs.iloc[0].to_dict()
-
-    known = {one.variant.key: one for one in mine}
-    return Measured(model, choose.variants(frame, corpus, protocol), compare, known.get)
+    def _rows(self, model: str) -> pd.DataFrame:
+        return build_frame(one for one in self._reader.every if one.model.name == model)

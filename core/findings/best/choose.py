@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from core.findings.axes import PACKED
-from core.findings.best.budget import PERPLEXITY, USABLE_TIMES_DENSE, Budget, ranked
+from core.findings.best.budget import LIMITS, PERPLEXITY, USABLE_TIMES_DENSE, Budget, ranked
 from core.findings.best.candidates import TRAINED, UNTRAINED, candidates, of_documents
+from core.findings.best.qualities import QUALITIES
+from core.findings.best.ranking import OWN_GRID
 from core.findings.cost import NOT_ALONE, Cost, cost_of
+from core.findings.finding import Finding
 from core.findings.numbers.reporting import TableRow, interval_words, listed, ratio_words
 from core.findings.numbers.verdicts import SIGNIFICANT
+from core.findings.reading import Keys, Number, Reader
 from core.findings.rows import choices
 from core.findings.rows.points import is_dense, point_name
+from core.findings.sharing import shared
 from core.notation.formatting import capitalise, format_duration
 from core.registry import METHODS
-from core.results import Result
 
 SIZES = (200, 130, 110, 90, 75, 60)  # MB of the first model; other models get the same shares of their dense size
 PRUNING = {method.name for method in METHODS if method.family in ("unstructured", "structured", "low rank")}
@@ -27,20 +33,15 @@ KINDS = {UNTRAINED: "Without training", TRAINED: "With training"}  # headings of
 NOTHING = "none fits"
 SIZE, CHAIN, LOSS, COST, HOLDS = "At most", "best chain", "times dense", "time, memory", "holds on"
 COLUMNS = [SIZE, *(f"{kind}: {part}" for kind in KINDS.values() for part in (CHAIN, LOSS, COST, HOLDS))]
-Compare = Callable[[tuple[str, ...], tuple[str, ...]], TableRow | None]
 
 
 class Measured(NamedTuple):
-    """The variants of a model on one text.
-
-    `compare` returns the paired difference in perplexity (`core.findings.numbers.differences`) of a variant, by its
-    keys of each seed, to another; None without stored answers. `stored` returns the result of a key.
-    """
+    """The variants of a model on one text."""
 
     model: str
     rows: pd.DataFrame  # of `variants`
-    compare: Compare
-    stored: Callable[[str], Result | None]
+    number: Number  # the perplexity
+    reader: Reader
 
     @property
     def dense(self) -> pd.Series:
@@ -52,6 +53,12 @@ class Measured(NamedTuple):
         rows = self.rows if rows is None else rows
         found = ranked(rows[~is_dense(rows)], Budget(packed_mb=most), PACKED.column, PERPLEXITY)
         return found[found["fits"] & found["ranked"]]
+
+    def compare(self, keys: Keys, reference: Keys) -> TableRow | None:
+        """Return the paired difference in perplexity of a variant to another, by their keys of each seed, if known."""
+        pairs = self.reader.paired([keys], reference, [self.number])
+        pairs = pairs[pairs["verdict"].notna()]
+        return None if pairs.empty else pairs.iloc[0].to_dict()
 
 
 class Choice(NamedTuple):
@@ -74,7 +81,64 @@ class Choice(NamedTuple):
         interval = interval_words(self.low, self.high, ratio_words)
         return f"{ratio_words(self.best['times_dense'])}{f' {interval}' if interval else ''}"
 
+    def sentence(self, shown: Callable[[str], str] = str) -> str:
+        """Return the answer in Markdown; `shown` escapes the variant's name."""
+        start = f"At most {self.most:g} MB, {KINDS[self.training].lower()}"
+        if self.best is None:
+            return f"{start}, no measured chain fits."
+        name, time = shown(point_name(self.best)), time_words(self.cost)
+        return f"{start}: **{name}** has {self.loss} times dense; time to make it: {time}."
 
+
+@dataclass(frozen=True, repr=False)
+class ChoiceFinding(Finding):
+    """The best variants of a model within packed sizes, and the advice that follows from them.
+
+    `rows` are those of `variants`.
+
+    Attributes:
+        advice: The sentence in Markdown.
+        choices: The best of each size, the largest first, without and with training.
+    """
+
+    advice: str
+    choices: tuple[Choice, ...]
+
+    @property
+    def by_size(self) -> list[list[Choice]]:
+        """The choices of each size."""
+        return [list(group) for _, group in groupby(self.choices, lambda one: one.most)]
+
+    @property
+    def left_out(self) -> pd.Series:
+        """Why compressed variants cannot win, by key."""
+        rows = self.rows[~is_dense(self.rows)].set_index("key")
+        quality, values = QUALITIES[PERPLEXITY], rows[PERPLEXITY].astype(float)
+        why = pd.Series("", rows.index).mask(rows[PACKED.column].isna(), LIMITS[PACKED.column].missing)
+        why = why.mask(np.isinf(values), quality.infinite).mask(values.isna(), quality.unscored)
+        why = why.mask(rows["own_grid"].astype(bool), OWN_GRID)
+        return why[why != ""]
+
+    @property
+    def machines(self) -> str:
+        """A sentence on the machines of the times; empty if nothing was measured alone."""
+        known = list(dict.fromkeys(one.cost.machine for one in self.choices if one.cost.machine))
+        return f"Times are of {listed(known)}, without other programs." if known else ""
+
+
+def measured(model: str, frame: pd.DataFrame, reader: Reader) -> Measured:
+    """Return the variants of a model on its first text.
+
+    Args:
+        model: Display name of the model.
+        frame: All its tidy rows.
+        reader: Reads results and their outcomes.
+    """
+    corpus, protocol = next(iter(choices.texts(frame).values()))
+    return Measured(model, variants(frame, corpus, protocol), (corpus, PERPLEXITY, protocol), reader)
+
+
+@shared
 def variants(frame: pd.DataFrame, corpus: str, protocol: str) -> pd.DataFrame:
     """Return `candidates` of a model's tidy rows on one text, with two more columns.
 
@@ -92,10 +156,18 @@ def sizes_of(model: Measured, first: Measured) -> list[float]:
     return [size * model.dense["packed_mb"] / first.dense["packed_mb"] for size in SIZES]
 
 
-def choose(models: Sequence[Measured], sizes: Sequence[float]) -> list[Choice]:
-    """Return the best variants of the first model for each size, the largest first, without and with training."""
+@shared
+def choose(models: Sequence[Measured], sizes: Sequence[float]) -> ChoiceFinding:
+    """Answer which chain to use within each size.
+
+    Args:
+        models: The model, then others on which its chains may hold.
+        sizes: The most megabytes, the largest first.
+    """
     first, *others = models
-    return [_choice(first, others, size, training) for size in sizes for training in KINDS]
+    found = tuple(_choice(first, others, size, training) for size in sizes for training in KINDS)
+    advice = _advice(first, sizes)
+    return ChoiceFinding(first.rows, advice.replace("**", ""), advice, found)
 
 
 def _choice(first: Measured, others: Sequence[Measured], most: float, training: str) -> Choice:
@@ -106,11 +178,12 @@ def _choice(first: Measured, others: Sequence[Measured], most: float, training: 
     low = high = math.nan
     if (pair := first.compare(best["keys"], first.dense["keys"])) is not None:
         low, high = pair["ratio_low"], pair["ratio_high"]
-    twins = [result.variant for key in best["keys"] if (result := first.stored(key))]
+    stored = first.reader.results(list(first.rows["keys"].explode()))
+    twins = [stored[key].variant for key in best["keys"] if key in stored]
+    cost = cost_of(twins, [one.variant for one in stored.values()])
     known = [_holds(best["chain"], training, most / first.dense["packed_mb"], other) for other in others]
     there = [one for one in known if one is not None]
-    stored = [result.variant for key in first.rows["keys"].explode() if (result := first.stored(key))]
-    return Choice(most, training, best, low, high, cost_of(twins, stored), 1 + sum(there), 1 + len(there))
+    return Choice(most, training, best, low, high, cost, 1 + sum(there), 1 + len(there))
 
 
 def _of_kind(model: Measured, most: float, training: str) -> pd.DataFrame:
@@ -135,23 +208,12 @@ def time_words(cost: Cost) -> str:
     return NOT_ALONE if cost.seconds is None else format_duration(cost.seconds).removeprefix("about ")
 
 
-def machines(found: Sequence[Choice]) -> str:
-    """Return a sentence on the machines of the times; empty if nothing was measured alone."""
-    known = list(dict.fromkeys(one.cost.machine for one in found if one.cost.machine))
-    return f"Times are of {listed(known)}, without other programs." if known else ""
-
-
-def by_size(found: Sequence[Choice]) -> list[list[Choice]]:
-    """Return the choices of each size, in the order of `found`."""
-    return [list(group) for _, group in groupby(found, lambda one: one.most)]
-
-
-def table(found: Sequence[Choice], chains: bool = False) -> pd.DataFrame:
+def table(found: ChoiceFinding, chains: bool = False) -> pd.DataFrame:
     """Return the choices as a table with a row per size; `chains` names variants by their chains."""
     rows = [
         {SIZE: f"{group[0].most:.0f} MB"}
         | {f"{KINDS[one.training]}: {part}": cell for one in group for part, cell in _cells(one, chains).items()}
-        for group in by_size(found)
+        for group in found.by_size
     ]
     return pd.DataFrame(rows, columns=COLUMNS).fillna("")
 
@@ -169,7 +231,7 @@ def _cells(one: Choice, chains: bool) -> dict[str, str]:
     }
 
 
-def advice(model: Measured, sizes: Sequence[float]) -> str:
+def _advice(model: Measured, sizes: Sequence[float]) -> str:
     """Return sentences in Markdown: how often the best usable chain is quantised and pruned, and the cost of others."""
     winners = {size: found.iloc[0] for size in sizes if len(found := model.best(size))}
     usable = {size: row for size, row in winners.items() if row["times_dense"] < USABLE_TIMES_DENSE}

@@ -1,15 +1,18 @@
-"""Layer reports as tables: the effect of a stage on each matrix, and the difference of two variants."""
+"""The question what a stage changed in each matrix of a variant, its answer, and the difference of two variants."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import pandas as pd
 
+from core.findings.finding import Finding
 from core.methods.traits import GRIDS
+from core.notation.formatting import capitalise, format_number
 from core.registry import RECONSTRUCTIONS, leaves
 from core.results import LayerReport, Result
 from core.specs import Stage
@@ -19,6 +22,7 @@ CHANNELS = ("gate", "up", "down")  # roles of the matrices of FFN channels
 READING = ("o", "down")  # roles whose inputs, not outputs, are heads or channels
 PLACE = ["name", "block", "role"]
 UNITS = ("heads", "channels", "directions")  # columns that a stage without such cuts leaves at 0
+COUNTS = ("bits", "rank", *UNITS)  # columns of counts; others are shares
 
 
 class Measure(NamedTuple):
@@ -27,6 +31,15 @@ class Measure(NamedTuple):
     column: str
     title: str
     meaning: str
+
+    @property
+    def short(self) -> str:
+        """The title in a sentence: `error`, `heads removed`."""
+        return self.title if self.column in COUNTS else self.column
+
+    def words(self, value: float) -> str:
+        """Write a value: `5.72 %`, `1,382`."""
+        return format_number(value) if self.column in COUNTS else f"{format_number(100 * value)} %"
 
 
 MEASURES = (
@@ -44,6 +57,67 @@ ERRORS = {
     "weight": "squared change of the weights, relative to the weights",
 }
 UNMASKED = "squared distance to the unmasked layer's output on the calibration data, relative to that output"
+
+
+@dataclass(frozen=True, repr=False)
+class ChangedLayers(Finding):
+    """What a stage changed in each matrix of a variant.
+
+    `rows` are those of `layer_table`, without any if no stage has layer reports.
+
+    Attributes:
+        result: The variant.
+        name: Its name after the stage.
+        stage: Index of the stage.
+        measures: The numbers of the stage; the first one shows most of it.
+        most: Names of the matrices with the most of the first number; several if they are equal.
+    """
+
+    result: Result
+    name: str
+    stage: int
+    measures: Sequence[Measure] = ()
+    most: Sequence[str] = ()
+
+    @property
+    def left_out(self) -> pd.Series:
+        """Why matrices have no first number, by name."""
+        first = self.measures[0]
+        rows = self.rows[self.rows[first.column].isna()].set_index("name")
+        return rows["note"].fillna(f"no {first.short}")
+
+
+def changed_layers(result: Result, name: str, stage: int | None = None, head_width: int | None = None) -> ChangedLayers:
+    """Answer what a stage changed in a variant, and in which matrix it changed most.
+
+    Args:
+        result: The variant.
+        name: Its name.
+        stage: Index of a stage with layer reports; None: the last one.
+        head_width: As of `layer_table`.
+    """
+    places = stages_of(result)
+    if not places:
+        reason = "its stages change no linear of a block"
+        if result.variant.is_external:
+            reason = "another tool made it, so only its numbers are here"
+        return ChangedLayers(pd.DataFrame(), f"{name} has no layer reports: {reason}.", result, name, 0)
+    place = places[-1] if stage is None else stage
+    rows = layer_table(result, place, head_width)
+    measures = measures_of(rows, result.variant.stages[place])
+    most = rows[rows[measures[0].column] == rows[measures[0].column].max()]
+    full = f"{name}, after stage {place + 1}" if len(result.variant.stages) > 1 else name
+    return ChangedLayers(rows, _sentence(rows, most, measures[0]), result, full, place, measures, list(most["name"]))
+
+
+def _sentence(rows: pd.DataFrame, most: pd.DataFrame, measure: Measure) -> str:
+    """Return the sentence on the matrices with the most of a number: `Most error: up of block 0, 5.72 %.`."""
+    first, others = most.iloc[0], len(most) - 1
+    value = measure.words(first[measure.column])
+    if len(most) == len(rows):
+        return f"{capitalise(measure.short)}: {value} in all {len(rows)} matrices."
+    more = f" and {others} more" if others else ""
+    return f"Most {measure.short}: {first['role']} of block {first['block']}{more}, {value}."
 
 
 def stages_of(result: Result) -> list[int]:

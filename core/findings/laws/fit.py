@@ -16,6 +16,7 @@ from core.findings.laws.groups import Group
 from core.findings.laws.limit import Limit
 from core.findings.laws.solve import predicted, problem, solved
 from core.findings.laws.validation import HeldOut, held_out
+from core.findings.sharing import shared
 
 DRAWS, SEED = 300, 0  # of the bootstrap
 ENDS = (0.025, 0.975)  # quantiles of the draws at the ends of a 95 % interval
@@ -48,6 +49,12 @@ class Fit:
     def without_place(self) -> int:
         """Number of compressed points at which the form is not defined."""
         return int((self.group.rows["ratio"] > 0).sum()) - self.points
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """The number of compressed points that the fit leaves out, by reason."""
+        every = {"not worse than dense": self.without_place, "diverged": self.group.left_out}
+        return {why: count for why, count in every.items() if count}
 
     @cached_property
     def exponents(self) -> dict[str, Ends]:
@@ -111,6 +118,7 @@ class Fit:
         return np.select([~start_kept, end_kept], [0.0, math.inf], share)
 
 
+@shared
 def fits(group: Group) -> list[Fit]:
     """Fit every applicable form that a group's points determine; none if the group has too few ratios."""
     if not group.enough:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,8 +15,7 @@ COLUMNS = ["model", "series", "parts", "ratio", "value", "dense", "parameters", 
 MILLION = 1e6
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """A series, a family or a paper's table.
 
     `rows` have `COLUMNS` and include the dense models. `value` is L and `dense` is L0, in nats for a `loss` and in

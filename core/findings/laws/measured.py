@@ -17,6 +17,7 @@ from core.findings.best.budget import meaningful
 from core.findings.laws.groups import MILLION, Group, broken, points, size_of
 from core.findings.numbers.reporting import listed
 from core.findings.numbers.seven import ABOVE_CHANCE, chance_of, counted_tasks, of_rows
+from core.findings.sharing import shared
 from core.notation.chain import DENSE
 from core.specs import EXTERNAL, OUTSIDE_BLOCKS, TextWindows
 
@@ -24,19 +25,28 @@ LEAST_OF_SERIES, LEAST_OF_FAMILY = 4, 3  # distinct ratios, including the dense 
 TRAINED = " and trained"
 
 
-def of_perplexities(rows: pd.DataFrame) -> list[Group]:
+@shared
+def of_perplexities(rows: pd.DataFrame) -> tuple[Group, ...]:
     """Return the groups of one model's perplexities on one text under one protocol."""
     if rows.empty:
-        return []
+        return ()
     first = rows.iloc[0]
     return _groups(rows, f"perplexity on {called(str(first['dataset']))}, {first['protocol']}", loss=True)
 
 
-def of_accuracies(rows: pd.DataFrame, metric: str) -> list[Group]:
+@shared
+def of_means(rows: pd.DataFrame, documents: str) -> tuple[Group, ...]:
+    """Return the groups of one model's `means` on the same documents."""
+    named = ABOVE_CHANCE if rows.empty else f"{ABOVE_CHANCE} of {rows['tasks'].iloc[0]}"
+    return of_accuracies(rows, f"{named}, {documents}")
+
+
+def of_accuracies(rows: pd.DataFrame, metric: str) -> tuple[Group, ...]:
     """Return the groups of one accuracy of one model, that of a task or of `means`, on the same documents."""
     return _groups(rows, metric, loss=False)
 
 
+@shared
 def means(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the mean above chance of each variant that has all counted tasks on the same documents.
 
@@ -65,12 +75,7 @@ def _mean_above_chance(scored: pd.DataFrame) -> pd.DataFrame:
     return rows[values.transform("size") == len(tasks)].drop_duplicates("key")
 
 
-def above_chance_words(found: pd.DataFrame) -> str:
-    """Name the metric of `means`: `mean above chance of PIQA and ARC-e`."""
-    return ABOVE_CHANCE if found.empty else f"{ABOVE_CHANCE} of {found['tasks'].iloc[0]}"
-
-
-def _groups(rows: pd.DataFrame, metric: str, loss: bool) -> list[Group]:
+def _groups(rows: pd.DataFrame, metric: str, loss: bool) -> tuple[Group, ...]:
     """Return the families, then the series.
 
     Variants that differ only in their seed become one point, their mean. A family has one group without trained
@@ -79,7 +84,7 @@ def _groups(rows: pd.DataFrame, metric: str, loss: bool) -> list[Group]:
     """
     dense = rows[(rows["method"] == DENSE) & rows["recovery"].isna()]
     if dense.empty:
-        return []
+        return ()
     model, base, found = str(dense["model"].iloc[0]), float(dense["value"].mean()), _points(rows)
     origin = pd.DataFrame([{"series": DENSE, "parts": DENSE, "ratio": 0.0, "value": base, "tokens": 0.0}])
     every = pd.concat([origin, found], ignore_index=True)
@@ -90,7 +95,7 @@ def _groups(rows: pd.DataFrame, metric: str, loss: bool) -> list[Group]:
         chosen = np.concatenate([[True], of.to_numpy()])
         kept, dropped = every[chosen & ~lost].reset_index(drop=True), int((chosen & lost).sum())
         groups.append(Group(model, metric, name, loss, kept, dropped, least))
-    return groups
+    return tuple(groups)
 
 
 def _named(rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series, int]]:

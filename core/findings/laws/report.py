@@ -1,15 +1,16 @@
-"""Tables and sentences of fits."""
+"""Tables of laws, and the groups without one in words."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import pandas as pd
 
 from core.findings.best.budget import DIVERGED, DIVERGED_TIMES_DENSE
-from core.findings.laws.fit import DRAWS, Ends, Fit, best_of
+from core.findings.laws.fit import DRAWS, Ends, Fit
 from core.findings.laws.groups import Group
+from core.findings.laws.law import Law, range_words
 from core.findings.laws.limit import Limit
 from core.findings.laws.measured import LEAST_OF_FAMILY, LEAST_OF_SERIES
 from core.findings.laws.validation import HeldOut
@@ -42,14 +43,12 @@ NOTES = (
 )
 
 
-def table(groups: Sequence[Sequence[Fit]], limit: Limit) -> pd.DataFrame:
+def table(found: Iterable[Law]) -> pd.DataFrame:
     """Return a row per fit with its group, unknowns, errors and critical ratio.
 
-    Args:
-        groups: The fits of each group.
-        limit: The worst quality at the critical ratio. This ratio is NaN if it is `beyond` the `largest` one.
+    This ratio is NaN if it is `beyond` the `largest` one.
     """
-    return pd.DataFrame([_row(one, one is best_of(fitted), limit) for fitted in groups for one in fitted])
+    return pd.DataFrame([_row(fit, fit is one.best, one.limit) for one in found for fit in one.fits])
 
 
 def _row(one: Fit, best: bool, limit: Limit) -> dict[str, Scalar]:
@@ -74,23 +73,23 @@ def _row(one: Fit, best: bool, limit: Limit) -> dict[str, Scalar]:
     return row | {name: value if math.isfinite(value) else math.nan for name, value in ends.items()}
 
 
-def in_words(fitted: Sequence[Fit], limit: Limit) -> list[dict[str, str]]:
+def in_words(found: Law) -> list[dict[str, str]]:
     """Return the fits of one group as a display table, a row per form."""
-    best = best_of(fitted)
-    few = "one ratio" if fitted[0].group.rows["ratio"].nunique() == 2 else "too few ratios"  # 2 with the dense 0
-    within = f"below {limit.times:g} x dense up to" if fitted[0].group.loss else f"keeps {100 * limit.keep:g} % up to"
+    limit = found.limit
+    few = "one ratio" if found.rows["ratio"].nunique() == 2 else "too few ratios"  # 2 with the dense 0
+    within = f"below {limit.times:g} x dense up to" if found.group.loss else f"keeps {100 * limit.keep:g} % up to"
     return [
         {
             "fitted to": one.group.name,
             "form": one.form.name,
             "leave-one-ratio-out error": error(one.by_ratio) or few,
             "leave-one-model-out error": error(one.by_model),
-            "predicts best": "yes" if one is best else "",
+            "predicts best": "yes" if one is found.best else "",
             within: at_most(one, limit),
             "exponents, 95 %": exponents(one),
             "points": points(one),
         }
-        for one in fitted
+        for one in found.fits
     ]
 
 
@@ -127,8 +126,7 @@ def dropped(groups: Iterable[Group]) -> str:
 
 def points(one: Fit) -> str:
     """Write the number of fitted points and of those left out: `40, 1 not worse than dense, 1 diverged`."""
-    more = [(one.without_place, "not worse than dense"), (one.group.left_out, "diverged")]
-    return ", ".join([f"{one.points}", *(f"{count} {why}" for count, why in more if count)])
+    return ", ".join([f"{one.points}", *(f"{count} {why}" for why, count in one.left_out.items())])
 
 
 def at_most(one: Fit, limit: Limit) -> str:
@@ -137,48 +135,4 @@ def at_most(one: Fit, limit: Limit) -> str:
     if math.isnan(critical.value):
         return "unknown: only one ratio"
     unnamed = one.group.rows["model"].nunique() == 1 or math.isinf(critical.value)
-    return _range(critical, one.group.largest) + ("" if unnamed else f", {of}")
-
-
-def sentence(one: Fit, limit: Limit) -> str:
-    """Write the critical ratio of one model as a sentence.
-
-    Example: `To keep 90 % of the accuracy above chance, remove at most 23 % (95 % interval: 17 to 28 %).`
-    """
-    group, (critical, _) = one.group, one.critical(limit)
-    if group.loss:
-        worst = math.exp(limit.worst(group.rows["dense"].to_numpy(), loss=True)[0])
-        verb, goal = "stay", f"below {limit.times:g} times the dense perplexity, {format_number(worst)}"
-    else:
-        verb, goal = "keep", f"{100 * limit.keep:g} % of the accuracy above chance"
-    if math.isinf(critical.value):
-        largest = f"{100 * group.largest:g} %"
-        return f"At {largest}, the largest ratio measured, the law {verb}s {goal}. Larger ratios are not predicted."
-    if math.isnan(critical.value):
-        return f"A single ratio does not predict how much may be removed to {verb} {goal}."
-    if critical.value == 0:
-        return f"By this law, no ratio {verb}s {goal}."
-    return f"To {verb} {goal}, remove at most {_range(critical, group.largest, '95 % interval: ')}."
-
-
-def error_sentence(one: Fit, limit: Limit) -> str:
-    """Write the error at left-out ratios, and whether it exceeds the loss that a limit allows; empty if unknown."""
-    if one.by_ratio is None:
-        return ""
-    text = "Its error at ratios outside the fit is "
-    if one.by_ratio.times:
-        text += f"a factor of {one.by_ratio.times:.2f} of the perplexity."
-        too_large = one.by_ratio.times > limit.times
-    else:
-        text += f"{one.by_ratio.percent:.1f} % of the accuracy above chance."
-        too_large = one.by_ratio.percent > 100 * (1 - limit.keep)
-    return text + " This is more than the loss that you accept, so measure before you rely on it." * too_large
-
-
-def _range(critical: Ends, largest: float, before: str = "") -> str:
-    digits = 1 if 0 < critical.value < 0.01 else 0
-    value, low, high = (
-        f"{100 * end:.{digits}f}" if math.isfinite(end) else f"beyond {100 * largest:g}" for end in critical
-    )
-    interval = "" if low == value == high or math.isnan(critical.low) else f" ({before}{low} to {high} %)"
-    return f"{value} %{interval}"
+    return range_words(critical, one.group.largest) + ("" if unnamed else f", {of}")

@@ -7,7 +7,7 @@ import pandas as pd
 from core.base.errors import UserError, echo
 from core.data.cards import TASKS
 from core.findings.laws.groups import Group
-from core.findings.laws.measured import above_chance_words, means, of_accuracies, of_perplexities
+from core.findings.laws.measured import means, of_accuracies, of_means, of_perplexities
 from core.specs import Perplexity
 
 PERPLEXITY, ACCURACY = "perplexity", "accuracy"
@@ -23,7 +23,7 @@ def check_metric(metric: str) -> None:
         )
 
 
-def select_groups(rows: pd.DataFrame, metric: str, text: Perplexity | None = None) -> list[Group]:
+def select_groups(rows: pd.DataFrame, metric: str, text: Perplexity | None = None) -> tuple[Group, ...]:
     """Return the groups of one model's tidy rows.
 
     Args:
@@ -35,7 +35,7 @@ def select_groups(rows: pd.DataFrame, metric: str, text: Perplexity | None = Non
         return of_perplexities(_of_most(_of_text(rows, text), ["dataset", "protocol_id"]))
     if metric == ACCURACY:
         found = _of_most(means(rows), ["limit", "fewshot", "scoring"])
-        return of_accuracies(found, f"{above_chance_words(found)}, {_documents(found)}")
+        return of_means(found, _documents(found))
     of_task = rows["dataset"].str.partition("@")[0].eq(metric) & rows["metric"].eq(TASKS[metric].metric)
     found = _of_most(rows[of_task], ["dataset", "protocol_id"])
     card = TASKS[metric]

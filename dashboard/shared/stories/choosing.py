@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
-
-import streamlit as st
 
 from core.findings.best import choose
-from core.findings.best.candidates import TRAINED, UNTRAINED
-from core.findings.best.choose import SIZES, Choice, Measured
-from core.findings.numbers.reporting import UNADJUSTED, TableRow
+from core.findings.best.choose import SIZES, ChoiceFinding
+from core.findings.numbers.reporting import UNADJUSTED
 from core.findings.rows import choices
-from core.findings.rows.points import is_dense, point_name
-from core.findings.sharing import shared
+from core.findings.rows.points import is_dense
 from dashboard import data
 from dashboard.exports.files import export_name, model_part
 from dashboard.shared import widgets
@@ -36,13 +31,6 @@ CAPTION = (
     " Holds on: how many of the models with this chain have it as their best one within the same share of the dense"
     " size. A chain that is not significantly different from the best counts, too (paired test at 5 %)."
 )
-
-
-class Chosen(NamedTuple):
-    """The choices of a model, the largest size first, and their advice."""
-
-    choices: list[Choice]
-    advice: str
 
 
 def which_method(models: Sequence[str]) -> Story | None:
@@ -82,26 +70,19 @@ def _advice(model: str, first: str) -> str:
 
 def _within(model: str, size: float) -> str:
     """Return a sentence on the best variant within a size without training, and one with training."""
-    found = {one.training: one for one in chosen(model, model).choices if one.most == size}
-    if all(one.best is None for one in found.values()):
+    found = [one for one in chosen(model, model).choices if one.most == size]
+    if all(one.best is None for one in found):
         return f"No measured chain of {literal(model)} fits {size:g} MB. The list below has the nearest ones."
-    starts = {UNTRAINED: f"At most {size:g} MB, without training", TRAINED: f"At most {size:g} MB, with training"}
-    return " ".join(
-        f"{starts[kind]}: **{literal(point_name(one.best))}** has {one.loss} times dense; time to make it:"
-        f" {choose.time_words(one.cost)}."
-        if one.best is not None
-        else f"{starts[kind]}, no measured chain fits."
-        for kind, one in found.items()
-    )
+    return " ".join(one.sentence(literal) for one in found)
 
 
 def _show_table(model: str, first: str, open_points: OpenPoints) -> None:
-    found = chosen(model, first).choices
-    by_size = choose.by_size(found)
+    found = chosen(model, first)
+    by_size = found.by_size
     widgets.show_table(
         TABLE,
         choose.table(found),
-        f"{model}: {CAPTION} {choose.machines(found)}".rstrip(),
+        f"{model}: {CAPTION} {found.machines}".rstrip(),
         {},
         file=export_name(model_part(model), "choose"),
         widths=WIDTHS,
@@ -112,29 +93,8 @@ def _show_table(model: str, first: str, open_points: OpenPoints) -> None:
     )
 
 
-def chosen(model: str, first: str) -> Chosen:
+def chosen(model: str, first: str) -> ChoiceFinding:
     """Return the choices of a model; its sizes are the shares that `SIZES` are of the dense model `first`."""
-    return _chosen(str(data.store().url), data.stamp(), model, first)
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _chosen(url: str, stamp: Hashable, model: str, first: str) -> Chosen:
     others = [other for other in data.models() if other != model and _is_sized(other)]
-    models = [_measured(one) for one in (model, *others)]
-    sizes = choose.sizes_of(models[0], next(one for one in models if one.model == first))
-    return Chosen(choose.choose(models, sizes), choose.advice(models[0], sizes))
-
-
-def _measured(model: str) -> Measured:
-    frame = data.frame(model)
-    corpus, protocol = next(iter(choices.texts(frame).values()))
-
-    def compare(keys: tuple[str, ...], reference: tuple[str, ...]) -> TableRow | None:
-        pairs = data.paired([keys], reference, [(corpus, "perplexity", protocol)])
-        pairs = pairs[pairs["verdict"].notna()]
-        return None if pairs.empty else pairs.iloc[0].to_dict()
-
-    return Measured(model, _variants(frame, corpus, protocol), compare, data.result)
-
-
-_variants = shared(choose.variants)
+    models = [choose.measured(one, data.frame(one), data) for one in (model, *others)]
+    return choose.choose(models, choose.sizes_of(models[0], next(one for one in models if one.model == first)))

@@ -50,6 +50,7 @@ def test_the_map_follows_the_variants_and_the_number(bundled):
     assert heat(app) == pytest.approx({(one.block, one.role): 100 * one.error for one in wanted.layers})
     largest = max(wanted.layers, key=lambda one: one.error)
     assert chosen(app, "inside_matrix") == largest.name
+    assert app.caption[0].value.startswith(f"Most error: {largest.role} of block {largest.block}, ")
 
     app = page(inside_variant="gptq@4bit", inside_other="gptq@3bit")
     both = [data.result(chosen(app, key)) for key in ("inside_variant", "inside_other")]

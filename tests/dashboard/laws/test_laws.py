@@ -5,10 +5,11 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from core.findings.laws.fit import best_of, fits
+from core.findings.laws.fit import fits
+from core.findings.laws.law import law
 from core.findings.laws.limit import Limit
 from core.findings.laws.measured import of_perplexities
-from core.findings.laws.report import TOO_FEW, error_sentence, sentence
+from core.findings.laws.report import TOO_FEW
 from dashboard import data
 from dashboard.shared import widgets
 from tests.dashboard.explore.given import open_tradeoff
@@ -22,10 +23,10 @@ def open_laws(**query):
     return open_app(VIEW, **{f"laws_{name}": str(value) for name, value in query.items()})
 
 
-def best(name):
+def answered(name, limit):
     rows = data.frame("smollm2-135m")
     groups = of_perplexities(rows[rows["metric"] == "perplexity"])
-    return best_of(fits(next(one for one in groups if one.name == name)))
+    return law(fits(next(one for one in groups if one.name == name)), limit)
 
 
 def slider(app, label):
@@ -44,7 +45,7 @@ def test_the_law_follows_the_series_and_the_limit(monkeypatch):
     assert all(f"https://arxiv.org/abs/{paper}" in papers.markdown[0].value for paper in ("2411.10272", "2504.04342"))
     of.select("Wanda").run()
     slider(app, "Highest perplexity (times dense)").set_value(1.25).run()
-    assert sentence(best("Wanda"), Limit(times=1.25)) in read(app)
+    assert str(answered("Wanda", Limit(times=1.25))) in read(app)
     table = app.dataframe[-1].value
     assert list(table["Form"]) == ["1 + r", "1 - r", "P2"] and list(table["Predicts best"]).count("yes") == 1
     assert "Below 1.25 x dense up to" in table and table["Leave-one-ratio-out error"].str.contains("%").all()
@@ -56,9 +57,9 @@ def test_the_law_follows_the_series_and_the_limit(monkeypatch):
 @pytest.mark.usefixtures("example")
 def test_a_link_opens_a_law_with_its_error_and_its_use():
     app = open_laws(of="SparseGPT", times=1.5)
-    shown, limit = best("SparseGPT"), Limit(times=1.5)
-    assert f"**{sentence(shown, limit)}**" in read(app) and "% of 1 / ln" not in read(app)
-    assert f"the form {shown.form.name}, which predicts best here. {error_sentence(shown, limit)}" in read(app)
+    found = answered("SparseGPT", Limit(times=1.5))
+    assert f"**{found}**" in read(app) and "% of 1 / ln" not in read(app)
+    assert f"the form {found.best.form.name}, which predicts best here. {found.error_sentence}" in read(app)
     assert "up to 70 %, the largest measured one" in read(app) and len(charts(app)) == 1
     shown = read(open_laws(quality=ACCURACY, keep=80))
     assert re.search("To keep 80 % of the accuracy above chance, remove at most .+ % \\(95 % interval: ", shown)

@@ -85,7 +85,7 @@ def test_the_table_choose_is_a_step_and_a_row_opens_its_point(by_name):
     story = by_name["choose"]
     app = open_app(**story.address(0))
     table = next(one.value for one in app.dataframe if ("", choose.SIZE) in one.value)
-    wanted = choose.table(choosing.chosen(DEFAULT_MODEL, DEFAULT_MODEL).choices)
+    wanted = choose.table(choosing.chosen(DEFAULT_MODEL, DEFAULT_MODEL))
     assert [": ".join(filter(None, names)).lower() for names in table] == [name.lower() for name in wanted]
     assert table.to_numpy().tolist() == wanted.to_numpy().tolist()
     assert len(table) == len(choose.SIZES) and choosing.chosen(DEFAULT_MODEL, DEFAULT_MODEL).advice in read(app)

@@ -7,21 +7,28 @@ from statistics import fmean, median
 import pytest
 
 from core.findings.best import choose
+from core.findings.best.ranking import OWN_GRID
 from core.findings.numbers.differences import differences, over_seeds
+from core.findings.numbers.frame import tidy
+from core.findings.reading import StoreReader
 from core.findings.seeds import averaged
 from core.registry import data_requirement, on_own_grid
 from core.store.bundled import read_measured
 from core.store.samples import read_shipped_samples
 from tests.synthetic import result
-from tools.report.choose import measured
-from tools.report.points import SEEDS
+from tools.report.points import SEEDS, Bundle
 
 MODEL = "smollm2-135m"
 
 
 @pytest.fixture(scope="module")
 def first():
-    return measured(list(read_measured().results.values()), read_shipped_samples, MODEL)
+    return measured(list(read_measured().results.values()), read_shipped_samples)
+
+
+def measured(results, samples):
+    rows = tidy(one for one in results if one.variant.model == MODEL)
+    return choose.measured(MODEL, rows, StoreReader(Bundle(lambda: results, samples)))
 
 
 def searched():
@@ -67,9 +74,9 @@ def best_of(found, most, trained):
 def test_every_choice_is_that_of_a_search_over_all_rows(first):
     """`docs/choose.md` has the rest of both models' tables: on how many of them a chain holds, and the advice."""
     variants, found = searched(), choose.choose([first], choose.sizes_of(first, first))
-    assert len(found) == 2 * len(choose.SIZES)
+    assert len(found.choices) == 2 * len(choose.SIZES)
     base = next(one for one in variants if one["dense"])
-    for one in found:
+    for one in found.choices:
         wanted = best_of(variants, one.most, one.training == choose.TRAINED)
         if wanted is None:
             assert one.best is None
@@ -88,8 +95,9 @@ def test_every_choice_is_that_of_a_search_over_all_rows(first):
         pair = next(row for row in pairs.to_dict("records") if "window 2048" in row["protocol"])
         assert (one.low, one.high) == pytest.approx((pair["ratio_low"], pair["ratio_high"]))
         assert one.low <= one.best["times_dense"] * 1.001 and one.best["times_dense"] <= one.high * 1.001
-    keys = set(first.rows.loc[first.rows["own_grid"], "key"])
-    assert keys and not keys & set(first.best(1e9)["key"])
+    compressed = set(first.rows["key"]) - set(first.dense["keys"])
+    able, unable = set(first.best(1e9)["key"]), found.left_out
+    assert able | set(unable.index) == compressed and not able & set(unable.index) and OWN_GRID in set(unable)
 
 
 def test_a_model_without_a_usable_chain_or_with_a_pruned_one_gets_advice():
@@ -98,9 +106,9 @@ def test_a_model_without_a_usable_chain_or_with_a_pruned_one_gets_advice():
 
     dense = result("dense", 20.0)
     for times, text in ((9, "no chain of smollm2-135m stays below 5 times dense"), (2, "is quantised at no size")):
-        model = measured([dense, of(times=times)], lambda key, number: None, "smollm2-135m")
-        assert text in choose.advice(model, [1e6]), choose.advice(model, [1e6])
-    assert "Pruning is part of the best chain at 1000000 MB" in choose.advice(model, [1e6])
-    (row,) = choose.table(choose.choose([model], [1e6])).to_dict("records")
+        found = choose.choose([measured([dense, of(times=times)], lambda key, number: None)], [1e6])
+        assert text in str(found)
+    assert "Pruning is part of the best chain at 1000000 MB" in str(found)
+    (row,) = choose.table(found).to_dict("records")
     assert row[f"Without training: {choose.LOSS}"] == "2.00"
     assert (row["With training: best chain"], row[f"With training: {choose.LOSS}"]) == (choose.NOTHING, "")

@@ -6,7 +6,14 @@ import torch
 
 from core.base.paths import cached_variant
 from core.engine.runs import run
-from core.findings.inside.layers import layer_differences, layer_table, measures_of, removed_blocks, stages_of
+from core.findings.inside.layers import (
+    changed_layers,
+    layer_differences,
+    layer_table,
+    measures_of,
+    removed_blocks,
+    stages_of,
+)
 from core.models.manifest import load_model_folder
 from core.models.parts.blocks import find_blocks
 from core.models.sources import identify, load_model
@@ -41,6 +48,20 @@ def test_each_stage_has_a_table_of_sparsity_or_of_rank_and_removed_share():
     result = make(layers=[layer(), layer(stage=1, error=0.25)], stages=[WANDA, WANDA])
     assert stages_of(result) == [0, 1]
     assert [layer_table(result, stage)["error"].tolist() for stage in (0, 1)] == [[0.1], [0.25]]
+
+
+def test_the_matrix_that_a_stage_changed_most_is_named_with_its_ties():
+    made = make(layers=[layer(), layer("k", error=None), layer("v", block=1, error=0.0123)])
+    found = changed_layers(made, "x")
+    assert str(found) == "Most error: q of block 0, 10 %." and found.most == ["model.layers.0.q_proj"]
+    assert found.left_out.to_dict() == {"model.layers.0.k_proj": "no error"} and found.name == "x"
+    equal = make(layers=[layer(), layer("k"), layer("v", error=0.05)], stages=[WANDA, WANDA])
+    found = changed_layers(equal, "x")
+    assert (str(found), found.name) == ("Most error: q of block 0 and 1 more, 10 %.", "x, after stage 1")
+    assert len(found.most) == 2 and found.left_out.empty
+    assert str(changed_layers(make(layers=[layer(), layer("k")]), "x")) == "Error: 10 % in all 2 matrices."
+    none = changed_layers(make(layers=[]), "x")
+    assert str(none) == "x has no layer reports: its stages change no linear of a block." and none.rows.empty
 
 
 def test_a_difference_covers_the_matrices_of_both():

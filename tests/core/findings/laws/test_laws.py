@@ -1,7 +1,6 @@
 """Compression laws: recovered exponents, leave-one-out errors, and no extrapolation."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,10 +11,11 @@ from core.data.cards import SEVEN, TASKS
 from core.findings.laws.fit import best_of, fit, fits
 from core.findings.laws.forms import FORMS
 from core.findings.laws.groups import COLUMNS, Group, across
+from core.findings.laws.law import law
 from core.findings.laws.limit import Limit
 from core.findings.laws.measured import means
 from core.findings.laws.papers import printed
-from core.findings.laws.report import error_sentence, in_words, sentence, table
+from core.findings.laws.report import in_words, table
 from core.findings.laws.selection import check_metric, select_groups
 from core.findings.numbers.seven import chance_of
 from core.store.bundled import published
@@ -69,7 +69,7 @@ def values(found):
 )
 def test_fit_recovers_planted_exponents(form, made, planted):
     rows = made.rows[(made.rows["ratio"] > 0) | (form is not SECOND)]  # of dense P0 is 1
-    assert values(fit(form, replace(made, rows=rows))) == pytest.approx(planted)
+    assert values(fit(form, made._replace(rows=rows))) == pytest.approx(planted)
 
 
 def test_accuracies_are_fitted_to_the_second_form_only():
@@ -119,7 +119,7 @@ def test_leave_one_model_out_matches_the_manual_result():
         slope, start = np.polyfit(np.log(rest["parameters"]), np.log(rest["value"] - rest["dense"]), 1)
         errors.append((row.dense + math.exp(start) * row.parameters**slope) / row.value - 1)
     found = fit(THIRD, made)
-    assert found.by_ratio is None and in_words([found], Limit())[0]["leave-one-ratio-out error"] == "one ratio"
+    assert found.by_ratio is None and in_words(law([found], Limit()))[0]["leave-one-ratio-out error"] == "one ratio"
     assert found.by_model.percent == pytest.approx(100 * math.sqrt(np.mean(np.square(errors))))
     assert fit(FIRST, group(first)).by_model is None
 
@@ -128,9 +128,9 @@ def test_third_form_skips_points_no_worse_than_dense():
     made = group(third)
     made.rows.loc[made.rows["ratio"] == 0.1, "value"] = 2.99
     found = fit(THIRD, made)
-    assert found.points == len(RATIOS) - 1
+    assert found.points == len(RATIOS) - 1 and law([found], Limit()).left_out == {"not worse than dense": 1}
     assert found.by_ratio.percent > 0.1  # the rest lies on the law exactly
-    assert table([[found]], Limit())["without_place"].item() == 1
+    assert table([law([found], Limit())])["without_place"].item() == 1
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
@@ -158,34 +158,33 @@ def test_laws_are_not_extrapolated_beyond_the_largest_ratio():
     assert np.isnan([one[2] for one in (value, low, high)]).all() and not np.isnan(value[:2]).any()
     lax = Limit(times=1e4)
     assert math.isinf(found.critical(lax)[0].value)
-    assert sentence(found, lax).startswith("At 70 %, the largest ratio measured, the law stays below 10000 times")
-    assert table([[found]], lax)[["beyond", "largest"]].iloc[0].tolist() == [True, 0.7]
+    assert str(law([found], lax)).startswith("At 70 %, the largest ratio measured, the law stays below 10000 times")
+    assert table([law([found], lax)])[["beyond", "largest"]].iloc[0].tolist() == [True, 0.7]
 
 
 def test_sentences_use_quantities_that_readers_know():
     found = fit(FIRST, group(first, noise=0.02))
-    text = sentence(found, Limit(times=1.5))
+    text = str(law([found], Limit(times=1.5)))
     assert text.startswith("To stay below 1.5 times the dense perplexity, 30.1, remove at most 8 %.")
     error = f"Its error at ratios outside the fit is a factor of {found.by_ratio.times:.2f} of the perplexity."
-    assert error_sentence(found, Limit(times=1.5)) == error
-    assert error_sentence(found, Limit(times=1.01)).endswith("so measure before you rely on it.")
-    (row,) = in_words([found], Limit(times=1.5))
+    assert law([found], Limit(times=1.5)).error_sentence == error
+    assert law([found], Limit(times=1.01)).error_sentence.endswith("so measure before you rely on it.")
+    (row,) = in_words(law([found], Limit(times=1.5)))
     assert row["below 1.5 x dense up to"] == "8 %"
-    assert sentence(found, Limit(times=1.03)).endswith("remove at most 0.6 %.")
-    frame = table([[found]], Limit(times=1.5))
+    assert str(law([found], Limit(times=1.03))).endswith("remove at most 0.6 %.")
+    frame = table([law([found], Limit(times=1.5))])
     assert frame["times_dense"].item() == 1.5 and frame["keep"].isna().all()
-    scores = fit(SECOND, group(lambda dense, ratio, *_: dense * (1 - ratio) ** 0.6, (("m", 0.5, 1.0),), loss=False))
-    assert sentence(scores, Limit()) == "To keep 90 % of the accuracy above chance, remove at most 16 %."
-    assert (
-        error_sentence(scores, Limit()) == "Its error at ratios outside the fit is 0.0 % of the accuracy above chance."
-    )
-    assert table([[scores]], Limit())["keep"].item() == 0.9
+    made = group(lambda dense, ratio, *_: dense * (1 - ratio) ** 0.6, (("m", 0.5, 1.0),), loss=False)
+    scores = law([fit(SECOND, made)], Limit())
+    assert str(scores) == "To keep 90 % of the accuracy above chance, remove at most 16 %."
+    assert scores.error_sentence == "Its error at ratios outside the fit is 0.0 % of the accuracy above chance."
+    assert table([scores])["keep"].item() == 0.9
 
 
 def test_critical_ratio_is_zero_if_any_removal_costs_too_much():
     found = fit(SECOND, group(lambda *of: second(*of, factor=0.5)))
     assert found.critical(Limit())[0].value == 0
-    assert sentence(found, Limit()).startswith("By this law, no ratio stays below 1.1 times")
+    assert str(law([found], Limit())).startswith("By this law, no ratio stays below 1.1 times")
     better = fit(FIRST, group(lambda *of: first(*of, b=-0.2)))  # the more is removed, the better
     assert math.isinf(better.critical(Limit())[0].value)
 
@@ -194,7 +193,8 @@ def test_too_few_points_are_not_fitted_and_one_ratio_predicts_none():
     assert fit(THIRD, group(third, ratios=[0.2, 0.5])) is None
     assert fit(SECOND, group(second, ratios=[0.5])) is None
     found = fit(THIRD, group(third, SEVERAL, ratios=[0.5]))
-    assert math.isnan(found.critical(Limit())[0].value) and "single ratio does not predict" in sentence(found, Limit())
+    found = law([found], Limit())
+    assert math.isnan(found.critical.value) and "single ratio does not predict" in str(found)
 
 
 def test_groups_of_several_models_are_fitted_together():
@@ -242,7 +242,7 @@ def test_series_contain_pruning_ratios_of_one_calibration_only():
     assert series.rows["ratio"].tolist() == [0, 0.1, 0.3, 0.5, 0.7] and series.left_out == 1
     assert series.rows["value"].iloc[-1] == pytest.approx(math.log(35))  # the mean of two seeds
     assert [one.name for one in select_groups(tidied((0.1, 0.5)), "perplexity") if one.enough] == ["Unstructured"]
-    assert select_groups(tidied()[1:], "perplexity") == []  # without the dense model there is no L0
+    assert not select_groups(tidied()[1:], "perplexity")  # without the dense model there is no L0
     other = tidied()[1:].assign(calibration="d:1x8")
     found = select_groups(pd.concat([tidied(), other]), "perplexity")
     assert [one.name for one in found] == ["Unstructured", "Wanda, c:1x8", "Wanda, d:1x8"]

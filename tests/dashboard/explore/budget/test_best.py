@@ -95,7 +95,8 @@ def test_every_question_has_one_answer(count, bundled, capsys):
             assert found.rows["chain"][0] == expected and expected in printed["commands"][found.winner]
 
 
-def test_a_perplexity_alone_asks_for_the_smallest(bundled):
+def test_a_perplexity_alone_asks_for_the_smallest_and_estimates_nothing(bundled, monkeypatch):
+    monkeypatch.setattr("core.findings.within._combinations", pytest.fail)
     found = slimscope.best("smollm2-135m", max_times=1.5)
     assert found.rows["packed_mb"].is_monotonic_increasing and found.rows["times_dense"].max() <= 1.5
     assert str(found).startswith("The smallest of ") and found.winner == found.rows["key"][0]
