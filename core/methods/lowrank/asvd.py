@@ -63,9 +63,8 @@ class ASVD(LowRank):
         return frozenset({"absolute"})
 
     @property
-    def observations(self) -> tuple[str, ...]:
-        kind = f"spectra of the weights times mean absolute inputs to the {self.parameters.alpha:g}"
-        return (kind,) if self.parameters.ranks == "global" else ()
+    def spectra(self) -> str:
+        return f"spectra of the weights times mean absolute inputs to the {self.parameters.alpha:g}"
 
     def scale(self, statistics: Statistics) -> tuple[Tensor | None, str | None]:
         from core.methods.numerics.decompose import nonzero

@@ -44,6 +44,15 @@ class LowRank(LinearMethod):
     accepts = STORED - {"zeros", "pattern", "grid", "factors", "convolutions", "basis"}
     Parameters = LowRankParameters
 
+    @property
+    def spectra(self) -> str:
+        """Name of the observed singular values."""
+        raise NotImplementedError
+
+    @property
+    def observations(self) -> tuple[str, ...]:
+        return (self.spectra,) if self.parameters.ranks == "global" else ()
+
     def refusal(self, trait: Trait) -> str:
         inserted = "cannot factor the shortcut matrices that {label} inserted"
         return inserted if trait == "basis" else super().refusal(trait)
