@@ -255,3 +255,16 @@ def keep_largest(score: Tensor, count: int, spared: int = 0) -> torch.Tensor:
 def head_sums(score: Tensor, heads: int) -> Tensor:
     """Sum a score of rows or columns, (heads * width,), over each head."""
     return score.view(heads, -1).sum(1)
+
+
+def unit_sums(elements: Tensor, role: str, shape: Geometry, signed: bool = False) -> Tensor:
+    """Sum the scores of a matrix's weights, (out, in), over each head, (heads,), or each channel, (channels,).
+
+    With `signed`, the sum of each row or column becomes its absolute value, as in the code of LLM-Pruner.
+    """
+    sums = elements.sum(0 if role in ("o", "down") else 1)
+    if signed:
+        sums = sums.abs()
+    if role in ("q", "k", "v", "o"):
+        return head_sums(sums, shape.query_heads if role in ("q", "o") else shape.kv_heads)
+    return sums

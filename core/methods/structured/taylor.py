@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from core.methods.structured.base import StructuredBlockView, head_sums
+from core.methods.structured.base import StructuredBlockView, unit_sums
 
 Taylor = Literal["vector", "first", "second", "mix"]
 Score = Callable[[Tensor, dict[str, Tensor]], Tensor]  # of a weight (out, in) and its moments
@@ -37,8 +37,6 @@ class Moments:
         return self.means
 
     def state(self) -> dict[str, Tensor]:
-        import torch
-
         return self.means | ({"windows": torch.tensor(self.windows)} if self.windows else {})
 
     def restore(self, state: dict[str, Tensor]) -> None:
@@ -65,34 +63,24 @@ def element_scores(weight: Tensor, moments: dict[str, Tensor], taylor: Taylor) -
     return (weight * moments["first"] - curvature / 2).abs_()
 
 
-def matrix_scores(view: StructuredBlockView, role: str, score: Score) -> Tensor:
-    """Return the sums of a matrix along each row, (out,), or for o and down along each column, (in,)."""
-    elements = score(view.weight(role), view.gradients[role])
-    return elements.sum(0 if role in ("o", "down") else 1)
-
-
 def unit_scores(
     view: StructuredBlockView, score: Score, signed: bool = False, fold: str = "contiguous"
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the scores of heads, {role: (heads,)}, and of channels, {role: (channels,)}, by matrix.
 
-    With `signed`, each unit's sum becomes its absolute value. When whole groups are removed, `fold` = `llmpruner`
+    `signed` is that of `unit_sums`. When whole groups are removed, `fold` = `llmpruner`
     assigns query heads k, k + n_kv, k + 2 n_kv ... to key-value head k, as in the authors' code. `contiguous` follows
     the model.
     """
     shape = view.shape
-    heads = {}
-    for role in ("q", "k", "v", "o"):
-        count = shape.query_heads if role in ("q", "o") else shape.kv_heads
-        rows = matrix_scores(view, role, score)
-        if signed:  # the repository sums a row first, then its absolute value over the head's rows
-            rows = rows.abs()
-        sums = head_sums(rows, count)
-        if fold == "llmpruner" and shape.mode == "groups" and role in ("q", "o"):
-            sums = sums.view(shape.group, shape.kv_heads).T.flatten()
-        heads[role] = sums
-    channels = {role: matrix_scores(view, role, score) for role in (*view.ffn_roles, "down")}
-    return heads, {role: sums.abs() if signed else sums for role, sums in channels.items()}
+    sums = {
+        role: unit_sums(score(view.weight(role), view.gradients[role]), role, shape, signed)
+        for role in ("q", "k", "v", "o", *view.ffn_roles, "down")
+    }
+    channels = {role: sums.pop(role) for role in (*view.ffn_roles, "down")}
+    if fold == "llmpruner" and shape.mode == "groups":
+        sums |= {role: sums[role].view(shape.group, shape.kv_heads).T.flatten() for role in ("q", "o")}
+    return sums, channels
 
 
 def total(scores: dict[str, Tensor], roles: tuple[str, ...]) -> Tensor:
