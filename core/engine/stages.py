@@ -38,18 +38,12 @@ def _nothing(model: PreTrainedModel, method: Dense, given: StageInput, context: 
     return StageResult([])
 
 
-def _prune_while_training(
-    model: PreTrainedModel, method: TrainPruneMethod, given: StageInput, context: Context
+def _train(
+    model: PreTrainedModel, method: Recovery | TrainPruneMethod, given: StageInput, context: Context
 ) -> StageResult:
-    from core.training.apply import prune_while_training  # only here, as PEFT takes seconds to import
+    from core.training.apply import train_stage  # only here, as PEFT takes seconds to import
 
-    return prune_while_training(model, method, given, context)
-
-
-def _recover(model: PreTrainedModel, method: Recovery, given: StageInput, context: Context) -> StageResult:
-    from core.training.apply import recover  # only here, as PEFT takes seconds to import
-
-    return recover(model, method, given, context)
+    return train_stage(model, method, given, context)
 
 
 # A runner gets the model, a method of its own kind, the stage and the context.
@@ -68,8 +62,8 @@ RUNNERS: dict[Kind, Callable[..., StageResult]] = {
     "hidden size": remove_hidden,
     "slices": slice_model,
     "rotation": rotate_model,
-    "pruning in training": _prune_while_training,
-    "recovery": _recover,
+    "pruning in training": _train,
+    "recovery": _train,
     "runtime": install_hooks,
 }
 
