@@ -1,12 +1,13 @@
-"""The disk of the user cache: whether it can be written, and how much of it the cache may take."""
+"""Files of the user cache: whether they have changed, whether the disk can be written, and how much of it is free."""
 
 import errno
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
-from core.base.errors import StorageError
+from core.base.errors import StorageError, UserError
 
 OPTIONAL_LEAVES = 5 * 2**30  # bytes that stay free after what only saves time
 NEEDED_LEAVES = 10**9  # bytes that stay free after what a run cannot do without
@@ -49,3 +50,45 @@ def check_disk(folder: Path, needed: int, purpose: str) -> None:
 
 def _size(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+class Stamp(NamedTuple):
+    """The identity, size and modification time (ns) of a file."""
+
+    inode: int
+    size: int
+    modified: int
+
+
+class FileStamps:
+    """The sizes and modification times of files at one moment."""
+
+    def __init__(self, files: Sequence[Path] = ()):
+        """Note the stamps of the files."""
+        self._stamps = {file: _content(file) for file in files}
+
+    def check(self) -> None:
+        """Raise `UserError` if a file has changed or is gone since."""
+        for file, before in self._stamps.items():
+            if _content(file) != before:
+                raise UserError(
+                    f"{file} has changed since the run started. Restore it, or start the run again with the new file."
+                )
+
+
+def stamps(files: Iterable[Path]) -> dict[Path, Stamp]:
+    """Return the stamps of those files that exist."""
+    found = {}
+    for file in files:
+        try:
+            now = file.stat()
+        except OSError:
+            continue
+        found[file] = Stamp(now.st_ino, now.st_size, now.st_mtime_ns)
+    return found
+
+
+def _content(file: Path) -> tuple[int, ...] | None:
+    """Return the size and the modification time of a file; None if it is absent."""
+    found = stamps([file]).get(file)
+    return None if found is None else found[1:]

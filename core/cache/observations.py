@@ -4,8 +4,6 @@ The statistics depend on the model, the calibration data and their kind, but not
 share them.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Callable, Sequence

@@ -3,8 +3,6 @@
 Each machine works on its own files. It copies finished ones to the storage and fetches from there what it lacks.
 """
 
-from __future__ import annotations
-
 import os
 import tempfile
 import time

@@ -16,18 +16,16 @@ from core.base.errors import UserError
 from core.base.memory import reuse_freed_memory
 from core.base.progress import WAITING, Progress, silent
 from core.base.window_start import window_start
-from core.data.tokens import token_ids
-from core.data.vocabulary import check_same_vocabulary, vocabulary_of
+from core.data.tokens import check_same_vocabulary, token_ids, vocabulary_of
 from core.data.windows import Texts, evaluation_windows
 from core.engine.session import ScoredText
 from core.evaluation.dense_outputs import DenseOutputs
-from core.evaluation.fidelity import text_rows
+from core.evaluation.outcomes import text_rows
 from core.evaluation.perplexity import TextLosses, dense_losses, perplexity
 from core.findings.numbers.fidelity import TextFidelity
-from core.models.compressed import load_compressed
+from core.models.compressed import config_like, load_compressed
 from core.models.facts import load_shape
 from core.models.folders import encoder_of, read_json
-from core.models.gguf.config import config_like
 from core.models.kinds.gguf import GGUFKind
 from core.models.parts.blocks import execution_device
 from core.models.source import ModelSource
@@ -46,7 +44,6 @@ from core.specs import Dtype, Perplexity, Stage, VariantSpec
 from core.store.slots import compute_lock
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedTokenizerBase
 
 
@@ -146,7 +143,9 @@ def _compare(pair: _Pair, dtype: Dtype, device: str, progress: Progress) -> Iter
     """
     reuse_freed_memory()
     place = execution_device(device)
-    outputs = _outputs(pair.dense, dtype, place, progress)
+    source = pair.dense
+    variant = VariantSpec(model=source.id, revision=source.revision, dtype=dtype, stages=(Stage(method="dense"),))
+    outputs = DenseOutputs(variant.key, dtype, partial(load_model, source, dtype, place, progress))
     dense = {
         text: replace(outputs.of(scored.windows, progress, str(text)), common=pair.common)
         for text, scored in pair.scored.items()
@@ -170,8 +169,3 @@ def _compare(pair: _Pair, dtype: Dtype, device: str, progress: Progress) -> Iter
             rows=text_rows(reading, *of_text, pair.tokenizer, dtype),
             samples=reading.samples,
         )
-
-
-def _outputs(source: ModelSource, dtype: Dtype, device: torch.device, progress: Progress) -> DenseOutputs:
-    dense = VariantSpec(model=source.id, revision=source.revision, dtype=dtype, stages=(Stage(method="dense"),))
-    return DenseOutputs(dense.key, dtype, partial(load_model, source, dtype, device, progress))

@@ -70,16 +70,17 @@ class DenseOutputs:
 
     @cached_property  # verified once for all texts
     def _head(self) -> DenseHead:
-        folder = self._kept(HEAD, self._head_bytes, self._write_head)
+        folder = self._kept(
+            HEAD,
+            lambda: sum(weight.numel() for weight, _ in head_parts(self._model)) * BYTES[self.dtype],
+            self._write_head,
+        )
         known, bias = json.loads((folder / SCALE).read_bytes()), folder / BIAS
         return DenseHead(
             self._mapped(folder / WEIGHT).view(known["vocabulary"], -1),
             self._mapped(bias) if bias.exists() else None,
             OutputScale(known["factor"], known["cap"]),
         )
-
-    def _head_bytes(self) -> int:
-        return sum(weight.numel() for weight, _ in head_parts(self._model)) * BYTES[self.dtype]
 
     def _kept(self, name: str, size: Callable[[], int], make: Callable[[Path], None]) -> Path:
         """Return a folder of about `size()` bytes, which `make` fills unless an intact one exists."""

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from core.base.memory import HELD_BYTES
 from core.cache.checkpoint import Checkpoint
-from core.evaluation.linears import quick_products
 from core.models.parts.blocks import body, find_blocks, first, text_config
+from core.models.parts.products import quick_products
 from core.models.parts.recorder import Inputs, Recorder
 from core.specs import sha256
 

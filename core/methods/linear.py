@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, ClassVar
 from core.methods.base import Method
 from core.methods.cost import COPIES, SELECTION, Sum, gram_bytes, walking
 from core.methods.inputs import Accumulator, Compressed, Plan, Statistics, Target
-from core.methods.terms import Kind
-from core.methods.traits import STORED
+from core.methods.terms import STORED, Kind
+from core.models.shape import ModelShape
 from core.specs import TextWindows
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from core.models.parts.blocks import Linear
-    from core.models.shape import ModelShape
 
 
 class LinearMethod(Method):

@@ -12,7 +12,7 @@ from core.base.progress import Progress
 from core.methods.base import Method
 from core.methods.cost import LOGIT_BYTES
 from core.methods.parameters import MethodParameters
-from core.methods.traits import STORED
+from core.methods.terms import STORED
 from core.specs import TextWindows
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from core.methods.traits import GRIDS
+from core.methods.terms import GRIDS
 from core.registry import RECONSTRUCTIONS, leaves
 from core.results import LayerReport, Result
 from core.specs import Stage

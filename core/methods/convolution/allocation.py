@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.methods.choices import Choices, spend
 from core.methods.convolution.forms import Form, spectrum
+from core.methods.numerics.levels import Choices, spend
 
 if TYPE_CHECKING:
     from torch import Tensor

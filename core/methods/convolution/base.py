@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from core.methods.base import Method
+from core.methods.convolution.allocation import Cut
 from core.methods.convolution.forms import Form, Pair, truncate
-from core.methods.traits import STORED
+from core.methods.terms import STORED
+from core.models.shape import ModelShape
+from core.specs import TextWindows
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from core.methods.convolution.allocation import Cut
-    from core.models.shape import ModelShape
-    from core.specs import TextWindows
 
 TINY = 1e-30  # replaces the squared norm of a zero kernel
 DECOMPOSITION = 20  # operations of an SVD, divided by the matrix size times its smaller side

@@ -67,6 +67,6 @@ class ASVD(LowRank):
         return f"spectra of the weights times mean absolute inputs to the {self.parameters.alpha:g}"
 
     def scale(self, statistics: Statistics) -> tuple[Tensor | None, str | None]:
-        from core.methods.numerics.decompose import nonzero
+        from core.methods.numerics.hessian import nonzero
 
         return nonzero((statistics.absolute / statistics.tokens) ** self.parameters.alpha), None

@@ -16,21 +16,19 @@ from pydantic import Field
 
 from core.methods.base import Method
 from core.methods.cost import SELECTION, Sum, gram_bytes, walking
-from core.methods.inputs import Statistics
+from core.methods.inputs import Accumulator, Statistics
 from core.methods.parameters import MethodParameters
 from core.methods.structured.budget import Removal, allocate, uniform
-from core.methods.terms import Kind, Structure
-from core.methods.traits import STORED
+from core.methods.terms import STORED, Kind, Structure
 from core.models.removal.geometry import Geometry, Mode
+from core.models.shape import ModelShape
+from core.specs import TextWindows
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from core.methods.inputs import Accumulator
     from core.models.removal.units import Units
-    from core.models.shape import ModelShape
-    from core.specs import TextWindows
 
 Observes = Literal["nothing", "similarity", "statistics", "gradients"]
 

@@ -24,7 +24,7 @@ from core.methods.structured.base import (
     unit_sums,
 )
 from core.methods.structured.budget import Removal, allocate_globally
-from core.methods.structured.gradients import GradientParameters, GradientUnitMethod
+from core.methods.structured.gradients import GradientParameters, GradientUnitMethod, Taylor, element_scores
 from core.methods.terms import Citation
 
 if TYPE_CHECKING:
@@ -127,7 +127,6 @@ def _importances(view: StructuredBlockView, kind: str) -> tuple[Tensor, Tensor]:
     Fine: the sum over a unit's weights of |w g - w^2 F / 2|. Coarse: |sum of w g| + |sum of w^2 F| / 2. A key-value
     head counts for each query head that reads it.
     """
-    from core.methods.structured.taylor import Taylor, element_scores
 
     def of(taylor: Taylor) -> Tensor:
         """Sum an element score over all matrices to (units,)."""

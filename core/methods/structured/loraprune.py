@@ -23,12 +23,11 @@ from core.methods.structured.base import (
 )
 from core.methods.structured.gradients import GradientParameters, GradientUnitMethod
 from core.methods.terms import Citation
+from core.models.removal.geometry import Geometry
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-    from core.models.removal.geometry import Geometry
 
 DECAY = 0.9  # of the moving average over sequences or steps
 

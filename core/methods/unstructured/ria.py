@@ -8,7 +8,7 @@ from pydantic import Field
 
 from core.methods.inputs import Statistics
 from core.methods.terms import Citation
-from core.methods.unstructured.scored import ScoredByInputs, ScoredByInputsParameters
+from core.methods.unstructured.base import ScoredByInputs, ScoredByInputsParameters
 
 if TYPE_CHECKING:
     from torch import Tensor

