@@ -4,9 +4,8 @@ from core.amount import Amount, Bits, Factor, Pattern, Ratio
 from core.methods.base import Method
 from core.methods.convolution.base import ConvMethod
 from core.methods.embedding.base import EmbeddingMethod
-from core.methods.inputs import Compressed, Statistics, Target
 from core.methods.kinds import Reconstruction, RuntimeMethod, TableQuantMethod, TransformMethod
-from core.methods.linear import LinearMethod
+from core.methods.linear import Compressed, LinearMethod, Statistics, Target
 from core.methods.lowrank.base import LowRank
 from core.methods.parameters import MethodParameters, WalkerParameters
 from core.methods.quantised.base import BlockQuantMethod, QuantisedMethod

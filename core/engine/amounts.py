@@ -10,8 +10,7 @@ from core.amount import RATIO_PLACES, Bits, Pattern, Ratio
 from core.base.errors import UserError
 from core.context import StageInput
 from core.methods.base import Method
-from core.methods.inputs import Plan, Target
-from core.methods.linear import LinearMethod
+from core.methods.linear import LinearMethod, Plan, Target
 from core.methods.numerics.levels import level_shares
 from core.methods.parameters import RATIO_STEP
 from core.models.parts.blocks import select

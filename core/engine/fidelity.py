@@ -16,8 +16,7 @@ from core.base.errors import UserError
 from core.base.memory import reuse_freed_memory
 from core.base.progress import WAITING, Progress, silent
 from core.base.window_start import window_start
-from core.data.tokens import check_same_vocabulary, token_ids, vocabulary_of
-from core.data.windows import Texts, evaluation_windows
+from core.data.windows import Texts, check_same_vocabulary, evaluation_windows, token_ids, vocabulary_of
 from core.engine.session import ScoredText
 from core.evaluation.dense_outputs import DenseOutputs
 from core.evaluation.outcomes import text_rows
@@ -84,21 +83,13 @@ def compare(
 
 @dataclass(frozen=True)
 class _Pair:
-    """The dense model and the other one, and the windows that both read.
-
-    Attributes:
-        dense: The source of the dense model, with its files.
-        other: The source of the other model, with its files.
-        tokenizer: The tokenizer of the dense model.
-        scored: The windows of each text.
-        common: The first tokens of the vocabulary that both heads have; None if their heads have equally many.
-    """
+    """The dense model and the other one, with their files, and the windows that both read."""
 
     dense: ModelSource
     other: ModelSource
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: PreTrainedTokenizerBase  # of the dense model
     scored: dict[Perplexity, ScoredText]
-    common: int | None
+    common: int | None  # first tokens of the vocabulary that both heads have; None if they have equally many
 
 
 def _read_pair(dense: ModelSource, other: ModelSource, texts: Sequence[Perplexity], progress: Progress) -> _Pair:

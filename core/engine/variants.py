@@ -19,7 +19,7 @@ import torch
 from core.base.errors import CancelledError, StorageError, UserError
 from core.base.paths import cache_dir, cached_variant
 from core.base.progress import Progress
-from core.cache.checksums import NAME, intact
+from core.cache.disk import NAME, intact
 from core.cache.folders import keep
 from core.cache.storage import VARIANTS, shared_storage
 from core.context import Context, StageInput

@@ -18,8 +18,14 @@ from torch.nn.functional import linear
 
 from core.base.progress import Progress
 from core.evaluation.divergence import DenseText, Divergence, Divergences
-from core.evaluation.head import check_logits, head_parts, output_scale
-from core.evaluation.states import final_states, states_by_batch, states_by_block
+from core.evaluation.states import (
+    check_logits,
+    final_states,
+    head_parts,
+    output_scale,
+    states_by_batch,
+    states_by_block,
+)
 from core.models.parts.products import quick_products
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 from core.models.shape import ModelShape
 from core.specs import TextWindows
 
-Sum = Literal["sqnorm", "gram", "mean", "absolute"]  # over tokens; see `core.methods.inputs.Statistics`
+Sum = Literal["sqnorm", "gram", "mean", "absolute"]  # over tokens; see `core.methods.linear.Statistics`
 SUMS: tuple[Sum, ...] = get_args(Sum)
 
 GRAMS = 3  # matrices of this size in memory at once: the Gram matrix, its factor and a workspace

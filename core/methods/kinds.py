@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from core.amount import Amount
 from core.base.errors import UserError
 from core.methods.base import Method
-from core.methods.inputs import Compressed, Plan, Target
-from core.methods.linear import LinearMethod
+from core.methods.linear import Compressed, LinearMethod, Plan, Target
 from core.methods.terms import STORED, TRAITS, Kind, Trait
 from core.models.shape import ModelShape
 from core.specs import TextWindows

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from core.base.errors import CancelledError, UserError, out_of_memory
 from core.base.progress import Progress
-from core.cache.checksums import end_with_digest, ends_with_digest
+from core.cache.disk import end_with_digest, ends_with_digest
 from core.cache.folders import replacing
 from core.results import Training
 from core.training.adapters import set_weights, weights_of

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from core.methods.inputs import Statistics
+from core.methods.linear import Statistics
 from core.methods.terms import Citation
 from core.methods.unstructured.base import ScoreMethod
 

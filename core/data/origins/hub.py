@@ -9,8 +9,7 @@ from core.base.errors import UserError
 from core.base.paths import cache_dir
 from core.base.progress import Progress
 from core.cache import hub
-from core.cache.checksums import file_sha256
-from core.cache.disk import writing
+from core.cache.disk import file_sha256, writing
 from core.cache.folders import put
 from core.data.origins.base import DataFile, Origin
 from core.specs import Frozen

@@ -25,8 +25,7 @@ from core.engine.walking.observe import KeptObservations
 from core.engine.walking.walk_modes import make_walker
 from core.engine.walking.walker import Compress
 from core.evaluation.layers import ReportFields, few_tokens, few_tokens_note, relative_error, report
-from core.methods.inputs import Statistics, Target
-from core.methods.linear import LinearMethod
+from core.methods.linear import LinearMethod, Statistics, Target
 from core.models.modeling_slimscope import put
 from core.models.parts.blocks import Blocks, Linear, by_block, select
 from core.models.parts.constraints import apply_constraint, clear_constraint, constraint_of, set_constraint

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from core.methods.cost import Sum
-from core.methods.inputs import Statistics
+from core.methods.linear import Statistics
 from core.models.modeling_slimscope import Experts
 from core.models.parts.blocks import Linear
 from core.models.parts.experts import experts_in

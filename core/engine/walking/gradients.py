@@ -13,7 +13,7 @@ from torch import Tensor
 
 from core.cache.checkpoint import Checkpoint
 from core.context import Context
-from core.methods.inputs import Accumulator
+from core.methods.linear import Accumulator
 from core.models.parts.blocks import Linear, move
 from core.models.parts.overflow import Overflow
 from core.training.examples import Batch

@@ -13,14 +13,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from core.cache.checkpoint import Checkpoint
-from core.cache.checksums import intact
+from core.cache.disk import intact
 from core.cache.observations import FILE, Tensors, observed
 from core.context import Context, StageInput
 from core.engine.walking.gradients import gather_gradients
 from core.engine.walking.walk_modes import make_walker
 from core.engine.walking.walker import Walker
 from core.methods.cost import SUMS
-from core.methods.inputs import Statistics
+from core.methods.linear import Statistics
 from core.methods.structured.base import StructuredBlockView, StructuredMethod
 from core.models.parts.blocks import Blocks, Linear
 from core.models.parts.finished import KeptBlocks

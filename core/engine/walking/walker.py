@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from core.cache.shelf import Shelf, trying
 from core.engine.walking.collector import Collector, Routing, SumsOf, routings_of
-from core.methods.inputs import Statistics
+from core.methods.linear import Statistics
 from core.models.parts.blocks import Blocks, Linear, by_block, first
 from core.models.parts.finished import KeptBlocks, changing_block
 from core.models.parts.overflow import Overflow, live_tensors

@@ -16,8 +16,18 @@ from core.base.errors import UserError
 from core.base.progress import Progress
 from core.cache.folders import read_small, write_small
 from core.data.cards import POOL
-from core.evaluation.fewshot.prompts import Chat, Documents, Prompt, chat_of, question, requests, shown
-from core.evaluation.fewshot.words import REASONING_TOKENS, find_instruction, reasonings
+from core.evaluation.fewshot.prompts import (
+    REASONING_TOKENS,
+    Chat,
+    Documents,
+    Prompt,
+    chat_of,
+    find_instruction,
+    question,
+    reasonings,
+    requests,
+    shown,
+)
 from core.specs import Fewshot, Task, sha256
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from core.methods.inputs import Compressed, Plan, Statistics, Target
-from core.methods.linear import LinearMethod
+from core.methods.linear import Compressed, LinearMethod, Plan, Statistics, Target
 from core.methods.numerics.levels import Choices, spend
 from core.methods.parameters import ShiftedParameters
 from core.methods.terms import STORED, Trait

@@ -9,7 +9,7 @@ micro-batch.
 from pydantic import Field
 
 from core.methods.cost import walking
-from core.methods.inputs import Compressed, Target
+from core.methods.linear import Compressed, Target
 from core.methods.numerics.groups import ScaleParameters, SymmetricScales
 from core.methods.quantised.base import BlockQuantMethod, BlockView, GroupParameters, QuantisedLinear
 from core.methods.terms import Citation

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from core.methods.cost import walking
-from core.methods.inputs import Compressed, Target
+from core.methods.linear import Compressed, Target
 from core.methods.numerics.groups import SymmetricScales
 from core.methods.quantised.base import BlockQuantMethod, BlockView, GridParameters, QuantisedLinear
 from core.methods.terms import Citation

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from core.methods.inputs import Compressed, Plan, Target
-from core.methods.linear import LinearMethod
+from core.methods.linear import Compressed, LinearMethod, Plan, Target
 from core.methods.numerics.groups import GROUP_SIZE, SHARED, ScaleParameters, check_groups
 from core.methods.parameters import MethodParameters
 from core.methods.terms import STORED, Kind

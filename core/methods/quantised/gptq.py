@@ -16,7 +16,7 @@ from pydantic import Field
 from core.amount import Amount, Bits
 from core.methods.base import Method
 from core.methods.cost import Sum, differentiating, gradient_bytes, solving
-from core.methods.inputs import Accumulator, Compressed, Plan, Statistics, Target
+from core.methods.linear import Accumulator, Compressed, Plan, Statistics, Target
 from core.methods.numerics.groups import SymmetricScales
 from core.methods.parameters import MethodParameters, ShiftedParameters, WalkerParameters
 from core.methods.quantised.base import GridParameters, QuantisedMethod

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from core.methods.inputs import Compressed, Statistics, Target
+from core.methods.linear import Compressed, Statistics, Target
 from core.methods.quantised.base import GroupParameters, QuantisedMethod
 from core.methods.terms import Citation, Trait
 

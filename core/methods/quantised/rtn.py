@@ -8,8 +8,8 @@ from pydantic import Field
 
 from core.amount import Amount
 from core.methods.base import Method
-from core.methods.inputs import Compressed, Statistics, Target
 from core.methods.kinds import TableQuantMethod
+from core.methods.linear import Compressed, Statistics, Target
 from core.methods.numerics.groups import SymmetricScales
 from core.methods.parameters import MethodParameters
 from core.methods.quantised.base import GridParameters, QuantisedMethod

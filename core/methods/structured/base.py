@@ -16,7 +16,7 @@ from pydantic import Field
 
 from core.methods.base import Method
 from core.methods.cost import SELECTION, Sum, gram_bytes, walking
-from core.methods.inputs import Accumulator, Statistics
+from core.methods.linear import Accumulator, Statistics
 from core.methods.parameters import MethodParameters
 from core.methods.structured.budget import Removal, allocate, uniform
 from core.methods.terms import STORED, Kind, Structure

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from core.methods.base import Method
 from core.methods.cost import SELECTION, differentiating, gradient_bytes
-from core.methods.inputs import Accumulator
+from core.methods.linear import Accumulator
 from core.methods.structured.base import (
     StructuredBlockView,
     StructuredMethod,

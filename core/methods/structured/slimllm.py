@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from core.methods.cost import Sum, solving
-from core.methods.inputs import Statistics
+from core.methods.linear import Statistics
 from core.methods.structured.base import (
     ChannelChoice,
     HeadChoice,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from core.methods.cost import Sum, solving
-from core.methods.inputs import Compressed, Statistics, Target
 from core.methods.kinds import Reconstruction
+from core.methods.linear import Compressed, Statistics, Target
 from core.methods.parameters import WalkerParameters
 from core.methods.terms import Citation
 from core.models.shape import ModelShape

@@ -19,8 +19,7 @@ from core.amount import Pattern
 from core.base.errors import UserError
 from core.methods.cost import Sum, scanning
 from core.methods.fields import only_with
-from core.methods.inputs import Statistics, Target
-from core.methods.linear import LinearMethod
+from core.methods.linear import LinearMethod, Statistics, Target
 from core.methods.numerics.levels import moved_counts
 from core.methods.parameters import MethodParameters, ShiftedParameters
 from core.models.shape import ModelShape

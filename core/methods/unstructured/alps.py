@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from core.methods.cost import solving
-from core.methods.inputs import Compressed, Statistics, Target
+from core.methods.linear import Compressed, Statistics, Target
 from core.methods.terms import Citation
 from core.methods.unstructured.base import ByHessian, ByHessianParameters
 from core.models.shape import ModelShape

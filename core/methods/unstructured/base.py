@@ -12,7 +12,7 @@ from pydantic import Field
 
 from core.base.errors import UserError
 from core.methods.cost import Sum
-from core.methods.inputs import Compressed, Statistics, Target
+from core.methods.linear import Compressed, Statistics, Target
 from core.methods.parameters import WalkerParameters
 from core.methods.unstructured.allocation import NORMS, Allocated, AllocatedParameters
 

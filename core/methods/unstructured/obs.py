@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from core.base.errors import UserError
-from core.methods.inputs import Compressed, Plan, Statistics, Target
+from core.methods.linear import Compressed, Plan, Statistics, Target
 from core.methods.terms import Citation
 from core.methods.unstructured.base import ByHessian, ByHessianParameters
 from core.models.shape import ModelShape

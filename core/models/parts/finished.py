@@ -21,8 +21,7 @@ from torch import Tensor, nn
 from core.base.errors import UserError
 from core.base.paths import variants_dir
 from core.cache.checkpoint import ENDING, FILE, STATES, Checkpoint, read_states
-from core.cache.checksums import intact
-from core.cache.disk import Stamp, stamps
+from core.cache.disk import Stamp, intact, stamps
 from core.cache.shelf import Shelf
 from core.models import modeling_slimscope
 from core.models.modeling_slimscope import Shapes

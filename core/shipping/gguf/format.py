@@ -14,19 +14,19 @@ from core.models.source import ModelSource
 from core.registry import get_stage, leaves
 from core.results import Variant
 from core.shipping.base import Counted, Format, ProgressFn, Runtime, WrittenExport, hidden_width, last_grid
-from core.shipping.gguf.architectures import architecture_of
-from core.shipping.gguf.tokenizer import vocabulary_bytes
-from core.shipping.gguf.types import (
+from core.shipping.gguf.support import (
     BITS,
     F16,
     F32_BITS,
     Q8,
     TYPES,
+    architecture_of,
     bits_per_weight,
     exact_type,
     table_type,
     type_for,
 )
+from core.shipping.gguf.tokenizer import vocabulary_bytes
 from core.specs import VariantSpec
 
 if TYPE_CHECKING:

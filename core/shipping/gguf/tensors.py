@@ -18,8 +18,7 @@ from core.base.errors import UserError
 from core.models.parts.blocks import Linear, find_blocks
 from core.models.parts.grids import grid_of
 from core.models.removal.units import Units, find_units
-from core.shipping.gguf.architectures import Architecture
-from core.shipping.gguf.types import BITS, BLOCK, F16, exact_type, table_type, type_for
+from core.shipping.gguf.support import BITS, BLOCK, F16, Architecture, exact_type, table_type, type_for
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,10 +15,9 @@ from core.amount import Pattern
 from core.base.errors import UserError
 from core.engine.stages import reinstall_hooks
 from core.evaluation.footprint import footprint
-from core.methods.convolution.allocation import Options
-from core.methods.convolution.base import ConvMethod
-from core.methods.inputs import Compressed, Statistics, Target
+from core.methods.convolution.base import ConvMethod, Options
 from core.methods.kinds import TableQuantMethod
+from core.methods.linear import Compressed, Statistics, Target
 from core.methods.structured.base import SliceMethod
 from core.models.manifest import load_model_folder, save_model
 from core.models.modeling_slimscope import ConvolutionPair

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.cache.checksums import sealed
+from core.cache.disk import sealed
 from core.cli.app import main
 from core.cli.upkeep import commands
 from core.cli.upkeep import commands as upkeep

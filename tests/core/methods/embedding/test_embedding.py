@@ -10,9 +10,9 @@ from torch import nn
 from core.amount import Amount
 from core.base.errors import CancelledError, UserError
 from core.evaluation.footprint import MAC_TOKENS, footprint
-from core.evaluation.head import head_parts
 from core.evaluation.perplexity import window_losses
 from core.evaluation.scorer import dtype_of, wide_head
+from core.evaluation.states import head_parts
 from core.methods.embedding import tensor_train
 from core.methods.embedding.lowrank import EmbeddingLowRank
 from core.methods.embedding.tensor_train import TensorTrain, candidates, highest_cap, numbers, parse_shape, ranks

@@ -9,7 +9,7 @@ from core.amount import Amount, Bits, Ratio
 from core.base.errors import UserError
 from core.evaluation.footprint import footprint, packed_bits
 from core.methods.find import find_grid
-from core.methods.inputs import Statistics, Target
+from core.methods.linear import Statistics, Target
 from core.methods.numerics.hessian import factorise
 from core.methods.quantised.base import BITS
 from core.methods.quantised.gptq import GPTQ, MixedGPTQ

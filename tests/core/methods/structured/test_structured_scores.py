@@ -7,7 +7,7 @@ import torch
 
 from core.context import Context
 from core.engine.walking.gradients import gather_gradients
-from core.methods.inputs import Statistics
+from core.methods.linear import Statistics
 from core.methods.numerics.hessian import nonzero, truncate
 from core.methods.structured.base import StructuredBlockView, keep_heads
 from core.methods.structured.correlation import choose_units, contributions, fidelity, regress
