@@ -19,19 +19,17 @@ from core.methods.convolution.low_rank import ConvLowRank
 from core.methods.dense import Dense
 from core.methods.embedding.lowrank import EmbeddingLowRank
 from core.methods.embedding.tensor_train import TensorTrain
+from core.methods.kinds import Reconstruction, TransformMethod
 from core.methods.lowrank.asvd import ASVD
 from core.methods.lowrank.svd import SVD
 from core.methods.lowrank.svd_llm import SVDLLM
-from core.methods.preparation import TransformMethod
 from core.methods.quantised.autoround import AutoRound
 from core.methods.quantised.awq import AWQ
 from core.methods.quantised.gptq import GPTQ
 from core.methods.quantised.hqq import HQQ
 from core.methods.quantised.rotate import Rotate
 from core.methods.quantised.rtn import RTN
-from core.methods.reconstruction import Reconstruction
-from core.methods.structured.experts.frequency import ExpertFrequency
-from core.methods.structured.experts.reap import REAP
+from core.methods.structured.experts import REAP, ExpertFrequency
 from core.methods.structured.flap import FLAP
 from core.methods.structured.hywia import HyWIA
 from core.methods.structured.llm_pruner import LLMPruner
@@ -41,8 +39,7 @@ from core.methods.structured.neuron_magnitude import NeuronMagnitude
 from core.methods.structured.shortgpt import ShortGPT
 from core.methods.structured.slicegpt import SliceGPT
 from core.methods.structured.slimllm import SlimLLM
-from core.methods.terms import Kind, Reads
-from core.methods.traits import GRIDS, Trait
+from core.methods.terms import GRIDS, Kind, Reads, Trait
 from core.methods.unstructured.adaprune import AdaPrune
 from core.methods.unstructured.alps import ALPS
 from core.methods.unstructured.magnitude import Magnitude

@@ -32,7 +32,7 @@ from core.data.corpora import open_corpus
 from core.data.windows import evaluation_windows
 from core.evaluation.dense_outputs import DenseOutputs
 from core.evaluation.divergence import DenseText
-from core.evaluation.fidelity import TAIL
+from core.evaluation.outcomes import TAIL
 from core.evaluation.perplexity import read_states, window_losses
 from core.evaluation.states import final_states
 from core.models.sources import identify, load_model, load_tokenizer

@@ -18,8 +18,7 @@ from core.context import Context
 from core.data.corpora import default_corpora
 from core.data.windows import calibration_windows, read_data
 from core.engine.walking.walk_modes import make_walker
-from core.methods.inputs import Compressed, Statistics, Target
-from core.methods.linear import LinearMethod
+from core.methods.linear import Compressed, LinearMethod, Statistics, Target
 from core.methods.unstructured.adaprune import AdaPrune
 from core.methods.unstructured.alps import ALPS
 from core.methods.unstructured.obs import OBS

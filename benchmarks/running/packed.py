@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from benchmarks.smoke import run
 from core.base.progress import silent
-from core.evaluation.generation.steps import step
+from core.evaluation.generation.generate import step
 from core.evaluation.latency import DECODED, PROMPT, latency
 from core.evaluation.packed import packed
 from core.models.parts.blocks import execution_device, move

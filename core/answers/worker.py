@@ -81,8 +81,7 @@ class Worker:
 
     def _stream(self, number: int, question: Question, place: int, used: frozenset[str]) -> Iterator[Token]:
         """Yield the answer of one model, which is loaded first."""
-        from core.evaluation.generation.generate import generate
-        from core.evaluation.generation.pieces import prompt_ids
+        from core.evaluation.generation.generate import generate, prompt_ids
 
         loaded = self.models.get(question.variants[place], used)
         prompt = prompt_ids(loaded.tokenizer, question.prompt, question.chat)

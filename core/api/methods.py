@@ -4,15 +4,11 @@ from core.amount import Amount, Bits, Factor, Pattern, Ratio
 from core.methods.base import Method
 from core.methods.convolution.base import ConvMethod
 from core.methods.embedding.base import EmbeddingMethod
-from core.methods.inputs import Compressed, Statistics, Target
-from core.methods.linear import LinearMethod
+from core.methods.kinds import Reconstruction, RuntimeMethod, TableQuantMethod, TransformMethod
+from core.methods.linear import Compressed, LinearMethod, Statistics, Target
 from core.methods.lowrank.base import LowRank
 from core.methods.parameters import MethodParameters, WalkerParameters
-from core.methods.preparation import TransformMethod
-from core.methods.quantised.base import QuantisedMethod
-from core.methods.quantised.blocks import BlockQuantMethod
-from core.methods.reconstruction import Reconstruction
-from core.methods.runtime import RuntimeMethod
+from core.methods.quantised.base import BlockQuantMethod, QuantisedMethod
 from core.methods.structured.base import (
     BlockRemovalMethod,
     FactoredUnitMethod,
@@ -21,10 +17,9 @@ from core.methods.structured.base import (
     SliceMethod,
     UnitMethod,
 )
-from core.methods.structured.experts.base import ExpertMethod
-from core.methods.tables import TableQuantMethod
+from core.methods.structured.experts import ExpertMethod
 from core.methods.terms import NEUTRAL, Citation
-from core.methods.unstructured.scored import ScoredByInputs, ScoreMethod
+from core.methods.unstructured.base import ScoredByInputs, ScoreMethod
 from core.training.base import Recovery, TrainPruneMethod
 
 __all__ = [

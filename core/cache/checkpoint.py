@@ -13,8 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from core.base.paths import variants_dir
-from core.cache.checksums import intact
-from core.cache.disk import room, writing
+from core.cache.disk import intact, room, writing
 from core.cache.folders import CACHE_BYTES, build_once, make_room
 
 if TYPE_CHECKING:

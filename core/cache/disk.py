@@ -1,16 +1,85 @@
-"""The disk of the user cache: whether it can be written, and how much of it the cache may take."""
+"""Files of the user cache: their checksums, whether they have changed, and how much of the disk they may take.
+
+Checksums are stored with the files and verified before reading. They use sha256, for which processors have
+instructions. A folder has a file with the digests of its files, a small file starts with its digest, and a stream ends
+with it.
+"""
 
 import errno
+import hashlib
+import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, NamedTuple
 
-from core.base.errors import StorageError
+from core.base.errors import StorageError, UserError
 
+NAME = "checksums.json"
+DIGEST_BYTES = 32
 OPTIONAL_LEAVES = 5 * 2**30  # bytes that stay free after what only saves time
 NEEDED_LEAVES = 10**9  # bytes that stay free after what a run cannot do without
 SHARE = 0.1  # of the free bytes that can be taken even if fewer than these stay
+
+
+def file_sha256(path: Path) -> str:
+    """Compute the hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digests(folder: Path) -> bytes:
+    """Compute the content of a folder's `NAME`: the digests of all other files below it, as JSON."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != NAME)
+    return json.dumps({path.relative_to(folder).as_posix(): file_sha256(path) for path in files}).encode()
+
+
+def intact(folder: Path, wanted: Callable[[str], bool] = lambda name: True) -> bool:
+    """Verify the files of a folder against the digests in its `NAME`; a folder without `NAME` fails.
+
+    Args:
+        folder: A folder of the cache.
+        wanted: Selects by relative path the files to verify.
+
+    Returns:
+        Whether all selected files are intact.
+    """
+    try:
+        recorded = json.loads((folder / NAME).read_bytes())
+        return all(file_sha256(folder / name) == digest for name, digest in recorded.items() if wanted(name))
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def sealed(content: bytes) -> bytes:
+    """Prepend the digest to the content of a small file."""
+    return hashlib.sha256(content).digest() + content
+
+
+def unsealed(whole: bytes) -> bytes | None:
+    """Return the content of a small file without its digest, or None if it is damaged."""
+    content = whole[DIGEST_BYTES:]
+    return content if sealed(content) == whole else None
+
+
+def end_with_digest(file: IO[bytes]) -> None:
+    """Append the digest of its content to a file that is open for reading and writing, such as a zip archive."""
+    file.flush()
+    file.seek(0)
+    digest = hashlib.file_digest(file, "sha256").digest()  # type: ignore[arg-type] # typeshed wants readinto
+    file.write(digest)
+
+
+def ends_with_digest(path: Path) -> bool:
+    """Return whether a file ends with the digest of its preceding content."""
+    with path.open("rb") as file:
+        remaining = path.stat().st_size - DIGEST_BYTES
+        total = hashlib.sha256()
+        while remaining > 0 and (part := file.read(min(remaining, 2**20))):
+            total.update(part)
+            remaining -= len(part)
+        return file.read() == total.digest()
 
 
 @contextmanager
@@ -49,3 +118,45 @@ def check_disk(folder: Path, needed: int, purpose: str) -> None:
 
 def _size(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+class Stamp(NamedTuple):
+    """The identity, size and modification time (ns) of a file."""
+
+    inode: int
+    size: int
+    modified: int
+
+
+class FileStamps:
+    """The sizes and modification times of files at one moment."""
+
+    def __init__(self, files: Sequence[Path] = ()):
+        """Note the stamps of the files."""
+        self._stamps = {file: _content(file) for file in files}
+
+    def check(self) -> None:
+        """Raise `UserError` if a file has changed or is gone since."""
+        for file, before in self._stamps.items():
+            if _content(file) != before:
+                raise UserError(
+                    f"{file} has changed since the run started. Restore it, or start the run again with the new file."
+                )
+
+
+def stamps(files: Iterable[Path]) -> dict[Path, Stamp]:
+    """Return the stamps of those files that exist."""
+    found = {}
+    for file in files:
+        try:
+            now = file.stat()
+        except OSError:
+            continue
+        found[file] = Stamp(now.st_ino, now.st_size, now.st_mtime_ns)
+    return found
+
+
+def _content(file: Path) -> tuple[int, ...] | None:
+    """Return the size and the modification time of a file; None if it is absent."""
+    found = stamps([file]).get(file)
+    return None if found is None else found[1:]

@@ -14,7 +14,7 @@ from typing import IO
 from filelock import FileLock
 
 from core.base.paths import cache_dir
-from core.cache import checksums
+from core.cache import disk
 from core.cache.disk import room, writing
 from core.specs import sha256
 
@@ -40,11 +40,11 @@ def build_once(folder: Path, make: Callable[[Path], None]) -> Path:
                     content = Path(temporary) / "content"
                     content.mkdir()
                     make(content)
-                    (content / checksums.NAME).write_bytes(checksums.digests(content))
+                    (content / disk.NAME).write_bytes(disk.digests(content))
                     on_disk(content)
                     content.rename(folder)
-    if not (folder / checksums.NAME).exists():
-        put(folder / checksums.NAME, checksums.digests(folder))
+    if not (folder / disk.NAME).exists():
+        put(folder / disk.NAME, disk.digests(folder))
     return folder
 
 
@@ -115,7 +115,7 @@ def read_small(path: Path) -> bytes | None:
         return None
     except IsADirectoryError:
         whole = b""
-    content = checksums.unsealed(whole)
+    content = disk.unsealed(whole)
     if content is None:
         log.info("%s in the cache is damaged and will be replaced.", path)
     return content
@@ -123,7 +123,7 @@ def read_small(path: Path) -> bytes | None:
 
 def write_small(path: Path, content: bytes) -> None:
     """Write a small file of the cache, with the digest for `read_small`."""
-    put(path, checksums.sealed(content))
+    put(path, disk.sealed(content))
 
 
 def put(path: Path, content: bytes) -> None:

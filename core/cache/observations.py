@@ -4,8 +4,6 @@ The statistics depend on the model, the calibration data and their kind, but not
 share them.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -17,7 +15,7 @@ from torch import Tensor
 
 from core.base.paths import cache_dir
 from core.cache.checkpoint import Checkpoint
-from core.cache.checksums import intact
+from core.cache.disk import intact
 from core.cache.folders import keep
 from core.specs import Stage, canonical_json, sha256
 

@@ -12,8 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from core.base.paths import cache_dir
-from core.cache.disk import check_disk, writing
-from core.cache.stamps import FileStamps
+from core.cache.disk import FileStamps, check_disk, writing
 
 if TYPE_CHECKING:
     from torch import nn

@@ -3,8 +3,6 @@
 Each machine works on its own files. It copies finished ones to the storage and fetches from there what it lacks.
 """
 
-from __future__ import annotations
-
 import os
 import tempfile
 import time
@@ -17,7 +15,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from core.base.errors import StorageError, UserError, echo
-from core.cache import checksums
+from core.cache import disk
 
 VARIABLE = "SLIMSCOPE_STORAGE"
 VARIANTS = "variants"  # folder of compressed models, one folder for each key
@@ -85,7 +83,7 @@ class Storage:
 
     def send_folder(self, folder: Path, name: str) -> None:
         """Copy a folder with its checksums, which go last, so that a folder with them is complete."""
-        for file in sorted(folder.rglob("*"), key=lambda file: file.name == checksums.NAME):
+        for file in sorted(folder.rglob("*"), key=lambda file: file.name == disk.NAME):
             if file.is_file():
                 self.send(file, f"{name}/{file.relative_to(folder).as_posix()}")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from core.base.errors import UserError
 from core.base.progress import Progress, silent
-from core.cache.checksums import file_sha256
+from core.cache.disk import file_sha256
 from core.specs import Frozen
 
 POLL_SECONDS = 0.2

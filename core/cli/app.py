@@ -26,8 +26,7 @@ from core.cli import (
     results,
 )
 from core.cli.printing.console import messages
-from core.cli.printing.cut_files import explain_cut_files
-from core.cli.printing.failures import BAD_INPUT, FAILED, INTERRUPTED, disk_full, sentence
+from core.cli.printing.failures import BAD_INPUT, FAILED, INTERRUPTED, disk_full, explain_cut_files, sentence
 from core.cli.upkeep import commands as upkeep
 
 app = typer.Typer(

@@ -12,9 +12,8 @@ from core.base.paths import typed_path
 from core.cli import options
 from core.cli.listing import find_result
 from core.cli.printing.console import Bars, bars, messages
-from core.cli.printing.description import describe_result
+from core.cli.printing.description import describe_result, planned_rows
 from core.cli.printing.failures import disk_full, sentence
-from core.cli.printing.inspection import planned_rows
 from core.cli.printing.overview import short_rows
 from core.cli.printing.tables import SHORT_NOTE, as_json, print_table, print_tsv, summary, warn_few, with_rows
 from core.engine.runs import run_alone
@@ -34,7 +33,7 @@ from core.request.stages import DEFAULT_RATIO, variant_spec
 from core.request.sweeps import Grid, expand_grid
 from core.results import Result
 from core.shipping.formats import FORMATS, find_format, requested_format, size_of, type_words, usual_words
-from core.shipping.saving import saved_words
+from core.shipping.proof import saved_words
 from core.specs import RunSpec
 from core.store.bundled import append_shipped
 from core.store.samples import ship_samples

@@ -10,7 +10,7 @@ from core.base.errors import UserError, echo
 from core.base.paths import PLUG_IN_GUIDE
 from core.cli import options
 from core.cli.printing.console import messages, output, say
-from core.cli.printing.inspection import families, planned_rows, sweep_command
+from core.cli.printing.description import families, planned_rows, sweep_command
 from core.cli.printing.layout import Row
 from core.cli.printing.tables import SHORT_KEY, print_table
 from core.findings.numbers import latex as tex

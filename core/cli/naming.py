@@ -1,13 +1,10 @@
 """Resolution of a typed name, path or hub id to models with results."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from core.base.errors import UserError, short
 from core.models.catalogue import BY_HUB_ID
-from core.models.kinds.folder import named_folder
-from core.models.kinds.folder_sources import read_folder
+from core.models.kinds.folder import named_folder, read_folder
 from core.models.names import meant_by, resolve_name
 from core.specs import ModelId
 

@@ -16,9 +16,8 @@ from core.cli.listing import OF, check_one_format, find_result, to_latex
 from core.cli.naming import matching_names
 from core.cli.printing.console import messages
 from core.cli.printing.description import describe_result
-from core.cli.printing.headline import Headline
 from core.cli.printing.layout import Row
-from core.cli.printing.overview import circumstances, others_note, overview, tasks_note
+from core.cli.printing.overview import Headline, circumstances, others_note, overview, tasks_note
 from core.cli.printing.tables import (
     SHORT_NOTE,
     SUMMARY_NOTE,

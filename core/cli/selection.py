@@ -1,13 +1,11 @@
 """Filters and order of a list of results."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from core.base.errors import UserError, echo
-from core.cli.printing.headline import Headline, headline_of
+from core.cli.printing.overview import Headline, headline_of
 from core.cli.printing.tables import Names, packed_megabytes
 from core.notation.chain import format_chain
 from core.results import Result

@@ -78,13 +78,13 @@ def _open(name: str, progress: Progress, with_pool: bool, read: "Callable[[Path]
     return OpenTask(source, built if len(built) > 1 else {name: built[task.id]})
 
 
-def harness_tasks(names: Sequence[str], progress: Progress = silent, with_pool: bool = False) -> "dict[str, LocalTask]":
+def harness_tasks(names: Sequence[str], with_pool: bool = False) -> "dict[str, LocalTask]":
     """Return the harness' task objects by name, with their documents; only missing files need a network.
 
     A group (`mmlu`) becomes its subjects, each under its own name (`mmlu_anatomy`), as `parts` lists them. `with_pool`
     also loads the split of few-shot examples, if there is one.
     """
-    return {part: task for name in names for part, task in _open(name, progress, with_pool, files.table).parts.items()}
+    return {part: task for name in names for part, task in _open(name, silent, with_pool, files.table).parts.items()}
 
 
 def parts(name: str) -> tuple[str, ...]:

@@ -1,7 +1,5 @@
 """Weights of the dense model, the reference of a reconstruction."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 

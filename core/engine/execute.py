@@ -13,8 +13,7 @@ from core.base.memory import reuse_freed_memory
 from core.base.progress import Progress
 from core.cache.shelf import Shelf
 from core.engine.circumstances import circumstances
-from core.engine.measure import Outcome, measure
-from core.engine.sensitivity import sensitivities
+from core.engine.measure import Outcome, measure, sensitivities
 from core.engine.session import Session
 from core.engine.variants import make_variant
 from core.fields import Details

@@ -16,18 +16,15 @@ from core.base.errors import UserError
 from core.base.memory import reuse_freed_memory
 from core.base.progress import WAITING, Progress, silent
 from core.base.window_start import window_start
-from core.data.tokens import token_ids
-from core.data.vocabulary import check_same_vocabulary, vocabulary_of
-from core.data.windows import Texts, evaluation_windows
+from core.data.windows import Texts, check_same_vocabulary, evaluation_windows, token_ids, vocabulary_of
 from core.engine.session import ScoredText
 from core.evaluation.dense_outputs import DenseOutputs
-from core.evaluation.fidelity import text_rows
+from core.evaluation.outcomes import text_rows
 from core.evaluation.perplexity import TextLosses, dense_losses, perplexity
 from core.findings.numbers.fidelity import TextFidelity
-from core.models.compressed import load_compressed
+from core.models.compressed import config_like, load_compressed
 from core.models.facts import load_shape
 from core.models.folders import encoder_of, read_json
-from core.models.gguf.config import config_like
 from core.models.kinds.gguf import GGUFKind
 from core.models.parts.blocks import execution_device
 from core.models.source import ModelSource
@@ -46,7 +43,6 @@ from core.specs import Dtype, Perplexity, Stage, VariantSpec
 from core.store.slots import compute_lock
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedTokenizerBase
 
 
@@ -87,21 +83,13 @@ def compare(
 
 @dataclass(frozen=True)
 class _Pair:
-    """The dense model and the other one, and the windows that both read.
-
-    Attributes:
-        dense: The source of the dense model, with its files.
-        other: The source of the other model, with its files.
-        tokenizer: The tokenizer of the dense model.
-        scored: The windows of each text.
-        common: The first tokens of the vocabulary that both heads have; None if their heads have equally many.
-    """
+    """The dense model and the other one, with their files, and the windows that both read."""
 
     dense: ModelSource
     other: ModelSource
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: PreTrainedTokenizerBase  # of the dense model
     scored: dict[Perplexity, ScoredText]
-    common: int | None
+    common: int | None  # first tokens of the vocabulary that both heads have; None if they have equally many
 
 
 def _read_pair(dense: ModelSource, other: ModelSource, texts: Sequence[Perplexity], progress: Progress) -> _Pair:
@@ -146,7 +134,9 @@ def _compare(pair: _Pair, dtype: Dtype, device: str, progress: Progress) -> Iter
     """
     reuse_freed_memory()
     place = execution_device(device)
-    outputs = _outputs(pair.dense, dtype, place, progress)
+    source = pair.dense
+    variant = VariantSpec(model=source.id, revision=source.revision, dtype=dtype, stages=(Stage(method="dense"),))
+    outputs = DenseOutputs(variant.key, dtype, partial(load_model, source, dtype, place, progress))
     dense = {
         text: replace(outputs.of(scored.windows, progress, str(text)), common=pair.common)
         for text, scored in pair.scored.items()
@@ -170,8 +160,3 @@ def _compare(pair: _Pair, dtype: Dtype, device: str, progress: Progress) -> Iter
             rows=text_rows(reading, *of_text, pair.tokenizer, dtype),
             samples=reading.samples,
         )
-
-
-def _outputs(source: ModelSource, dtype: Dtype, device: torch.device, progress: Progress) -> DenseOutputs:
-    dense = VariantSpec(model=source.id, revision=source.revision, dtype=dtype, stages=(Stage(method="dense"),))
-    return DenseOutputs(dense.key, dtype, partial(load_model, source, dtype, device, progress))

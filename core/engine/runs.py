@@ -3,8 +3,6 @@
 Stored numbers are not computed again. This module does not import torch; `core.engine.execute` computes the rest.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 from core.base.progress import WAITING, Progress, silent

@@ -22,12 +22,11 @@ from core.cache.folders import read_small, write_small
 from core.cache.shelf import trying
 from core.context import Context, StageInput
 from core.engine.walking.walk_modes import make_walker
-from core.evaluation.linears import quick_products
 from core.evaluation.perplexity import window_losses
 from core.methods.cost import unread
-from core.methods.inputs import Statistics, Target
-from core.methods.linear import LinearMethod
+from core.methods.linear import LinearMethod, Statistics, Target
 from core.models.parts.blocks import Blocks, Linear, by_block, first, move
+from core.models.parts.products import quick_products
 from core.models.parts.recorder import Recorder
 from core.specs import ScanUnit, canonical_json, sha256
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from core.base.errors import UserError
 from core.base.progress import Progress, silent
+from core.cache.disk import FileStamps
 from core.cache.shelf import Shelf
-from core.cache.stamps import FileStamps
 from core.data.corpus import CorpusSource
 from core.data.tasks import open_tasks
 from core.data.windows import Texts, calibration_windows, evaluation_windows

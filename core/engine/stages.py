@@ -1,8 +1,8 @@
-"""Dispatch of each kind of method to the function that runs it."""
+"""Dispatch of each kind of method to the function that runs it, and the hooks of run-time methods."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,49 +12,54 @@ from core.context import Context, StageInput, StageResult
 from core.engine.amounts import fraction_to_remove
 from core.engine.runners.by_block import round_blocks
 from core.engine.runners.by_convolution import decompose_convolutions
-from core.engine.runners.by_embedding_factors import factor_embedding
-from core.engine.runners.by_embedding_quant import quantise_tables
-from core.engine.runners.by_experts import remove_experts
+from core.engine.runners.by_embedding import factor_embedding, quantise_tables
 from core.engine.runners.by_linear import compress_linears
-from core.engine.runners.by_removal import remove_blocks, remove_hidden
+from core.engine.runners.by_removal import remove_blocks, remove_experts, remove_hidden
 from core.engine.runners.by_rotation import rotate_model
-from core.engine.runners.by_runtime import install_hooks
 from core.engine.runners.by_slicing import slice_model
 from core.engine.runners.by_units import factor_and_remove_units, remove_units, remove_units_walking
-from core.methods.dense import Dense
+from core.methods.base import Method
 from core.methods.terms import Kind
 from core.models.parts.blocks import find_blocks
 from core.models.parts.products import wide_products
 from core.models.parts.sizes import is_language_model
 from core.models.removal.projections import separate_projections
 from core.registry import build_method
+from core.specs import Stage
 from core.training.base import Recovery, TrainPruneMethod
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+# Kinds that treat q, k and v, or gate and up, each on its own.
+APART: frozenset[Kind] = frozenset(
+    {"units", "units in sequence", "factored units", "hidden size", "slices", "rotation"}
+)
 
-def _nothing(model: PreTrainedModel, method: Dense, given: StageInput, context: Context) -> StageResult:
+
+def _train(
+    model: PreTrainedModel, method: Recovery | TrainPruneMethod, given: StageInput, context: Context
+) -> StageResult:
+    from core.training.apply import train_stage  # only here, as PEFT takes seconds to import
+
+    return train_stage(model, method, given, context)
+
+
+def install_hooks(model: PreTrainedModel, method: Method, given: StageInput, context: Context) -> StageResult:
+    """Install the hooks of one stage in place; the dense model has none."""
+    method.install(model, given.stage.amount)
     return StageResult([])
 
 
-def _prune_while_training(
-    model: PreTrainedModel, method: TrainPruneMethod, given: StageInput, context: Context
-) -> StageResult:
-    from core.training.apply import prune_while_training  # only here, as PEFT takes seconds to import
-
-    return prune_while_training(model, method, given, context)
-
-
-def _recover(model: PreTrainedModel, method: Recovery, given: StageInput, context: Context) -> StageResult:
-    from core.training.apply import recover  # only here, as PEFT takes seconds to import
-
-    return recover(model, method, given, context)
+def reinstall_hooks(model: PreTrainedModel, stages: Sequence[Stage]) -> None:
+    """Install the hooks of all runtime stages of a model that was loaded from a checkpoint, which has none."""
+    for stage in stages:
+        build_method(stage).install(model, stage.amount)
 
 
 # A runner gets the model, a method of its own kind, the stage and the context.
 RUNNERS: dict[Kind, Callable[..., StageResult]] = {
-    "dense": _nothing,
+    "dense": install_hooks,
     "linears": compress_linears,
     "blocks of linears": round_blocks,
     "tables": quantise_tables,
@@ -68,15 +73,10 @@ RUNNERS: dict[Kind, Callable[..., StageResult]] = {
     "hidden size": remove_hidden,
     "slices": slice_model,
     "rotation": rotate_model,
-    "pruning in training": _prune_while_training,
-    "recovery": _recover,
+    "pruning in training": _train,
+    "recovery": _train,
     "runtime": install_hooks,
 }
-
-# Kinds that treat q, k and v, or gate and up, each on its own.
-APART: frozenset[Kind] = frozenset(
-    {"units", "units in sequence", "factored units", "hidden size", "slices", "rotation"}
-)
 
 
 def apply(model: PreTrainedModel, given: StageInput, context: Context) -> StageResult:

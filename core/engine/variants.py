@@ -19,15 +19,14 @@ import torch
 from core.base.errors import CancelledError, StorageError, UserError
 from core.base.paths import cache_dir, cached_variant
 from core.base.progress import Progress
-from core.cache.checksums import NAME, intact
+from core.cache.disk import NAME, intact
 from core.cache.folders import keep
 from core.cache.storage import VARIANTS, shared_storage
 from core.context import Context, StageInput
 from core.data.windows import calibration_windows
 from core.engine.circumstances import Watch, circumstances
-from core.engine.runners.by_runtime import reinstall_hooks
 from core.engine.session import Session
-from core.engine.stages import apply
+from core.engine.stages import apply, reinstall_hooks
 from core.evaluation.footprint import footprint
 from core.fields import Details
 from core.models.facts import dense_sizes

@@ -20,13 +20,12 @@ from torch import Tensor
 
 from core.base.paths import cache_dir
 from core.base.progress import Progress
-from core.cache import checksums
+from core.cache import disk
 from core.cache.disk import check_disk
 from core.cache.folders import CACHE_BYTES, build_once, make_room
 from core.evaluation.divergence import DenseHead, DenseText
-from core.evaluation.head import OutputScale, head_parts, output_scale
 from core.evaluation.perplexity import batch_size
-from core.evaluation.states import states_by_batch, states_by_block
+from core.evaluation.states import OutputScale, head_parts, output_scale, states_by_batch, states_by_block
 from core.specs import BYTES, Dtype
 
 if TYPE_CHECKING:
@@ -70,7 +69,11 @@ class DenseOutputs:
 
     @cached_property  # verified once for all texts
     def _head(self) -> DenseHead:
-        folder = self._kept(HEAD, self._head_bytes, self._write_head)
+        folder = self._kept(
+            HEAD,
+            lambda: sum(weight.numel() for weight, _ in head_parts(self._model)) * BYTES[self.dtype],
+            self._write_head,
+        )
         known, bias = json.loads((folder / SCALE).read_bytes()), folder / BIAS
         return DenseHead(
             self._mapped(folder / WEIGHT).view(known["vocabulary"], -1),
@@ -78,13 +81,10 @@ class DenseOutputs:
             OutputScale(known["factor"], known["cap"]),
         )
 
-    def _head_bytes(self) -> int:
-        return sum(weight.numel() for weight, _ in head_parts(self._model)) * BYTES[self.dtype]
-
     def _kept(self, name: str, size: Callable[[], int], make: Callable[[Path], None]) -> Path:
         """Return a folder of about `size()` bytes, which `make` fills unless an intact one exists."""
         folder = self._folder(name)
-        if folder.is_dir() and checksums.intact(folder):
+        if folder.is_dir() and disk.intact(folder):
             os.utime(folder)
             return folder
         shutil.rmtree(folder, ignore_errors=True)

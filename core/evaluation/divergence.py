@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from core.base.errors import UserError
-from core.evaluation.head import COLUMNS, OutputScale
+from core.evaluation.states import COLUMNS, OutputScale
 
 
 @dataclass(frozen=True)

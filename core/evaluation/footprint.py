@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,8 +16,7 @@ from core.models.parts.blocks import Linear, find_blocks
 from core.models.parts.constraints import NM, constraint_of
 from core.models.parts.convolutions import convolutions_of
 from core.models.parts.grids import Grid, grid_of
-from core.models.parts.sizes import active_weights, is_language_model
-from core.models.parts.tables import embedding_tables
+from core.models.parts.sizes import active_weights, embedding_tables, is_language_model
 from core.results import Footprint
 
 if TYPE_CHECKING:
@@ -52,20 +52,13 @@ def footprint(
         dense_block_weights: Weights in block linears of the dense model.
         dense_uncovered: Other block weights of the dense model, which are in no linear.
     """
-    if not is_language_model(model):
-        return _of_convolutions(model, dense_parameters, dense_block_weights)
-    blocks = find_blocks(model)
-    linears = list(blocks.all_linears())
-    block_weights, block_zeros = _summed([linear.weight for linear in linears])
-    constraints = [constraint_of(linear.module) for linear in linears]
-    block_bits = sum(
-        packed_bits(linear.weight, known.pattern if known else None, grid_of(linear.module))
-        for linear, known in zip(linears, constraints, strict=True)
-    )
-    total, zeros = _counted(model)
-    table = model.get_input_embeddings()
-    factored = table if isinstance(table, FactoredEmbedding) else None
-    return Footprint(
+    language = is_language_model(model)
+    linears = list(find_blocks(model).all_linears()) if language else []
+    matrices = [linear.weight for linear in linears] or [one.kernel for one in convolutions_of(model)]
+    block_weights, block_zeros = _summed(matrices)
+    total, zeros = _summed(list(model.parameters()))  # tied tensors once
+    counted = partial(
+        Footprint,
         block_weights=block_weights,
         block_zeros=block_zeros,
         dense_block_weights=dense_block_weights,
@@ -73,37 +66,27 @@ def footprint(
         model_zeros=zeros,
         dense_parameters=dense_parameters,
         dense_bytes=total * WHOLE_BITS // 8,
+    )
+    if not language:
+        bits = round(WHOLE_BITS * block_weights / dense_block_weights, 4)
+        return counted(packed_bytes=total * WHOLE_BITS // 8, bits_per_weight=bits)
+    constraints = [constraint_of(linear.module) for linear in linears]
+    block_bits = sum(
+        packed_bits(linear.weight, known.pattern if known else None, grid_of(linear.module))
+        for linear, known in zip(linears, constraints, strict=True)
+    )
+    table = model.get_input_embeddings()
+    factored = table if isinstance(table, FactoredEmbedding) else None
+    return counted(
         packed_bytes=(total - block_weights) * WHOLE_BITS // 8 + math.ceil((block_bits - _saved_on_tables(model)) / 8),
         bits_per_weight=round(block_bits / dense_block_weights, 4),
         macs=MAC_TOKENS * (active_weights(model) + _rotation_weights(model) + _attention_macs(linears))
         + _tables_macs(model),
         embedding_weights=None if factored is None else factored.stored,
         whole_embedding_weights=None if factored is None else factored.tokens * factored.width,
-        uncovered_weights=sum(blocks.uncovered.values()) if dense_uncovered else None,
+        uncovered_weights=sum(find_blocks(model).uncovered.values()) if dense_uncovered else None,
         dense_uncovered_weights=dense_uncovered or None,
     )
-
-
-def _of_convolutions(model: PreTrainedModel, dense_parameters: int, dense_weights: int) -> Footprint:
-    kernels = [one.kernel for one in convolutions_of(model)]
-    weights, zeros = _summed(kernels)
-    total, model_zeros = _counted(model)
-    return Footprint(
-        block_weights=weights,
-        block_zeros=zeros,
-        dense_block_weights=dense_weights,
-        model_parameters=total,
-        model_zeros=model_zeros,
-        dense_parameters=dense_parameters,
-        dense_bytes=total * WHOLE_BITS // 8,
-        packed_bytes=total * WHOLE_BITS // 8,
-        bits_per_weight=round(WHOLE_BITS * weights / dense_weights, 4),
-    )
-
-
-def _counted(model: PreTrainedModel) -> tuple[int, int]:
-    """Return the numbers of parameters, tied tensors once, and of zeros among them."""
-    return _summed(list(model.parameters()))
 
 
 def _summed(weights: Sequence[Tensor]) -> tuple[int, int]:

@@ -16,7 +16,7 @@ import torch
 
 from core.base.memory import memory_growth
 from core.base.progress import Progress
-from core.evaluation.generation.steps import Step, step
+from core.evaluation.generation.generate import Step, step
 from core.evaluation.packed import held_bytes
 from core.results import Measurement
 

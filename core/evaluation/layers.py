@@ -1,7 +1,5 @@
 """Layer reports: the effect of a stage on each linear."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict, Unpack
 

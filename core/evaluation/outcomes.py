@@ -1,4 +1,4 @@
-"""Aggregation of per-document or per-window outcomes into one number."""
+"""Numbers from outcomes per document or per window, and the measurements on the windows of a text."""
 
 from __future__ import annotations
 
@@ -8,13 +8,25 @@ from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 import numpy as np
 
+from core.base.window_start import start_protocol
+from core.data.corpus import CorpusSource
+from core.protocols import perplexity_protocol
+from core.results import AGREEMENT, KL, KL_P99, Measurement
+from core.specs import Perplexity
+from core.statistics.correlations import VALUES, error_of, interval_note
 from core.statistics.longrun import StandardError, independent
 
 if TYPE_CHECKING:
+    import pandas as pd
     from pandas import DataFrame
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
+
+    from core.evaluation.perplexity import TextLosses
 
 METRICS = ("acc", "acc_norm", "perplexity")  # metrics of the harness that are stored
 HIGHEST = 700.0  # nats: the exponential of more overflows a float
+TAIL = 0.99  # quantile over tokens
 
 
 class Summary(TypedDict):
@@ -57,3 +69,52 @@ def summary(metric: str, samples: DataFrame, error: Callable[[np.ndarray], Stand
     if error is not independent and stderr and plain:
         summed["inflation"] = (stderr / plain) ** 2
     return summed
+
+
+def text_rows(
+    reading: TextLosses[Perplexity], corpus: CorpusSource, tokens: int, tokenizer: PreTrainedTokenizerBase, dtype: str
+) -> list[Measurement]:
+    """Return the perplexity on a text, and the distance to the dense model if the reading has it.
+
+    Args:
+        reading: What a model computed on the windows.
+        corpus: The text.
+        tokens: The number of tokens in the windows.
+        tokenizer: The tokenizer of the windows.
+        dtype: The precision.
+    """
+    protocol = perplexity_protocol(reading.text, dtype) | start_protocol(tokenizer) | {"source": corpus.source}
+    number = corpus.id, protocol, VALUES["perplexity"]
+    summed = summary("perplexity", reading.samples, error_of(*number))
+    details = {"seconds": round(reading.seconds, 3), "tokens": tokens} | interval_note(*number, summed["n"])
+    row = Measurement(metric="perplexity", dataset=corpus.id, protocol=protocol, details=details, **summed)
+    return [row] if reading.divergences is None else [row, *fidelity(row, reading.samples, reading.divergences)]
+
+
+def fidelity(row: Measurement, samples: pd.DataFrame, divergences: Tensor) -> list[Measurement]:
+    """Return the numbers of `core.metrics.FIDELITY`.
+
+    Args:
+        row: The perplexity on the same windows.
+        samples: A row per window with kl and agreement, their means over its tokens.
+        divergences: The divergence at each token, (N, L - 1) in nats.
+
+    Returns:
+        The mean and the 99th percentile of the divergence, and the agreement, under the protocol of the perplexity. The
+        details of the percentile have the ends of its interval, and those of the mean the windows without numbers.
+    """
+    from core.statistics.quantiles import quantile_interval  # only here, as SciPy is slow to import
+
+    details = {name: row.details[name] for name in ("seconds", "tokens") if name in row.details}
+    broken = [place for place, kl in enumerate(samples[KL]) if not math.isfinite(kl)]
+    numbers = {name: (row.dataset, row.protocol, VALUES[name]) for name in (KL, AGREEMENT)}
+    means = {name: summary(name, samples, error_of(*number)) for name, number in numbers.items()}
+    notes = {name: interval_note(*number, len(samples)) for name, number in numbers.items()}
+    value, low, high = quantile_interval(divergences.double().numpy(), TAIL)
+    more = {
+        KL: means[KL] | {"details": details | notes[KL] | ({"not_finite": broken} if broken else {})},
+        KL_P99: {"value": value, "n": len(samples), "details": details | {"low": low, "high": high}},
+        AGREEMENT: means[AGREEMENT] | {"details": details | notes[AGREEMENT]},
+    }
+    same = {"dataset": row.dataset, "protocol": row.protocol}
+    return [Measurement.model_validate({"metric": metric, **same, **values}) for metric, values in more.items()]

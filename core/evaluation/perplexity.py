@@ -18,9 +18,15 @@ from torch.nn.functional import linear
 
 from core.base.progress import Progress
 from core.evaluation.divergence import DenseText, Divergence, Divergences
-from core.evaluation.head import check_logits, head_parts, output_scale
-from core.evaluation.linears import quick_products
-from core.evaluation.states import final_states, states_by_batch, states_by_block
+from core.evaluation.states import (
+    check_logits,
+    final_states,
+    head_parts,
+    output_scale,
+    states_by_batch,
+    states_by_block,
+)
+from core.models.parts.products import quick_products
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -163,18 +169,12 @@ def read_states(
     Compare with `dense`, the dense model's part for each window, if given.
     """
     hidden = states.flatten(0, 1)  # (B (L - 1), hidden)
-    compared = Divergences(dense) if dense else None
+    compared, scale = Divergences(dense) if dense else None, output_scale(model)
+    chunks = (scale(linear(hidden, *part)).float() for part in head_parts(model))  # (T, columns) each
     with quick_products(states.dtype):
-        losses, totals = _losses(_chunks(model, hidden), windows[:, 1:].flatten(), compared)
+        losses, totals = _losses(chunks, windows[:, 1:].flatten(), compared)
     means = losses.double().view(len(windows), -1).mean(1).tolist()
     return WindowLosses(means, compared.finish(totals) if compared else None)
-
-
-def _chunks(model: PreTrainedModel, states: Tensor) -> Iterator[Tensor]:
-    """Yield the fp32 logits of hidden states (T, hidden), (T, columns) for each chunk of the vocabulary."""
-    scale = output_scale(model)
-    for weight, bias in head_parts(model):
-        yield scale(linear(states, weight, bias)).float()
 
 
 def _losses(chunks: Iterator[Tensor], targets: Tensor, compared: Divergences | None = None) -> tuple[Tensor, Tensor]:

@@ -21,10 +21,10 @@ from lm_eval.models.utils import has_bos_prefix, resolve_max_length
 from torch import Tensor
 
 from core.base.errors import UserError
-from core.evaluation.linears import quick_products
 from core.evaluation.states import passes_by_block
 from core.evaluation.trees import Request, Row, batches, grow, pack
 from core.models.modeling_slimscope import FactoredHead
+from core.models.parts.products import quick_products
 from core.models.parts.recorder import Inputs
 
 if TYPE_CHECKING:

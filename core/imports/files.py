@@ -1,7 +1,5 @@
 """Import of files as stored results, for the command line and the Run page."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from core.base.errors import UserError

@@ -23,8 +23,7 @@ from core.data.cards import TASKS, TaskCard
 from core.evaluation.outcomes import METRICS
 from core.fields import fault
 from core.imports.answers import Answers, read_answers
-from core.imports.ranges import check_range
-from core.imports.series import ImportedVariant, ImportPreview, ModelOf, parse_model
+from core.imports.series import ImportedVariant, ImportPreview, ModelOf, check_range, parse_model
 from core.imports.uploads import Upload
 from core.protocols import task_protocol
 from core.results import Measurement, Result

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from core.amount import Amount, Pattern, Ratio
 from core.base.errors import UserError
 from core.fields import Details
+from core.metrics import METRICS
 from core.models.catalogue import BY_HUB_ID, BY_ID
 from core.models.names import UNTOLD, display_names, meant_by, resolve_name
 from core.results import Measurement, Result, Variant
@@ -23,12 +24,26 @@ from core.store.store import Store
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+MOST = 1e30
+# By metric: its name in errors, its minimum and its maximum.
+RANGES = {
+    **{one.name: (one.noun, one.ends[0], min(one.ends[1], MOST)) for one in METRICS.values() if one.imported},
+    "stderr": ("standard error", 0.0, MOST),
+    "version": ("version of a task", 0.0, 1e6),
+}
 MOST_LABEL, MOST_MODEL = 60, 100  # characters
 DEFAULT_LABEL = "lm_eval"
 KINDS: tuple[RatioKind, ...] = ("sparsity", "parameters")
 KIND_OF: Mapping[str, RatioKind] = {"unstructured": "sparsity", "structured": "parameters"}  # of pruning by its family
-
 ModelOf = Callable[[str], ModelId]  # returns a model by its id, which may have a revision: `ckpt@131c884a`
+
+
+def check_range(name: str, value: float) -> None:
+    """Raise `UserError` for a number outside the range of a metric, a `stderr` or a `version`."""
+    noun, least, most = RANGES[name]
+    if not least <= value <= most:  # NaN included
+        shown = f"{value:.6g}" if isinstance(value, float) else str(value)[:20]
+        raise UserError(f"{shown} is not a valid {noun}; give {least:g} to {most:g}.")
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,6 @@
 A file is read in full or not at all.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import math
@@ -19,12 +17,13 @@ from core.amount import Amount, Pattern
 from core.base.errors import UserError, counted, unknown
 from core.data.cards import TASKS
 from core.fields import fault
-from core.imports.ranges import MOST, check_range
 from core.imports.series import (
     KINDS,
+    MOST,
     ImportedVariant,
     ImportPreview,
     ModelOf,
+    check_range,
     parse_kind,
     parse_label,
     parse_model,

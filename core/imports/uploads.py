@@ -1,7 +1,5 @@
 """Limits of one import: the kinds, number and sizes of its files."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace

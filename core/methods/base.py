@@ -11,19 +11,16 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar, cast
 
 from pydantic import ValidationError
 
-from core.amount import Amount, Bits, Ratio
+from core.amount import Amount, Bits, Pattern, Ratio
 from core.base.errors import UserError, echo
 from core.methods.parameters import MethodParameters, ShiftedParameters, WalkerParameters, parse_shifts
-from core.methods.terms import Citation, Family, Kind, Place, Reads, Structure
-from core.methods.traits import REASONS, STORED, Trait
+from core.methods.terms import REASONS, STORED, Citation, Family, Kind, Place, Reads, Structure, Trait
+from core.models.shape import ModelShape
 from core.specs import RatioKind, Scalar, TextWindows, sha256
 
 if TYPE_CHECKING:
     from torch import Generator
     from transformers import PreTrainedModel
-
-    from core.amount import Pattern
-    from core.models.shape import ModelShape
 
 
 P = TypeVar("P", bound=MethodParameters, covariant=True)
@@ -52,7 +49,7 @@ class Method:
     summary: ClassVar[str]  # one sentence for someone who has read one paper on pruning
     idea: ClassVar[str]  # two or three sentences for the same reader: why it works, then how
     formulas: ClassVar[tuple[str, ...]]  # LaTeX: the criterion, then the update of the weights
-    # Meaning of the LaTeX symbols that the shared legend of `core.methods.formulas` lacks.
+    # Meaning of the LaTeX symbols that the shared legend of `core.methods.fields` lacks.
     symbols: ClassVar[Mapping[str, str]] = {}
     version: ClassVar[int] = 1
     data_requirement: Reads = "nothing"
@@ -165,7 +162,7 @@ class Method:
         """Raise `UserError` if the method needs another trait than those that earlier stages `left`."""
 
     def refusal(self, trait: Trait) -> str:
-        """Return why the method cannot follow a stage that leaves this trait, as `core.methods.traits.REASONS` do."""
+        """Return why the method cannot follow a stage that leaves this trait, as `core.methods.terms.REASONS` do."""
         return REASONS[trait]
 
     def check_amount(self, text: TextWindows) -> None:
@@ -179,15 +176,11 @@ class Method:
         """Steps of the amount of single blocks; the others have none."""
         return parse_shifts(self.parameters.shifts) if isinstance(self.parameters, ShiftedParameters) else {}
 
-    def can_shift(self, amount: Amount | None) -> bool:
-        """Return whether single blocks can have another amount: a ratio that all share, or bits that none share."""
-        if not isinstance(self.parameters, ShiftedParameters) or not self.parameters.even:
-            return False
-        return isinstance(amount, Ratio) or (isinstance(amount, Bits) and amount.bits != int(amount.bits))
-
     def check_shifts(self, amount: Amount) -> None:
         """Raise `UserError` if the method has `shifts` that it cannot apply to an amount."""
-        if self.shifts and not self.can_shift(amount):
+        even = isinstance(self.parameters, ShiftedParameters) and self.parameters.even
+        between = isinstance(amount, Bits) and amount.bits != int(amount.bits)  # so that no block has the mean
+        if self.shifts and not (even and (isinstance(amount, Ratio) or between)):
             raise UserError(
                 f"{self.label}: shifts need an even ratio or a mean of bits, such as 0.5 or 4.25bit, not {amount} with "
                 "these parameters; remove shifts."

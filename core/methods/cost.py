@@ -1,15 +1,12 @@
 """Cost of a method's steps: operations and bytes, from the model's shape and the calibration data."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
-if TYPE_CHECKING:
-    from core.models.shape import ModelShape
-    from core.specs import TextWindows
+from core.models.shape import ModelShape
+from core.specs import TextWindows
 
-Sum = Literal["sqnorm", "gram", "mean", "absolute"]  # over tokens; see `core.methods.inputs.Statistics`
+Sum = Literal["sqnorm", "gram", "mean", "absolute"]  # over tokens; see `core.methods.linear.Statistics`
 SUMS: tuple[Sum, ...] = get_args(Sum)
 
 GRAMS = 3  # matrices of this size in memory at once: the Gram matrix, its factor and a workspace

@@ -1,14 +1,8 @@
 """The uncompressed model, the baseline of every comparison."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from core.methods.base import Method
-
-if TYPE_CHECKING:
-    from core.models.shape import ModelShape
-    from core.specs import TextWindows
+from core.models.shape import ModelShape
+from core.specs import TextWindows
 
 
 class Dense(Method):

@@ -8,8 +8,6 @@ Scales are stored in 16 bits. Those of `range` and of asymmetric grids are round
 beyond its codes: with a slightly too large scale, -|w| would lose half a step and all weights would shrink.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -45,7 +45,7 @@ class ShiftedParameters(MethodParameters):
     @field_validator("shifts")
     @classmethod
     def _in_order(cls, text: str | None) -> str | None:
-        return format_shifts(parse_shifts(text)) or None
+        return ";".join(f"{block}:{steps}" for block, steps in parse_shifts(text).items()) or None
 
 
 def parse_shifts(text: str | None) -> dict[int, int]:
@@ -60,8 +60,3 @@ def parse_shifts(text: str | None) -> dict[int, int]:
     if total := sum(shifts.values()):
         raise PydanticCustomError("shifts", "the steps add up to {total}; they must add up to 0", {"total": total})
     return {block: steps for block, steps in sorted(shifts.items()) if steps}
-
-
-def format_shifts(shifts: dict[int, int]) -> str:
-    """Return the text of steps by block; blocks without a step are left out."""
-    return ";".join(f"{block}:{steps}" for block, steps in sorted(shifts.items()) if steps)

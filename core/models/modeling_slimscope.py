@@ -63,7 +63,7 @@ class ModuleKind:
     @classmethod
     def describe(cls, place: Place) -> Any:  # Any: as of each kind
         """Return the description from which `build` makes the module, ready for JSON."""
-        return place.module.settings
+        return None if cls.names_only else place.module.settings
 
     @classmethod
     def build(cls, place: Place, description: Any) -> nn.Module:  # Any: as of each kind
@@ -155,10 +155,6 @@ class Experts(ModuleKind, nn.ModuleList):
             weighted = outputs * weights[rows, slots, None]
             total.index_add_(0, rows, weighted.to(total.dtype))
         return total
-
-    @classmethod
-    def describe(cls, place: Place) -> None:
-        return None
 
     @classmethod
     def build(cls, place: Place, description: None) -> nn.Module:
@@ -541,10 +537,6 @@ class Turns(ModuleKind):
     @classmethod
     def matches(cls, place: Place) -> bool:
         return isinstance(place.module, (RotatedEmbedding, RotatedNorm))
-
-    @classmethod
-    def describe(cls, place: Place) -> None:
-        return None
 
     @classmethod
     def build(cls, place: Place, description: None) -> nn.Module:

@@ -4,8 +4,6 @@ A model is a name and a revision. Its display name is the name alone if no other
 `ckpt@131c884a`. Everything that groups, lists or links models uses display names.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping

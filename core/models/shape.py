@@ -1,7 +1,7 @@
 """The shape of a model from its `config.json` alone, for estimates and cheap validation; imports no torch."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from core.base.errors import UserError, echo
@@ -197,31 +197,43 @@ def _gated(
     head = config.get("head_dim") or hidden // heads
     keys = (config.get("num_key_value_heads") or heads) * head  # width of k and of v
     queries = heads * head
-    weights = 2 * hidden * queries + 2 * hidden * keys + 3 * hidden * ffn
-    block = weights + norms * hidden
+    others = norms * hidden
     if qkv_bias or config.get("attention_bias"):
-        block += queries + 2 * keys + (0 if qkv_bias else hidden)
+        others += queries + 2 * keys + (0 if qkv_bias else hidden)
     if config.get("mlp_bias"):
-        block += 2 * ffn + hidden
-    block += {None: 0, "head": 2 * head, "all": queries + keys}[qk_norm]
+        others += 2 * ffn + hidden
+    others += {None: 0, "head": 2 * head, "all": queries + keys}[qk_norm]
     embeddings = 1 if config.get("tie_word_embeddings", tied) else 2
+    matrices = (queries, hidden, 1), (keys, hidden, 2), (hidden, queries, 1), (ffn, hidden, 2), (hidden, ffn, 1)
+    outside = embeddings * vocabulary * hidden + hidden
+    positions = config.get("max_position_embeddings", 2048)
+    return _of_blocks(blocks, matrices, others, outside, hidden, ffn, vocabulary, positions, embeddings)
+
+
+def _of_blocks(
+    blocks: int,
+    matrices: Sequence[tuple[int, int, int]],
+    others: int,
+    outside: int,
+    hidden: int,
+    ffn: int,
+    vocabulary: int,
+    positions: int,
+    tables: int,
+) -> ModelShape:
+    """Return the shape of equal blocks with `matrices` and `others` parameters, and `outside` ones outside of them."""
+    weights = sum(rows * columns * count for rows, columns, count in matrices)
     return ModelShape(
-        parameters=blocks * block + embeddings * vocabulary * hidden + hidden,
+        parameters=blocks * (weights + others) + outside,
         block_weights=blocks * weights,
         blocks=blocks,
         hidden=hidden,
         ffn=ffn,
         vocabulary=vocabulary,
-        max_window=config.get("max_position_embeddings", 2048),
-        widths=tuple(sorted({hidden, queries, ffn})),
-        matrices=(
-            (queries, hidden, blocks),
-            (keys, hidden, 2 * blocks),
-            (hidden, queries, blocks),
-            (ffn, hidden, 2 * blocks),
-            (hidden, ffn, blocks),
-        ),
-        tables=embeddings,
+        max_window=positions,
+        widths=tuple(sorted({columns for _, columns, _ in matrices})),
+        matrices=tuple((rows, columns, count * blocks) for rows, columns, count in matrices),
+        tables=tables,
     )
 
 
@@ -250,17 +262,6 @@ def _plain(
 
     `outside` counts the weights outside the blocks.
     """
-    weights = 4 * hidden * hidden + 2 * hidden * ffn
-    block = weights + (3 * hidden * qkv_bias + hidden + ffn + hidden) + 4 * hidden  # biases, norms
-    return ModelShape(
-        parameters=blocks * block + outside,
-        block_weights=blocks * weights,
-        blocks=blocks,
-        hidden=hidden,
-        ffn=ffn,
-        vocabulary=vocabulary,
-        max_window=positions,
-        widths=tuple(sorted({hidden, ffn})),
-        matrices=((hidden, hidden, 4 * blocks), (ffn, hidden, blocks), (hidden, ffn, blocks)),
-        tables=1,
-    )
+    others = (3 * hidden * qkv_bias + hidden + ffn + hidden) + 4 * hidden  # biases, norms
+    matrices = (hidden, hidden, 4), (ffn, hidden, 1), (hidden, ffn, 1)
+    return _of_blocks(blocks, matrices, others, outside, hidden, ffn, vocabulary, positions, tables=1)

@@ -14,8 +14,15 @@ from core.base.window_start import begin_windows
 from core.models.catalogue import BY_ID
 from core.models.folders import check_dense, encoder_of
 from core.models.kinds.base import SourceKind
-from core.models.kinds.folder import FolderKind, named_folder
-from core.models.kinds.folder_sources import folder_source, folder_sources, read_folder, remember, remembered
+from core.models.kinds.folder import (
+    FolderKind,
+    folder_source,
+    folder_sources,
+    named_folder,
+    read_folder,
+    remember,
+    remembered,
+)
 from core.models.kinds.gguf import GGUFKind
 from core.models.kinds.hub import HubKind
 from core.models.kinds.wheel import WheelKind
@@ -108,8 +115,7 @@ def load_model(
     import torch
     from transformers import AutoModelForCausalLM
 
-    from core.models.kinds.converted import converted_folder
-    from core.models.kinds.separated import separated_folder
+    from core.models.kinds.separated import converted_folder, separated_folder
     from core.models.loading import (
         ModelClass,
         check_numbers,
@@ -158,7 +164,7 @@ def load_tokenizer(source: ModelSource, progress: Progress = silent) -> "PreTrai
     """Return the model's tokenizer, marked if every sequence must start with the begin token."""
     from transformers import AutoTokenizer
 
-    from core.models.gguf.files import read_tokenizer
+    from core.models.gguf_files import read_tokenizer
     from core.models.loading import sentences
 
     def load(folder: Path, config: Config) -> "PreTrainedTokenizerBase":

@@ -7,7 +7,7 @@ from urllib.parse import urljoin
 from core.base.errors import UserError
 from core.base.paths import cache_dir
 from core.base.progress import Progress, silent
-from core.cache.checksums import intact
+from core.cache.disk import intact
 from core.cache.folders import build_once, read_small, write_small
 from core.cache.wheels import download, extract
 from core.models.catalogue import BY_ID

@@ -1,12 +1,10 @@
 """The part of a run that is not stored yet, and the dense baseline with which its numbers are compared."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Protocol
 
 from core.base.paths import cached_variant
-from core.methods.traits import GRIDS
+from core.methods.terms import GRIDS
 from core.metrics import FIDELITY
 from core.protocols import compares_on, satisfies
 from core.registry import leaves

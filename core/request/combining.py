@@ -1,7 +1,5 @@
 """Chains that combine two variants whose stages change different weights; imports no torch."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import NamedTuple
 

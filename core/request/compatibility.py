@@ -1,7 +1,5 @@
 """Checks that methods for language models or for convolutions match the model; imports no torch."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from core.base.errors import UserError
@@ -30,13 +28,6 @@ def needs_convolutions(method: Method | type[Method]) -> UserError:
     )
 
 
-def _check_experts(source: ModelSource, method: type[Method]) -> None:
-    """Raise `UserError` for a method that removes experts on a model without them."""
-    config = config_of(source)
-    if is_known(config) or inspected(config).experts is None:
-        raise UserError(f"{method.label} removes experts, and {source.id} has none; use another method.")
-
-
 def check_model_type(source: ModelSource, chain: Sequence[StageRequest], measured: bool) -> bool:
     """Return whether a model is a language model.
 
@@ -51,14 +42,16 @@ def check_model_type(source: ModelSource, chain: Sequence[StageRequest], measure
     Raises:
         UserError: A stage or a requested number does not apply to this type of model.
     """
-    kind = encoder_of(config_of(source))
+    config = config_of(source)
+    kind = encoder_of(config)
     for one in chain:
         method = get_stage(one.name)
         with one.error_context():
             if kind is None and on_convolutions(method):
                 raise needs_convolutions(method)
-            if kind is None and method.requires == "experts":
-                _check_experts(source, method)
+            mixture = kind is None and method.requires == "experts"
+            if mixture and (is_known(config) or inspected(config).experts is None):
+                raise UserError(f"{method.label} removes experts, and {source.id} has none; use another method.")
             if kind is not None and not on_convolutions(method) and method.name != DENSE:
                 others = " and ".join(found.name for found in STAGES if on_convolutions(found))
                 raise UserError(

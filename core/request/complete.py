@@ -4,15 +4,16 @@ It reports every fault that is detectable without loading a model. It imports no
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from core.amount import Pattern
 from core.base.errors import UserError, echo, short, unknown
 from core.data.corpora import default_corpora, identify_corpus
 from core.data.tasks import identify_task
-from core.data.texts import BY_ID, CORPORA
+from core.data.texts import BY_ID, CORPORA, Corpus
 from core.models.facts import load_shape
 from core.models.parts.selection import selects
 from core.models.shape import MOST_UNCOVERED, ModelShape
@@ -21,9 +22,8 @@ from core.models.terms import check_here
 from core.notation.chain import DENSE, ChainDefaults, StageRequest, parse
 from core.registry import leaves
 from core.request.compatibility import check_model_type
-from core.request.fewshot import check_fewshot
 from core.request.resolve import check_seed, method_of, resolve_chain, resolve_text
-from core.request.sensitivity import build_scan
+from core.request.sensitivity import build_scan, check_fewshot
 from core.request.settings import DEFAULT_SETTINGS, RunSettings
 from core.request.stages import (
     DEFAULT_EXAMPLE,
@@ -35,6 +35,8 @@ from core.request.stages import (
 )
 from core.specs import Perplexity, RunSpec, Stage, Task, TextWindows, VariantSpec
 from core.store.slots import on_cluster
+
+Sequences = TypeVar("Sequences", TextWindows, Perplexity)
 
 
 def complete(model: str, chain: str | Sequence[StageRequest], settings: RunSettings = DEFAULT_SETTINGS) -> RunSpec:
@@ -163,38 +165,38 @@ def default_text(training: bool, shape: ModelShape) -> TextWindows:
 
 def identified_calibration(calibration: TextWindows, shape: ModelShape) -> TextWindows:
     """Return the data with its corpus identified by content; a `UserError` if corpus or length is invalid."""
-    check_window("Data", str(calibration), calibration.window, shape)
-    corpus = identify_corpus(calibration.corpus).id
-    known = BY_ID.get(corpus.partition("@")[0])
-    if known and known.held_out:
-        others = ", ".join(c.id for c in CORPORA if not c.held_out)
-        raise UserError(f"{corpus} is held out for evaluation; calibrate on one of {others}, or on a text file.")
-    return calibration.model_copy(update={"corpus": corpus})
+    return _identified_text(
+        "Data", calibration, shape, lambda corpus: corpus.held_out, "held out for evaluation; calibrate"
+    )
 
 
 def identified_perplexity(perplexity: Perplexity, shape: ModelShape) -> Perplexity:
     """Return the perplexity with its corpus identified by content; a `UserError` if corpus or window is invalid."""
-    check_window("Perplexity", str(perplexity), perplexity.window, shape)
-    corpus = identify_corpus(perplexity.corpus).id
+    refusal = "only for calibration; measure perplexity"
+    return _identified_text("Perplexity", perplexity, shape, lambda corpus: corpus.calibration_only, refusal)
+
+
+def _identified_text(
+    kind: str, wanted: Sequences, shape: ModelShape, unfit: Callable[[Corpus], bool], refusal: str
+) -> Sequences:
+    """Return sequences with their corpus identified by content; a `UserError` if it is `unfit` or they are too long."""
+    if wanted.window > shape.max_window:
+        raise UserError(
+            f"{kind} {echo(str(wanted))} needs {wanted.window} positions, but the model has only {shape.max_window}; "
+            "shorten it."
+        )
+    corpus = identify_corpus(wanted.corpus).id
     known = BY_ID.get(corpus.partition("@")[0])
-    if known and known.calibration_only:
-        others = ", ".join(c.id for c in CORPORA if not c.calibration_only)
-        raise UserError(f"{corpus} is only for calibration; measure perplexity on one of {others}, or on a text file.")
-    return perplexity.model_copy(update={"corpus": corpus})
+    if known and unfit(known):
+        others = ", ".join(one.id for one in CORPORA if not unfit(one))
+        raise UserError(f"{corpus} is {refusal} on one of {others}, or on a text file.")
+    return wanted.model_copy(update={"corpus": corpus})
 
 
 def identified_task(task: Task) -> Task:
     """Return the task identified by its documents; a `UserError` if the task or its prompt is invalid."""
     check_fewshot(task)
     return task.model_copy(update={"task": identify_task(task.task).id})
-
-
-def check_window(kind: str, text: str, window: int, shape: ModelShape) -> None:
-    """Raise `UserError` if `window` tokens exceed the model's positions."""
-    if window > shape.max_window:
-        raise UserError(
-            f"{kind} {echo(text)} needs {window} positions, but the model has only {shape.max_window}; shorten it."
-        )
 
 
 def check_device(device: str) -> None:

@@ -1,10 +1,8 @@
 """Whether a run has its model in memory or streams it block by block, by its memory budget; imports no torch."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import psutil
 from pydantic import ByteSize, TypeAdapter, ValidationError
@@ -13,12 +11,10 @@ from core.base.errors import UserError, echo
 from core.base.memory import ACTIVATION_SHARE, HELD_BYTES
 from core.cache.folders import CACHE_BYTES
 from core.methods.base import Method
+from core.models.shape import ModelShape
 from core.registry import build_method
 from core.specs import BYTES, ZERO_SHOT, RunSpec, Stage
 from core.store.slots import slots
-
-if TYPE_CHECKING:
-    from core.models.shape import ModelShape
 
 PROCESS_BYTES = 800e6  # of the libraries
 LEAST_BYTES = 5 * 10**8  # of the libraries without a model

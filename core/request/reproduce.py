@@ -1,7 +1,5 @@
 """The command that reproduces a stored variant and its numbers."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Iterable, Sequence
 

@@ -1,7 +1,5 @@
 """Resolution of requested stages to checked ones, as far as it needs no model; imports no torch."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

@@ -1,14 +1,33 @@
-"""Construction of checked sensitivity scans; imports no torch."""
-
-from __future__ import annotations
+"""Checks of few-shot prompts and of sensitivity scans that need no text and no model; imports no torch."""
 
 from collections.abc import Sequence
 
 from core.base.errors import UserError
+from core.data.cards import card
 from core.methods.linear import LinearMethod
 from core.notation.chain import format_chain
 from core.registry import build_method
-from core.specs import ScanUnit, SensitivityScan, Stage, TextWindows
+from core.specs import ScanUnit, SensitivityScan, Stage, Task, TextWindows
+
+
+def check_fewshot(task: Task) -> None:
+    """Raise `UserError` if a task has too few documents for examples, or does not support reasoning."""
+    known, how = card(task.task), task.fewshot
+    if how.template == "reasoning" and not known.answers:
+        raise UserError(f"{known.label} asks no question to reason about; choose another template than reasoning.")
+    if not (how.k or how.template == "generated"):
+        return
+    if known.pool is None and task.limit is None:
+        raise UserError(
+            f"Scoring all documents of {known.label} leaves none for few-shot examples; give a limit, such as "
+            f"{known.id}:500."
+        )
+    left = known.pool_documents if known.pool else known.documents - (task.limit or 0)
+    if left < max(how.k, 1):
+        raise UserError(
+            f"{known.label} has {max(left, 0)} unscored documents for few-shot examples, fewer than the requested "
+            f"{max(how.k, 1)}; request fewer" + ("." if known.pool else ", or lower the limit.")
+        )
 
 
 def scan_method(stages: Sequence[Stage]) -> LinearMethod | None:

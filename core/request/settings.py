@@ -1,7 +1,5 @@
 """The settings of a run besides its model and its chain; imports no torch."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from core.models.shape import MOST_UNCOVERED

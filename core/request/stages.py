@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from core.amount import RATIO_PLACES, Amount, Bits, Factor, Pattern, Ratio, no_pattern
 from core.base.errors import UserError, echo
 from core.methods.base import Method
-from core.methods.traits import REASONS
+from core.methods.terms import REASONS
 from core.notation.chain import bits_of, factor_of
 from core.registry import build_method, get_stage, leaves, settings_of
 from core.results import Variant
@@ -57,7 +57,7 @@ def pattern_ratio(before: Sequence[Stage], pattern: Pattern) -> float:
 def check_stage_order(stages: Sequence[Stage]) -> None:
     """Raise `UserError` if a stage cannot follow those before it.
 
-    A stage needs traits of earlier stages or must accept them (`core.methods.traits`). A removing stage must request at
+    A stage needs traits of earlier stages or must accept them (`core.methods.terms`). A removing stage must request at
     least the ratio of earlier ones. The run itself checks conditions that depend on the model.
     """
     for place, later in enumerate(stages):

@@ -18,7 +18,7 @@ from core.amount import Amount, Bits, Factor, Pattern, Ratio
 from core.base.errors import UserError
 from core.findings.rows.missing import highest_offered
 from core.methods.base import Method
-from core.methods.traits import GRIDS, Trait
+from core.methods.terms import GRIDS, Trait
 from core.models.shape import ModelShape
 from core.models.source import ModelSource
 from core.notation.chain import DENSE, ChainDefaults, StageRequest, format_chain, parse, takes_mean

@@ -14,10 +14,18 @@ from core.models.inspection import inspected
 from core.models.shape import is_known
 from core.models.source import ModelSource
 from core.results import Variant
-from core.shipping.base import Counted, Format, ProgressFn, Runtime, WrittenExport
-from core.shipping.grids import grid_bytes, last_grid, linear_rows
+from core.shipping.base import (
+    Counted,
+    Format,
+    ProgressFn,
+    Runtime,
+    WrittenExport,
+    grid_bytes,
+    last_grid,
+    linear_rows,
+    tokenizer_bytes,
+)
 from core.shipping.huggingface import OWN_CODE, loading
-from core.shipping.tokenizer_file import tokenizer_bytes
 from core.specs import BYTES, PRECISIONS, Dtype, VariantSpec
 
 if TYPE_CHECKING:
@@ -86,8 +94,12 @@ class CompressedTensors(Format):
         parts: dict[str, Tensor] = {}
         for done, (name, (linear, grid)) in enumerate(grids.items()):
             progress(done, len(grids))
-            stored = packed_parts(linear.weight.data.cpu(), grid)
-            parts |= {f"{name}.{part}": tensor for part, tensor in stored.items()}
+            weight = linear.weight.data.cpu()  # (out, in)
+            parts |= {
+                f"{name}.weight_packed": packed(grid.codes(weight.float()), grid.bits),
+                f"{name}.weight_scale": grid.scale.half().contiguous(),  # exact: a grid's scales fit in 16 bits
+                f"{name}.weight_shape": torch.tensor(weight.shape),
+            }
         model.to(getattr(torch, kind))
         replaced = {f"{name}.weight" for name in grids}
         kept = {name: tensor for name, tensor in model.state_dict().items() if name not in replaced}
@@ -121,17 +133,6 @@ def grids_of(model: PreTrainedModel) -> Grids:
         if not isinstance(module, nn.Linear):
             raise UserError(NO_GRID.format(f"{name} is not an nn.Linear", "huggingface"))
     return cast("Grids", found)
-
-
-def packed_parts(weight: Tensor, grid: Grid) -> dict[str, Tensor]:
-    """Return the tensors that replace a weight (out, in)."""
-    import torch
-
-    return {
-        "weight_packed": packed(grid.codes(weight.float()), grid.bits),
-        "weight_scale": grid.scale.half().contiguous(),  # exact: a grid's scales fit in 16 bits
-        "weight_shape": torch.tensor(weight.shape),
-    }
 
 
 def packed(codes: Tensor, bits: int) -> Tensor:

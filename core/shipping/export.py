@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -12,16 +13,120 @@ import torch
 from core.base.errors import UserError
 from core.base.progress import Progress
 from core.cache.folders import on_disk
+from core.models.catalogue import BY_ID
 from core.models.source import ModelSource
-from core.results import Result
-from core.shipping.base import Format
-from core.shipping.card import card
+from core.notation.achieved import embedding_words, uncovered_words
+from core.notation.chain import DENSE, common_defaults, format_chain
+from core.notation.command import run_command
+from core.notation.formatting import chain_name, format_amount
+from core.notation.removal import bits_words, model_share
+from core.registry import all_parameters, get_stage
+from core.results import Measurement, Result
+from core.shipping.base import Format, WrittenExport
 from core.shipping.proof import FILE, ExportCheck, expected, verify_export
+from core.specs import Stage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+EFFECTS = {"reconstruction": "reconstructed", "recovery": "fine-tuned", "runtime": "changed at run time"}  # by family
 NO_TEXT = ExportCheck(reason="the model reads no text, and the check needs prompts.")
+
+
+def card(result: Result, form: Format, kind: str, made: WrittenExport, proof: ExportCheck) -> str:
+    """Return the model card of an export, in a type of a format."""
+    name = form.type_name(kind)
+    checked = [proof.words(), form.usual_words(kind) if proof.reason is None else ""]
+    variant, known = result.variant, BY_ID.get(result.variant.model)
+    methods = {stage.method: get_stage(stage.method) for stage in variant.stages}  # each once, in order
+    papers = dict.fromkeys(method.citation for method in methods.values() if method.citation)
+    defaults = common_defaults(variant.stages)
+    texts = [f"calibration data `{defaults.calibration}`" if defaults.calibration else None]
+    texts += [f"training data `{defaults.train}`" if defaults.train else None]
+    texts += [f"seed {defaults.seed}" if defaults.seed is not None else None]
+    sizes = [f"{_size(result)}; {result.counted.model_parameters:,} parameters are stored, in {name}."]
+    sizes += filter(None, [uncovered_words(result), embedding_words(result)])
+    command = [*run_command(variant, variant), "--save", "FOLDER", "--format", form.name, "--type", name]
+    lines = [
+        "---",
+        f"license: {known.licence.lower() if known else 'other'}",
+        f"library_name: {form.library}",
+        "---",
+        f"# {variant.model}, {chain_name(variant.stages)}",
+        "",
+        *dict.fromkeys(method.summary for method in methods.values()),
+        "",
+        f"Created by Slimscope from `{variant.model}` ({variant.revision}) with the chain "
+        f"`{format_chain(variant.stages)}`{''.join(f', {text}' for text in texts if text)}. Key `{variant.key}`.",
+        "",
+        *(f"{place}. {_stage_sentence(stage)}" for place, stage in enumerate(variant.stages, 1)),
+        "",
+        *sizes,
+        "",
+        *made.notes,
+        *([""] if made.notes else []),
+        "Load it with:",
+        "",
+        "```python",
+        made.loading,
+        "```",
+        "",
+        "Reproduce it with:",
+        "",
+        "```",
+        shlex.join(command),
+        "```",
+        "",
+        " ".join(filter(None, checked)),
+        "",
+        *_source_of_numbers(form, kind, variant.dtype),
+        "| metric | data | protocol | value |",
+        "| --- | --- | --- | --- |",
+        *(f"| {row.metric} | {row.dataset} | {_protocol(row)} | {_value(row)} |" for row in result.measurements),
+        "",
+        *(f"Method: {paper.authors}, {paper.title}, {paper.year}, {paper.url}" for paper in papers),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _source_of_numbers(form: Format, kind: str, dtype: str) -> list[str]:
+    """Return the lines that say whose numbers the table has, if the files store another type than was computed in."""
+    if kind == dtype:
+        return []
+    name = form.type_name(kind)
+    words = f"The numbers below are those of the variant computed in {dtype}, not of these files in {name}."
+    return [f"{words} `slimscope fidelity DENSE FOLDER` measures the files.", ""]
+
+
+def _size(result: Result) -> str:
+    """Return the removed share of the model and the bits per weight of quantised parts, in words."""
+    removed = model_share(result)
+    parts = [] if removed is None else [f"{100 * removed:.1f} % of the model's parameters are zero or removed"]
+    return "; ".join([*parts, *bits_words(result)])
+
+
+def _stage_sentence(stage: Stage) -> str:
+    """Return the sentence on a stage."""
+    method = get_stage(stage.method)
+    if stage.method == DENSE:
+        return f"{method.label}: uncompressed."
+    effect = "transformed" if "rotation" in method.leaves else EFFECTS.get(method.family, "compressed")
+    parts = [f"{method.label}: {effect}"]
+    if stage.removes:
+        parts.append(format_amount(stage.amount))
+    if stage.layers:
+        parts.append(f"layers {stage.layers}")
+    if stage.calibration:
+        parts.append(f"on `{stage.calibration}`, seed {stage.seed}")
+    return f"{', '.join(parts)}; parameters {all_parameters(stage)}."
+
+
+def _protocol(row: Measurement) -> str:
+    return ", ".join(f"{name} {value}" for name, value in row.protocol.items() if value is not None)
+
+
+def _value(row: Measurement) -> str:
+    return f"{row.value:.4g}" + (f" ± {row.stderr:.2g}" if row.stderr is not None else "")
 
 
 def share(folder: Path) -> None:

@@ -1,7 +1,5 @@
 """All export formats in the order shown to users, the format that a run requests, and the sizes of files."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from contextlib import suppress
 from math import nan
@@ -17,7 +15,7 @@ from core.shipping.base import Counted, Format
 from core.shipping.compressed_tensors import CompressedTensors
 from core.shipping.gguf.format import GGUF
 from core.shipping.huggingface import HuggingFace
-from core.shipping.saving import size_words
+from core.shipping.proof import size_words
 from core.specs import RunSpec, VariantSpec
 
 BUILT_IN: tuple[Format, ...] = (HuggingFace(), GGUF(), CompressedTensors())

@@ -10,9 +10,17 @@ from core.models.facts import load_shape
 from core.models.source import ModelSource
 from core.registry import leaves
 from core.results import Variant
-from core.shipping.base import Counted, Format, ProgressFn, Runtime, WrittenExport
-from core.shipping.grids import grid_bytes, last_grid, linear_rows
-from core.shipping.tokenizer_file import tokenizer_bytes
+from core.shipping.base import (
+    Counted,
+    Format,
+    ProgressFn,
+    Runtime,
+    WrittenExport,
+    grid_bytes,
+    last_grid,
+    linear_rows,
+    tokenizer_bytes,
+)
 from core.specs import BYTES, PRECISIONS, Dtype, VariantSpec
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import torch
 
 from core.base.progress import Progress
 from core.cache.disk import writing
-from core.data.instructions import Pair
+from core.data.corpus import Pair
 from core.models.teacher import Teacher
 from core.specs import sha256
 from core.training.base import AT_ONCE

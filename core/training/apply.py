@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
-
-from torch import Tensor
 
 from core.base.errors import UserError
 from core.context import Context, StageInput, StageResult
@@ -13,7 +12,6 @@ from core.data.windows import TextData
 from core.models.parts.blocks import move
 from core.models.parts.overflow import Overflow
 from core.models.teacher import Teacher, identify_teacher
-from core.results import Training
 from core.training.adapters import adapters_of, add_adapters, merge_adapters
 from core.training.base import (
     Pruning,
@@ -24,8 +22,8 @@ from core.training.base import (
     resolved_batch,
     resolved_rank,
 )
-from core.training.examples import Batch, Example, Examples, read_examples
-from core.training.loop import Budget, Loss, train
+from core.training.examples import Examples, read_examples
+from core.training.loop import Budget, train
 from core.training.losses import text_loss
 from core.training.recomputation import recomputed
 
@@ -33,73 +31,28 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def recover(model: PreTrainedModel, method: Recovery, given: StageInput, context: Context) -> StageResult:
-    """Train the model in place; a cancelled training leaves the best weights so far.
-
-    Raises:
-        UserError: There is too little training data, and the model stays unchanged, or the loss is not a number.
-    """
-    teacher = teacher_of(method, str(model.dtype).removeprefix("torch."), context)
-    method.check(model, teacher)
-    examples = method.examples(given.examples, context.tokenizer, teacher, context.progress)
-    if not method.compares:
-        teacher.unload()  # frees memory for the training
-
-    def loss(batch: Batch) -> Tensor:
-        return method.loss(model, teacher, batch)
-
-    done = _train(model, method, examples, loss, given, context)
-    teacher.unload()  # frees memory for the next stages
-    return StageResult([], done)
-
-
-def prune_while_training(
-    model: PreTrainedModel, method: TrainPruneMethod, given: StageInput, context: Context
+def train_stage(
+    model: PreTrainedModel, method: Recovery | TrainPruneMethod, given: StageInput, context: Context
 ) -> StageResult:
-    """Prune the model in place during its training.
+    """Train the model in place, and prune it meanwhile if the method does; a cancelled one leaves the best weights.
 
     Raises:
-        UserError: The ratio is not reachable or there is too little training data, and the model stays unchanged, or
+        UserError: There is too little training data or the ratio is not reachable, and the model stays unchanged, or
             the loss is not a number.
     """
-    examples = read_examples(given.examples, context.tokenizer, method.seed)
-    pruning = method.pruning(given.blocks, given.share)
-
-    def loss(batch: Batch) -> Tensor:
-        return text_loss(model, batch)
-
-    done = _train(model, method, examples, loss, given, context, pruning)
-    return StageResult(pruning.finish(), done)
-
-
-def check_training(data: TextData, method: TrainingMethod, dtype: str, context: Context) -> None:
-    """Raise `UserError` if there is too little training data, or an unsuitable teacher."""
+    teacher: Teacher | None = None
+    pruning: Pruning | None = None
     if isinstance(method, Recovery):
-        method.check_text(data, context.tokenizer, teacher_of(method, dtype, context))
+        teacher = teacher_of(method, str(model.dtype).removeprefix("torch."), context)
+        method.check(model, teacher)
+        every = method.examples(given.examples, context.tokenizer, teacher, context.progress)
+        if not method.compares:
+            teacher.unload()  # frees memory for the training
+        loss = partial(method.loss, model, teacher)
     else:
-        read_examples(data, context.tokenizer, method.seed)
-
-
-def teacher_of(method: Recovery, dtype: str, context: Context) -> Teacher:
-    """Return the teacher of a recovery, which is identified once per run and loaded at its first use."""
-    own = method.parameters
-    name = own.teacher if isinstance(own, TeacherParameters) else None
-    if (name, dtype) not in context.teachers:
-        source, tokenizer = (context.dense, context.tokenizer) if name is None else (identify_teacher(name), None)
-        mapped = context.shelf is not None
-        context.teachers[name, dtype] = Teacher(source, dtype, context.device, context.progress, tokenizer, mapped)
-    return context.teachers[name, dtype]
-
-
-def _train(
-    model: PreTrainedModel,
-    method: TrainingMethod,
-    every: list[Example],
-    loss: Loss,
-    given: StageInput,
-    context: Context,
-    pruning: Pruning | None = None,
-) -> Training:
+        every = read_examples(given.examples, context.tokenizer, method.seed)
+        pruning = method.pruning(given.blocks, given.share)
+        loss = partial(text_loss, model)
     parameters = method.parameters
     examples = Examples(every, resolved_batch(parameters), parameters.held_out, method.seed)
     if not examples.training:
@@ -133,4 +86,25 @@ def _train(
         )
     merge_adapters(model, context.shelf)
     move(model, home)
-    return done
+    if teacher:
+        teacher.unload()  # frees memory for the next stages
+    return StageResult(pruning.finish() if pruning else [], done)
+
+
+def check_training(data: TextData, method: TrainingMethod, dtype: str, context: Context) -> None:
+    """Raise `UserError` if there is too little training data, or an unsuitable teacher."""
+    if isinstance(method, Recovery):
+        method.check_text(data, context.tokenizer, teacher_of(method, dtype, context))
+    else:
+        read_examples(data, context.tokenizer, method.seed)
+
+
+def teacher_of(method: Recovery, dtype: str, context: Context) -> Teacher:
+    """Return the teacher of a recovery, which is identified once per run and loaded at its first use."""
+    own = method.parameters
+    name = own.teacher if isinstance(own, TeacherParameters) else None
+    if (name, dtype) not in context.teachers:
+        source, tokenizer = (context.dense, context.tokenizer) if name is None else (identify_teacher(name), None)
+        mapped = context.shelf is not None
+        context.teachers[name, dtype] = Teacher(source, dtype, context.device, context.progress, tokenizer, mapped)
+    return context.teachers[name, dtype]

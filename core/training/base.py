@@ -12,7 +12,7 @@ from core.base.progress import Progress
 from core.methods.base import Method
 from core.methods.cost import LOGIT_BYTES
 from core.methods.parameters import MethodParameters
-from core.methods.traits import STORED
+from core.methods.terms import STORED
 from core.specs import TextWindows
 
 if TYPE_CHECKING:
@@ -100,8 +100,12 @@ class RecoveryParameters(MethodParameters):
     )
 
 
-class TrainingHook(Protocol):
-    """Changes to the model during its training, such as pruning."""
+class Pruning(Protocol):
+    """Pruning during the training."""
+
+    def begin(self, adapters: dict[str, SparseLora]) -> None:
+        """Set the adapters that mask the weights, by linear name."""
+        ...
 
     def after_gradients(self, spent: float) -> None:
         """Act on the gradients of a step before the optimiser does; `spent` is the used share of the budget."""
@@ -116,14 +120,6 @@ class TrainingHook(Protocol):
         ...
 
     def restore(self, tensors: dict[str, Tensor]) -> None: ...
-
-
-class Pruning(TrainingHook, Protocol):
-    """Pruning during the training."""
-
-    def begin(self, adapters: dict[str, SparseLora]) -> None:
-        """Set the adapters that mask the weights, by linear name."""
-        ...
 
     def finish(self) -> list[LayerReport]:
         """Make the removal permanent after the merge of the adapters, and return one report per linear."""

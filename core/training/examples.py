@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from core.base.errors import UserError
-from core.data.instructions import Pair
+from core.data.corpus import Pair
 from core.data.windows import TextData, calibration_windows
 
 SORTED_BATCHES = 8  # batches whose examples are sorted together by length, to reduce padding

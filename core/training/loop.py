@@ -22,11 +22,11 @@ from torch import Tensor, nn
 
 from core.base.errors import CancelledError, UserError, out_of_memory
 from core.base.progress import Progress
-from core.cache.checksums import end_with_digest, ends_with_digest
+from core.cache.disk import end_with_digest, ends_with_digest
 from core.cache.folders import replacing
 from core.results import Training
 from core.training.adapters import set_weights, weights_of
-from core.training.base import MICRO_TOKENS, TrainingHook
+from core.training.base import MICRO_TOKENS, Pruning
 from core.training.examples import Batch, Examples
 from core.training.losses import next_token, states, targets, through_head
 
@@ -71,7 +71,7 @@ def train(
     patience: int,
     progress: Progress,
     checkpoint: Path | None = None,
-    during: TrainingHook | None = None,
+    during: Pruning | None = None,
 ) -> Training:
     """Train `parameters` in place, and leave those with the lowest held-out loss in the model.
 
@@ -129,7 +129,7 @@ class _Run:
     budget: Budget
     training: Training
     progress: Progress
-    during: TrainingHook | None
+    during: Pruning | None
     best: list[Tensor] = field(default_factory=list)
     lowest: float = math.inf  # held-out loss of the best weights
     worse: int = 0  # evaluations since the best one

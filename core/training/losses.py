@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax
 
-from core.evaluation.head import output_scale
+from core.evaluation.states import output_scale
 from core.methods.cost import LOGIT_BYTES
 from core.models.modeling_slimscope import FactoredHead
 from core.models.parts.blocks import body, find_blocks, first

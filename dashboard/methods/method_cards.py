@@ -13,8 +13,7 @@ from core.amount import Ratio
 from core.findings.cost import NOT_ALONE, is_alone
 from core.findings.rows.missing import highest_offered
 from core.methods.base import Method
-from core.methods.fields import parameter_rows
-from core.methods.formulas import legend
+from core.methods.fields import legend, parameter_rows
 from core.models.catalogue import BY_ID
 from core.models.shape import shape_from_config
 from core.notation.taxonomy import Branch, Kind

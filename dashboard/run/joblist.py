@@ -25,7 +25,7 @@ from core.notation.achieved import describe_gap
 from core.notation.formatting import variant_name
 from core.request.expected.estimate import estimate_left
 from core.shipping.formats import type_words, usual_words
-from core.shipping.saving import saved_words
+from core.shipping.proof import saved_words
 from core.specs import ModelId, RunSpec
 from core.store.slots import slots
 from dashboard import data

@@ -10,8 +10,7 @@ import streamlit as st
 from core.base.errors import UserError
 from core.notation.formatting import format_durations, variant_name
 from core.request.baseline import keys_of, remaining_run
-from core.request.expected.estimate import Estimate, cached_stages, estimate_left
-from core.request.expected.load import slowdown
+from core.request.expected.estimate import Estimate, cached_stages, estimate_left, slowdown
 from core.request.expected.size import size_sentence
 from core.specs import RunSpec
 from dashboard import data

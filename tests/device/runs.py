@@ -25,14 +25,13 @@ def start(folder: Path) -> None:
     os.environ.pop("SLIMSCOPE_DB", None)
 
     from core.base import paths
-    from core.evaluation import linears
-    from core.models.parts import blocks
+    from core.models.parts import blocks, products
     from core.request import complete
 
     paths.SHIPPED_MEASURED = folder / "none"
     complete.check_device = blocks.check_available = lambda device: None  # users choose among real ones
     # On both devices torch's own kernels compute linears and attention.
-    linears._suits = lambda *_: False
+    products._suits = lambda *_: False
     torch.backends.cuda.enable_flash_sdp(False)
 
 

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from core.amount import Amount, Bits
-from core.methods.runtime import RuntimeMethod
+from core.methods.kinds import RuntimeMethod
 from core.methods.terms import Citation
 from core.models.parts.blocks import find_blocks
 

@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from core.methods.inputs import Statistics
+from core.methods.linear import Statistics
 from core.methods.terms import Citation
-from core.methods.unstructured.scored import ScoreMethod
+from core.methods.unstructured.base import ScoreMethod
 
 
 class RowMagnitude(ScoreMethod):

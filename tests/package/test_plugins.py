@@ -11,7 +11,7 @@ import torch
 from core.base.errors import UserError
 from core.base.paths import PROJECT
 from core.engine import stages
-from core.methods.unstructured.scored import ScoreMethod
+from core.methods.unstructured.base import ScoreMethod
 from core.specs import Stage
 from tests.core.engine.applied import compress
 from tests.core.tiny import tiny, windows

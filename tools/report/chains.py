@@ -12,7 +12,7 @@ from core.findings.numbers.differences import Samples, differences
 from core.findings.numbers.reporting import format_difference, judged
 from core.findings.numbers.seven import ABOVE_CHANCE
 from core.methods.embedding.base import EmbeddingMethod
-from core.methods.tables import TableQuantMethod
+from core.methods.kinds import TableQuantMethod
 from core.notation.chain import format_chain
 from core.notation.removal import model_share
 from core.registry import build_method, leaves

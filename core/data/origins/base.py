@@ -1,7 +1,5 @@
 """The interface of an origin of data files, which finds a file in its part of the user cache, or fetches it."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from pathlib import Path
 

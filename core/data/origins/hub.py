@@ -1,15 +1,39 @@
 """Data files of the Hugging Face Hub: splits of data sets, each written to one parquet file."""
 
+import hashlib
+import logging
+from functools import cache
 from pathlib import Path
 
 from core.base.errors import UserError
 from core.base.paths import cache_dir
 from core.base.progress import Progress
 from core.cache import hub
-from core.cache.disk import writing
-from core.cache.single_files import discard_single, put_single, single_intact
+from core.cache.disk import file_sha256, writing
+from core.cache.folders import put
 from core.data.origins.base import DataFile, Origin
 from core.specs import Frozen
+
+log = logging.getLogger(__name__)
+# The parquet branch, because the data set's own loader is a script, and scripts are not run.
+_PTB, _CONVERTED = "ptb-text-only/ptb_text_only", "refs/convert/parquet"
+
+
+@cache  # pages search for the same files repeatedly
+def single_intact(path: Path, time: int) -> bool:
+    """Return whether a file that was changed at a time, in nanoseconds, has its digest.
+
+    A file of an earlier version gets its digest now.
+    """
+    known = digest_file(path)
+    if not known.exists():
+        put(known, file_sha256(path).encode())
+    return known.read_bytes() == file_sha256(path).encode()
+
+
+def digest_file(path: Path) -> Path:
+    """Return the path of a file's digest."""
+    return path.with_suffix(".sha256")
 
 
 class HubTable(Frozen):
@@ -23,8 +47,6 @@ class HubTable(Frozen):
     rows: int | None = None
 
 
-# The parquet branch, because the data set's own loader is a script, and scripts are not run.
-_PTB, _CONVERTED = "ptb-text-only/ptb_text_only", "refs/convert/parquet"
 HUB: dict[str, HubTable] = {
     "wikitext2/wikitext-2-raw-v1_test.parquet": HubTable(
         path="Salesforce/wikitext", name="wikitext-2-raw-v1", split="test"
@@ -75,7 +97,9 @@ class HubOrigin(Origin):
             return None
         if single_intact(path, path.stat().st_mtime_ns):
             return DataFile(path=path, source=HUB[name].path)
-        discard_single(path)
+        log.info("%s does not match its checksum, so it is fetched again.", path)
+        path.unlink(missing_ok=True)
+        digest_file(path).unlink(missing_ok=True)
         return None
 
     def fetch(self, name: str, progress: Progress) -> DataFile:
@@ -116,5 +140,7 @@ def _write(wanted: HubTable, target: Path) -> None:
             rows = datasets.Dataset.from_list(list(rows.take(wanted.rows)))
         part = target.with_suffix(".part")
         rows.to_parquet(part)
-        put_single(target, part.read_bytes())
+        content = part.read_bytes()
+        put(target, content)
+        put(digest_file(target), hashlib.sha256(content).hexdigest().encode())
         part.unlink()

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from core.base.progress import Progress
-from core.cache.checksums import intact
+from core.cache.disk import intact
 from core.data import embedded
 from core.data.origins.base import DataFile, Origin
 

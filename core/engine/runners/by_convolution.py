@@ -11,8 +11,7 @@ import torch
 from core.base.errors import UserError
 from core.context import Context, StageInput, StageResult
 from core.evaluation.layers import ReportFields
-from core.methods.convolution.allocation import Cut, Options, allocate
-from core.methods.convolution.base import ConvMethod
+from core.methods.convolution.base import ConvMethod, Cut, Options, allocate
 from core.models.modeling_slimscope import put
 from core.models.parts.convolutions import Convolution, convolutions_of, pair_in_place_of
 from core.request.compatibility import needs_convolutions

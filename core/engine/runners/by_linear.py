@@ -16,18 +16,16 @@ from core.base.errors import UserError
 from core.base.progress import Progress
 from core.cache.observations import Tensors, observed
 from core.context import Context, StageInput, StageResult
-from core.engine.allotment import Allotment, allot
-from core.engine.amounts import target_of
+from core.engine.amounts import Allotment, allot, target_of
 from core.engine.dense import DenseWeights
 from core.engine.scan import group_linears, measure_sensitivity
 from core.engine.walking.collector import SumsOf
 from core.engine.walking.gradients import gather_gradients
-from core.engine.walking.kept_observations import KeptObservations
+from core.engine.walking.observe import KeptObservations
 from core.engine.walking.walk_modes import make_walker
 from core.engine.walking.walker import Compress
 from core.evaluation.layers import ReportFields, few_tokens, few_tokens_note, relative_error, report
-from core.methods.inputs import Statistics, Target
-from core.methods.linear import LinearMethod
+from core.methods.linear import LinearMethod, Statistics, Target
 from core.models.modeling_slimscope import put
 from core.models.parts.blocks import Blocks, Linear, by_block, select
 from core.models.parts.constraints import apply_constraint, clear_constraint, constraint_of, set_constraint
@@ -83,7 +81,9 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageI
             observe = partial(_differentiate, model, method, linears, given, context)
         observations = observed(given.input_key, stage, method.observations, observe)
     elif method.needs_sensitivity:
-        observations = _scan(model, method, target, linears, given, context)
+        rises = measure_sensitivity(model, method.uniform, target, linears, given, context)
+        parts = group_linears(linears, blocks, "block")
+        observations = {one.name: torch.tensor(rises[part]).mean() for part in parts for one in parts[part]}
     shared = blocks.shared  # before factors replace some of them
     counts = method.takes_amount and method.ratio_kind == "sparsity" and not target.pattern
     chained = share != stage.ratio or any(constraint_of(linear.module) for linear in linears)
@@ -145,23 +145,6 @@ def _differentiate(
     accumulators = {linear: method.accumulator() for linear in linears}
     gather_gradients(model, accumulators, given.calibration, context, name)
     return {linear.name: tensor for linear, one in accumulators.items() for tensor in one.tensors().values()}
-
-
-def _scan(
-    model: PreTrainedModel,
-    method: LinearMethod,
-    target: Target,
-    linears: Sequence[Linear],
-    given: StageInput,
-    context: Context,
-) -> Tensors:
-    """Return the mean loss rise when each linear's block alone is compressed at a uniform ratio."""
-    rises = measure_sensitivity(model, method.uniform, target, linears, given, context)
-    return {
-        linear.name: torch.tensor(rises[name]).mean()
-        for name, members in group_linears(linears, given.blocks, "block").items()
-        for linear in members
-    }
 
 
 @dataclass

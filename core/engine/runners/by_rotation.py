@@ -15,12 +15,19 @@ from torch import Tensor, nn
 from core.base.errors import UserError
 from core.cache.shelf import changing
 from core.context import Context, StageInput, StageResult
-from core.engine.walking.residual import check_blocks, final_norm, fold_norm, like, write
-from core.methods.preparation import TransformMethod
+from core.methods.kinds import TransformMethod
 from core.models.modeling_slimscope import RotatedEmbedding, RotatedNorm, put
 from core.models.parts.recorder import Recorder
 from core.models.parts.reference import clear_reference
-from core.models.removal.stream import block_submodules, rotatable_table
+from core.models.removal.stream import (
+    block_submodules,
+    check_blocks,
+    final_norm,
+    fold_norm,
+    like,
+    rotatable_table,
+    write,
+)
 from core.models.removal.units import Units, find_units
 
 if TYPE_CHECKING:

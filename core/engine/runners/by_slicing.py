@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from core.context import Context, StageInput, StageResult
 from core.engine.walking.observe import collect_block_views
-from core.engine.walking.residual import check_blocks, final_norm, fold_norm, like, write
 from core.evaluation.layers import unit_reports
 from core.methods.structured.base import SliceMethod
 from core.models.modeling_slimscope import SlicedBlock, UnitNorm, norm_eps
@@ -27,7 +26,7 @@ from core.models.parts.blocks import text_config
 from core.models.parts.constraints import clear_constraint
 from core.models.parts.recorder import Call, Recorder
 from core.models.parts.reference import clear_reference
-from core.models.removal.stream import block_submodules
+from core.models.removal.stream import block_submodules, check_blocks, final_norm, fold_norm, like, write
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -58,7 +57,9 @@ def slice_model(model: PreTrainedModel, method: SliceMethod, given: StageInput, 
     centred = isinstance(getattr(blocks.holder[0], parts[0]["norms"][0]), nn.LayerNorm)
     embeddings = [m for m in model.base_model.modules() if isinstance(m, nn.Embedding)]
     final = final_norm(model, blocks)
-    _untie(model)
+    head = model.get_output_embeddings()  # untied, as embedding and head end in different bases
+    head.weight = nn.Parameter(head.weight.data.clone(), head.weight.requires_grad)
+    text_config(model).tie_word_embeddings = False
 
     states = [_centre(recording.hidden, centred) for recording in recordings]
     basis = basis_of(states)
@@ -144,13 +145,6 @@ def _cut(states: Tensor, basis: Tensor) -> Tensor:
 
 def _centre(states: Tensor, centred: bool) -> Tensor:
     return states - states.mean(-1, keepdim=True) if centred else states
-
-
-def _untie(model: PreTrainedModel) -> None:
-    """Give the head its own weight, as embedding and head end in different bases."""
-    head = model.get_output_embeddings()
-    head.weight = nn.Parameter(head.weight.data.clone(), head.weight.requires_grad)
-    text_config(model).tie_word_embeddings = False
 
 
 def _finish(model: PreTrainedModel, final: tuple[nn.Module, str], basis: Tensor) -> None:

@@ -21,7 +21,7 @@ from core.context import Context, StageInput, StageResult
 from core.engine.walking.observe import collect_block_views
 from core.engine.walking.walk_modes import make_walker
 from core.evaluation.layers import ReportFields, relative_error, unit_reports
-from core.methods.inputs import Statistics
+from core.methods.linear import Statistics
 from core.methods.structured.base import ChannelChoice, FactoredUnitMethod, HeadChoice, StructuredBlockView, UnitMethod
 from core.methods.structured.budget import Removal
 from core.models.modeling_slimscope import put

@@ -7,7 +7,7 @@ come from the inputs that the compressed model has. The sequences run in micro-b
 memory move to disk (`core.models.parts.overflow`).
 
 Each expert of a mixture is calibrated on the tokens that its router sends it. All micro-batches pause before a layer of
-experts, too, as only then the number of tokens of each expert is known (`core.engine.walking.routing`).
+experts, too, as only then the number of tokens of each expert is known (`core.engine.walking.collector`).
 
 With `true_sequential=False`, as in the papers' code, one pass collects the statistics of the block before its
 compression, and another pass computes its output.
@@ -29,13 +29,12 @@ from greenlet import getcurrent, greenlet
 from torch import Tensor, nn
 
 from core.cache.shelf import Shelf, trying
-from core.engine.walking.collector import Collector, SumsOf
-from core.engine.walking.routing import Routing, routings_of
-from core.methods.inputs import Statistics
+from core.engine.walking.collector import Collector, Routing, SumsOf, routings_of
+from core.methods.linear import Statistics
 from core.models.parts.blocks import Blocks, Linear, by_block, first
 from core.models.parts.finished import KeptBlocks, changing_block
 from core.models.parts.overflow import Overflow, live_tensors
-from core.models.parts.recorder import Call, Recorder
+from core.models.parts.recorder import Recorder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -230,11 +229,8 @@ class Walker:
             for routing in routings:
                 routing.end()
 
-    def _call(self, index: int, part: int) -> Call:
-        return self.calls[part][index].to(self.device)
-
     def _run(self, index: int, part: int, hidden: Tensor | None = None) -> Tensor:
-        call = self._call(index, part)
+        call = self.calls[part][index].to(self.device)
         hidden = (self.hidden[part] if hidden is None else hidden).to(self.device)
         return first(self.blocks.holder[index](hidden, *call.args, **call.kwargs))
 
@@ -257,7 +253,7 @@ class Walker:
                 routing.add(args[1])
                 route(routing)
 
-            stack.enter_context(_RemovedHook(routing.experts.register_forward_pre_hook(pre_hook)))
+            stack.callback(routing.experts.register_forward_pre_hook(pre_hook).remove)
         return stack
 
     def _hooked(self, linears: Sequence[Linear], hook: Callable[[Linear, Tensor], None]) -> ExitStack:
@@ -267,7 +263,7 @@ class Walker:
             def pre_hook(module: nn.Module, args: tuple[Tensor, ...], linear: Linear = linear) -> None:
                 hook(linear, args[0])
 
-            stack.enter_context(_RemovedHook(linear.module.register_forward_pre_hook(pre_hook)))
+            stack.callback(linear.module.register_forward_pre_hook(pre_hook).remove)
         return stack
 
     def _coroutines(
@@ -390,11 +386,3 @@ def _labelled(statistics: Statistics, linear: Linear, routings: Sequence[Routing
     """Return the statistics of a linear, which say if its expert got too few tokens."""
     few = next((routing.few(linear) for routing in routings if linear in routing), None)
     return statistics if few is None else replace(statistics, routed=few)
-
-
-class _RemovedHook(ExitStack):
-    """Context manager that removes a hook at its end."""
-
-    def __init__(self, handle: torch.utils.hooks.RemovableHandle):
-        super().__init__()
-        self.callback(handle.remove)

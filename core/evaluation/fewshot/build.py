@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -12,21 +13,69 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from core.base.errors import UserError
+from core.base.progress import Progress
 from core.cache.folders import read_small, write_small
 from core.data.cards import POOL
-from core.evaluation.fewshot.prompts import Chat, Documents, Prompt, chat_of, question, requests, shown
-from core.evaluation.fewshot.select import select_examples
-from core.evaluation.fewshot.words import REASONING_TOKENS, find_instruction, reasonings
-from core.specs import Task, sha256
+from core.evaluation.fewshot.prompts import (
+    REASONING_TOKENS,
+    Chat,
+    Documents,
+    Prompt,
+    chat_of,
+    find_instruction,
+    question,
+    reasonings,
+    requests,
+    shown,
+)
+from core.specs import Fewshot, Task, sha256
 
 if TYPE_CHECKING:
-    from core.base.progress import Progress
+    from torch import Tensor
+
     from core.data.harness import LocalTask
     from core.evaluation.fewshot.dense import DenseModel
     from core.evaluation.scorer import SharedPrefixLM
 
 VERSION = 1  # of the construction of prompts; part of their cache key
 _PROMPTS = TypeAdapter(tuple[Prompt, ...])
+
+
+def select_examples(
+    how: Fewshot, task: LocalTask, documents: Documents, pool: Documents, dense: DenseModel
+) -> list[tuple[int, ...]]:
+    """Return the places in the pool of each document's examples, in prompt order."""
+    similarity = None
+    if how.k and (how.selector == "nearest" or how.order == "similar-last"):
+        questions = [question(task, document) for document in (*documents, *pool)]
+        embeddings = dense.embed(questions)  # (documents + pool, hidden)
+        similarity = embeddings[: len(documents)] @ embeddings[len(documents) :].T  # (documents, pool)
+    drawn = _drawn(how, task, documents, pool, dense, similarity)
+    if similarity is None or how.order == "drawn":
+        return drawn
+    lines = similarity.tolist()
+    return [tuple(sorted(places, key=line.__getitem__)) for places, line in zip(drawn, lines, strict=True)]
+
+
+def _drawn(
+    how: Fewshot, task: LocalTask, documents: Documents, pool: Documents, dense: DenseModel, similarity: Tensor | None
+) -> list[tuple[int, ...]]:
+    if how.selector == "random":  # seeded by the question, so that its examples do not depend on the other documents
+        return [
+            tuple(random.Random(question(task, document)).sample(range(len(pool)), how.k)) for document in documents
+        ]
+    if how.selector == "nearest" and similarity is not None:
+        return [tuple(places) for places in similarity.topk(how.k).indices.tolist()]
+    first = range(len(pool)) if how.selector == "first" else _by_likelihood([shown(task, one) for one in pool], dense)
+    return [tuple(first[: how.k])] * len(documents)
+
+
+def _by_likelihood(texts: Sequence[str], dense: DenseModel) -> list[int]:
+    """Return the places of texts, lowest perplexity first."""
+    pairs = [dense.lm.encode("", text) for text in texts]
+    scores = dense.lm.score(pairs)
+    losses = [-score / len(tokens) for (score, _), (_, tokens) in zip(scores, pairs, strict=True)]
+    return sorted(range(len(texts)), key=losses.__getitem__)
 
 
 def pool_of(task: Task, part: LocalTask, documents: Documents) -> Documents:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from core.evaluation.linears import quick_products
 from core.evaluation.scorer import SharedPrefixLM
 from core.models.parts.blocks import body
+from core.models.parts.products import quick_products
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from core.base.errors import UserError
 from core.data.tasks import harness_tasks
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from core.data.harness import LocalTask
-
 
 Kind = Literal["", "instruction", "example", "question", "reasoning"]
 
@@ -106,3 +105,26 @@ def _parts(context: str, document: Document, prompt: Prompt, part: ScoredTask) -
         read = end
     if read < len(context):
         yield "", context[read:]
+
+
+class Question(NamedTuple):
+    """A document as the harness scores it."""
+
+    text: str  # empty if the choices fill a gap, so that each is a whole text
+    choices: list[str]
+    lengths: list[int]  # characters of each choice, by which acc_norm divides its log-likelihood
+
+
+def read_question(parts: list[ScoredTask], place: int) -> Question:
+    """Return the question of a scored document; raise `UserError` if this machine lacks the document.
+
+    Args:
+        parts: The task, or the subjects of a group.
+        place: Place of the document among all scored ones.
+    """
+    part, document = document_at(parts, place)
+    pairs = requests(part.task, document)
+    lengths = [len(choice) for choice in part.task.doc_to_choice(document)]
+    if part.task.multiple_input:
+        return Question("", [(context + ending).strip() for context, ending in pairs], lengths)
+    return Question(pairs[0][0].strip(), [answer.strip() for _, answer in pairs], lengths)

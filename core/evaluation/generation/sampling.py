@@ -1,7 +1,5 @@
 """The choice of the tokens of an answer, and the tokens themselves; imports no torch."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from pydantic import Field

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from core.findings.finding import Finding
-from core.methods.traits import GRIDS
+from core.methods.terms import GRIDS
 from core.notation.formatting import capitalise, format_number
 from core.registry import RECONSTRUCTIONS, leaves
 from core.results import LayerReport, Result

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from core.base.errors import UserError
 from core.base.paths import cached_variant
 from core.base.progress import silent
-from core.cache.checksums import intact
+from core.cache.disk import intact
 from core.cache.matrices import read_matrix
 from core.findings.inside.layers import removed_blocks
 from core.models.source import ModelSource

@@ -5,8 +5,6 @@ without its training. A convolution is a sum of at most k^2 depthwise separable 
 each input channel's (out, k^2) slice. Here they form one convolution with that depth multiplier.
 """
 
-from __future__ import annotations
-
 from core.methods.convolution.base import ConvMethod
 from core.methods.convolution.forms import Separable
 from core.methods.terms import Citation

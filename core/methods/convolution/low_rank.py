@@ -6,8 +6,6 @@ closest to the kernel and not to its outputs, so that it needs no data. Jaderber
 2: k x 1 to r channels, then 1 x k. Each convolution gets the form that loses less at its size.
 """
 
-from __future__ import annotations
-
 from core.methods.convolution.base import ConvMethod
 from core.methods.convolution.forms import Split
 from core.methods.terms import Citation

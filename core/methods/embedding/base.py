@@ -12,14 +12,14 @@ from pydantic import Field
 
 from core.methods.base import Method
 from core.methods.parameters import MethodParameters
-from core.methods.traits import STORED
+from core.methods.terms import STORED
+from core.models.shape import ModelShape
+from core.specs import TextWindows
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from core.models.modeling_slimscope import FactoredEmbedding
-    from core.models.shape import ModelShape
-    from core.specs import TextWindows
 
 
 class EmbeddingParameters(MethodParameters):

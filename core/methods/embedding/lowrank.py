@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from core.base.errors import UserError
 from core.methods.embedding.base import EmbeddingMethod
 from core.methods.terms import Citation
+from core.models.shape import ModelShape
+from core.specs import TextWindows
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from core.models.modeling_slimscope import LowRankEmbedding
-    from core.models.shape import ModelShape
-    from core.specs import TextWindows
 
 CHUNK = 4096  # rows that are summed at once in fp64
 

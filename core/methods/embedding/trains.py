@@ -5,15 +5,13 @@ small matrices, that is several times faster. The vectors are orthonormal, howev
 none are needed, so a train of full ranks gives its row back.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from core.methods.embedding.shapes import Shape
+Shape = tuple[int, ...]
 
 
 def train_cores(rows: Tensor, shape: Shape, ranks: Shape) -> Tensor:

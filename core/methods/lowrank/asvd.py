@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from core.methods.cost import Sum
-from core.methods.inputs import Statistics
+from core.methods.linear import Statistics
 from core.methods.lowrank.base import LowRank, LowRankParameters
 from core.methods.parameters import WalkerParameters
 from core.methods.terms import Citation
@@ -63,11 +63,10 @@ class ASVD(LowRank):
         return frozenset({"absolute"})
 
     @property
-    def observations(self) -> tuple[str, ...]:
-        kind = f"spectra of the weights times mean absolute inputs to the {self.parameters.alpha:g}"
-        return (kind,) if self.parameters.ranks == "global" else ()
+    def spectra(self) -> str:
+        return f"spectra of the weights times mean absolute inputs to the {self.parameters.alpha:g}"
 
     def scale(self, statistics: Statistics) -> tuple[Tensor | None, str | None]:
-        from core.methods.numerics.decompose import nonzero
+        from core.methods.numerics.hessian import nonzero
 
         return nonzero((statistics.absolute / statistics.tokens) ** self.parameters.alpha), None

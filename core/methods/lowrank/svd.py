@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.methods.inputs import Statistics
+from core.methods.linear import Statistics
 from core.methods.lowrank.base import LowRank
 from core.methods.terms import Citation
 
@@ -39,10 +39,7 @@ class SVD(LowRank):
         r"U_k,\ \Sigma_k,\ V_k": "the first k singular vectors and values",
         r"m,\ n": "rows and columns of the matrix",
     }
-
-    @property
-    def observations(self) -> tuple[str, ...]:
-        return ("spectra of the weights",) if self.parameters.ranks == "global" else ()
+    spectra = "spectra of the weights"
 
     def scale(self, statistics: Statistics) -> tuple[Tensor | None, str | None]:
         return None, None

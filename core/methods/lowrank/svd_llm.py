@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from core.methods.cost import Sum
-from core.methods.inputs import Statistics
+from core.methods.linear import Statistics
 from core.methods.lowrank.base import LowRank, LowRankParameters
 from core.methods.parameters import WalkerParameters
 from core.methods.terms import Citation
@@ -51,13 +51,10 @@ class SVDLLM(LowRank):
     }
     data_requirement = "calibration"
     Parameters = SVDLLMParameters
+    spectra = "spectra of the outputs"
 
     def required_statistics(self, role: str) -> frozenset[Sum]:
         return frozenset({"gram"})
-
-    @property
-    def observations(self) -> tuple[str, ...]:
-        return ("spectra of the outputs",) if self.parameters.ranks == "global" else ()
 
     def scale(self, statistics: Statistics) -> tuple[Tensor | None, str | None]:
         from core.methods.numerics.hessian import lower_factor

@@ -10,7 +10,7 @@ from pydantic import Field
 from core.base.errors import UserError
 from core.methods.base import Method
 from core.methods.parameters import MethodParameters
-from core.methods.traits import GRIDS
+from core.methods.terms import GRIDS
 from core.specs import Scalar
 
 if TYPE_CHECKING:

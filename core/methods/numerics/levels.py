@@ -1,12 +1,15 @@
-"""Even pruning ratios across parts of which some have lost more than an even share before."""
+"""Weights of parts within a budget: even pruning ratios where some parts lost more before, and sizes to choose from."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from core.models.parts.blocks import Linear
 
 
@@ -69,3 +72,34 @@ def moved_counts(
         if left > 0 and counts[i] < most[i]:
             counts[i], left = counts[i] + 1, left - 1
     return counts
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Sizes of a matrix or a convolution to choose from, the smallest first and the whole last."""
+
+    weights: Tensor  # (choices,)
+    losses: Tensor  # (choices,) lost share of its squared output
+
+    def best(self, price: float) -> int:
+        """Return the choice with the least sum of loss and price, which is per weight."""
+        return int((self.losses + price * self.weights).argmin())
+
+    def is_whole(self, choice: int) -> bool:
+        """Return whether a choice leaves the matrix or the convolution whole."""
+        return choice == len(self.weights) - 1
+
+
+def spend(choices: list[Choices], picked: list[int], left: float) -> None:
+    """Raise the picked choices in place within the budget `left`, each time where a weight lowers the loss most."""
+    while True:
+        gains = [
+            ((c.losses[p] - c.losses[p + 1]) / step, index, step)
+            for index, (c, p) in enumerate(zip(choices, picked, strict=True))
+            if p + 1 < len(c.weights) and 0 < (step := float(c.weights[p + 1] - c.weights[p])) <= left
+        ]
+        if not gains:
+            return
+        _, index, step = max(gains)
+        picked[index] += 1
+        left -= step

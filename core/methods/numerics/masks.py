@@ -1,7 +1,5 @@
 """Pruning masks from scores: exact counts, with ties broken by position."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 import torch

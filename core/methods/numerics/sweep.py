@@ -5,26 +5,69 @@ that. All error propagation but the innermost is thus a large product. On enteri
 updates of all columns before it, as the choice of a mask requires.
 """
 
+from collections.abc import Callable
 from itertools import pairwise
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from core.methods.numerics.levels import level_counts
 from core.methods.numerics.masks import pattern_mask, smallest_mask, zeros_lowest
+from core.models.parts.grids import Grid
+
+BLOCK = 128  # columns that the reference updates lazily, so that its grids lack the updates within them
+
+Find = Callable[[Tensor], Grid]  # from the weights (out, in) of one group, or of all
 
 
-class Rounding(Protocol):
-    """A rule that rounds the columns as the sweep reaches them, group by group."""
+class DynamicGroups:
+    """Grids of groups of columns as the sweep reaches them.
 
-    group: int  # columns that `enter` reads together
+    With `lagging`, as in the reference, the columns are those at the start of their block of `BLOCK`.
+    """
+
+    def __init__(self, find: Find, group: int, lagging: bool = False):
+        self.find, self.lagging = find, lagging and group < BLOCK
+        self.group = BLOCK if self.lagging else group
+        self.size = group
+        self.grids: dict[int, Grid] = {}  # by group
 
     def enter(self, start: int, columns: Tensor) -> None:
         """Read the columns (group, out) from `start` on, which include the updates of all columns before them."""
+        for at in range(0, len(columns), self.size):
+            self.grids[(start + at) // self.size] = self.find(columns[at : at + self.size].T)
 
     def rounded(self, place: int, column: Tensor) -> Tensor:
         """Return the rounded column (out,)."""
+        grid = self.grids[place // self.size]
+        return grid.nearest_of(column, grid.scale[:, 0], None if grid.zero is None else grid.zero[:, 0])
+
+    def result_grid(self) -> Grid:
+        """Return the grids of all groups as one."""
+        grids = [self.grids[place] for place in sorted(self.grids)]
+        zeros = [grid.zero for grid in grids if grid.zero is not None]
+        scale = torch.cat([grid.scale for grid in grids], 1)
+        return Grid(grids[0].bits, self.size, scale, torch.cat(zeros, 1) if zeros else None)
+
+
+class StaticGroups:
+    """Grids of groups in the weight before the sweep, in whatever order the columns are rounded."""
+
+    def __init__(self, grid: Grid, order: Tensor):
+        """Look up the grid of each column; `order` (in,) lists the columns of the weight as the sweep reaches them."""
+        self.group, self.grid = len(order), grid
+        groups = order // grid.group
+        self.scale = grid.scale.T[groups]  # (in, out)
+        self.zero = None if grid.zero is None else grid.zero.T[groups]  # (in, out)
+
+    def enter(self, start: int, columns: Tensor) -> None:
+        pass
+
+    def rounded(self, place: int, column: Tensor) -> Tensor:
+        return self.grid.nearest_of(column, self.scale[place], None if self.zero is None else self.zero[place])
+
+    def result_grid(self) -> Grid:
+        return self.grid
 
 
 def sweep(
@@ -36,7 +79,7 @@ def sweep(
     block_size: int = 32,
     mask: Tensor | None = None,
     zeros: Tensor | None = None,
-    rounding: Rounding | None = None,
+    rounding: DynamicGroups | StaticGroups | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Prune or round a weight column by column; algorithm 1 of arXiv:2301.00774.
 

@@ -6,22 +6,15 @@ reads the outputs of the rounded blocks before it and is compared with the dense
 micro-batch.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from pydantic import Field
 
 from core.methods.cost import walking
-from core.methods.inputs import Compressed, Target
+from core.methods.linear import Compressed, Target
 from core.methods.numerics.groups import ScaleParameters, SymmetricScales
-from core.methods.quantised.base import GroupParameters
-from core.methods.quantised.blocks import BlockQuantMethod, BlockView, QuantisedLinear
+from core.methods.quantised.base import BlockQuantMethod, BlockView, GroupParameters, QuantisedLinear
 from core.methods.terms import Citation
-
-if TYPE_CHECKING:
-    from core.models.shape import ModelShape
-    from core.specs import TextWindows
+from core.models.shape import ModelShape
+from core.specs import TextWindows
 
 
 class AutoRoundParameters(ScaleParameters, GroupParameters):

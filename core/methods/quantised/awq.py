@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from core.methods.cost import walking
-from core.methods.inputs import Compressed, Target
+from core.methods.linear import Compressed, Target
 from core.methods.numerics.groups import SymmetricScales
-from core.methods.quantised.base import GridParameters
-from core.methods.quantised.blocks import BlockQuantMethod, BlockView, QuantisedLinear
+from core.methods.quantised.base import BlockQuantMethod, BlockView, GridParameters, QuantisedLinear
 from core.methods.terms import Citation
+from core.models.shape import ModelShape
+from core.specs import TextWindows
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from core.models.shape import ModelShape
-    from core.specs import TextWindows
 
 UNCLIPPED = ("q", "k", "qkv")  # roles whose products are attention scores, where few weights matter most
 

@@ -13,25 +13,24 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from core.amount import Bits
+from core.amount import Amount, Bits
 from core.methods.base import Method
 from core.methods.cost import Sum, differentiating, gradient_bytes, solving
-from core.methods.inputs import Accumulator, Compressed, Plan, Statistics, Target
+from core.methods.linear import Accumulator, Compressed, Plan, Statistics, Target
 from core.methods.numerics.groups import SymmetricScales
 from core.methods.parameters import MethodParameters, ShiftedParameters, WalkerParameters
 from core.methods.quantised.base import GridParameters, QuantisedMethod
 from core.methods.quantised.rounding_losses import RoundingLosses
 from core.methods.terms import Citation
+from core.models.shape import ModelShape
+from core.specs import TextWindows
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.amount import Amount
     from core.methods.numerics.hessian import Factor
     from core.models.parts.blocks import Linear
     from core.models.parts.grids import Grid
-    from core.models.shape import ModelShape
-    from core.specs import TextWindows
 
 SCORING = 20  # operations to round a weight and score the change
 
@@ -111,8 +110,7 @@ class GPTQ(SymmetricScales, QuantisedMethod):
         import torch
 
         from core.methods.numerics.hessian import factorise
-        from core.methods.numerics.rounding import DynamicGroups, StaticGroups
-        from core.methods.numerics.sweep import sweep
+        from core.methods.numerics.sweep import DynamicGroups, StaticGroups, sweep
         from core.models.parts.grids import Grid
 
         how, group, bits = self.parameters, self.group(weight.shape[1]), int(plan or target.bits)
@@ -174,7 +172,7 @@ class MixedGPTQ(GPTQ):
 
     def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> Plan:
         """Return the bits of each linear by name; each step of a block's shift doubles the weight of its losses."""
-        from core.methods.quantised.allocation import allocate_bits
+        from core.methods.quantised.rounding_losses import allocate_bits
 
         super().plan(linears, target, observed)
         sizes = {linear.name: linear.weight.numel() for linear in linears}

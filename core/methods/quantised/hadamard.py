@@ -4,8 +4,6 @@ References: Paley, On orthogonal matrices, 1933, for the orders q + 1 and 2 (q +
 doubling. QuIP# (Tseng et al., 2024, arXiv:2402.04396), section 3, for random signs.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -29,7 +27,7 @@ def hadamard(order: int) -> Tensor | None:
     if order % 2 == 0 and (half := hadamard(order // 2)) is not None:
         return torch.cat([torch.cat([half, half], 1), torch.cat([half, -half], 1)])
     if order % 4 == 0 and _prime(order - 1):
-        return _skew(order - 1)
+        return _bordered(order - 1, -1) + torch.eye(order, dtype=torch.float64)  # Paley's first construction
     if order % 4 == 0 and _prime(order // 2 - 1) and (order // 2 - 1) % 4 == 1:
         return _symmetric(order // 2 - 1)
     return None
@@ -47,11 +45,6 @@ def _bordered(prime: int, corner: float) -> Tensor:
     found = torch.zeros(prime + 1, prime + 1, dtype=torch.float64)
     found[0, 1:], found[1:, 0], found[1:, 1:] = 1, corner, character[places]
     return found
-
-
-def _skew(prime: int) -> Tensor:
-    """Return Paley's first construction, for a prime that is 3 modulo 4."""
-    return _bordered(prime, -1) + torch.eye(prime + 1, dtype=torch.float64)
 
 
 def _symmetric(prime: int) -> Tensor:

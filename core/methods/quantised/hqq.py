@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from core.methods.inputs import Compressed, Statistics, Target
+from core.methods.linear import Compressed, Statistics, Target
 from core.methods.quantised.base import GroupParameters, QuantisedMethod
-from core.methods.terms import Citation
-from core.methods.traits import Trait
+from core.methods.terms import Citation, Trait
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from core.models.parts.grids import Grid
 
 # Relative squared error below which the weights were on such a grid before, such as GGUF's Q4_1 with its float minima.
 # Half a 4-bit step is far larger than the error of a 16-bit zero point.
 ROUNDED = 1e-4
 GIVEN_BACK = "the weights lay on such a grid before, as the model's file has them, so that nothing is lost by rounding"
+BETA, GROWTH = 10.0, 1.01  # weight of the quadratic term, and its growth per round
 
 
 class HQQParameters(GroupParameters):
@@ -75,11 +76,39 @@ class HQQ(QuantisedMethod):
         return "has no code for the zeros of {label}" if zeros else super().refusal(trait)
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
-        from core.methods.quantised.half_quadratic import fitted
-
         grid = fitted(
             weight, int(target.bits), self.group(weight.shape[1]), self.parameters.norm, self.parameters.iterations
         )
         rounded = grid.nearest(weight)
         lost = (rounded - weight).square().sum() / weight.square().sum()
         return Compressed(rounded, grid=grid, note=GIVEN_BACK if lost < ROUNDED else None)
+
+
+def fitted(weight: Tensor, bits: int, group: int, norm: float, iterations: int) -> Grid:
+    """Return the grid of a weight (out, in) whose zero points minimise the l_p norm of the errors, p = `norm` <= 1."""
+    from core.methods.find import LEAST
+    from core.models.parts.grids import Grid
+
+    groups = weight.unflatten(1, (-1, group))  # (out, groups, group)
+    low, high = groups.amin(-1), groups.amax(-1)  # (out, groups)
+    scale = ((high - low) / (2**bits - 1)).half().float().clamp_min(LEAST)
+    best = Grid(bits, group, scale, (-low / scale).half().float())
+    beta, least = BETA, _error(best, weight)
+    found = best
+    for _ in range(iterations):
+        codes = found.codes(weight)
+        error = weight - found.weight(codes)
+        size = error.abs()
+        shrunk = error.sign() * (size - size.clamp_min(1e-12).pow(norm - 1) / beta).clamp_min_(0)
+        fit = codes.float() - (weight - shrunk) / scale.repeat_interleave(group, 1)
+        found = Grid(bits, group, scale, fit.unflatten(1, (-1, group)).mean(-1).half().float())
+        beta *= GROWTH
+        now = _error(found, weight)
+        if now >= least:
+            break
+        best, least = found, now
+    return best
+
+
+def _error(grid: Grid, weight: Tensor) -> float:
+    return float((grid.nearest(weight) - weight).abs_().mean())

@@ -1,14 +1,12 @@
 """Inputs of a block's linears on the calibration data: their size, and a sample."""
 
-from __future__ import annotations
-
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from core.methods.quantised.blocks import BlockView
+from core.methods.quantised.base import BlockView
 
 SAMPLED = 512  # approximate number of sampled tokens per input
 

@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from core.methods.kinds import TransformMethod
 from core.methods.parameters import MethodParameters
-from core.methods.preparation import TransformMethod
 from core.methods.terms import Citation
+from core.models.shape import ModelShape
+from core.specs import TextWindows
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from core.models.shape import ModelShape
-    from core.specs import TextWindows
 
 
 class RotateParameters(MethodParameters):

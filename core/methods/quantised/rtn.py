@@ -6,18 +6,17 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from core.amount import Amount
 from core.methods.base import Method
-from core.methods.inputs import Compressed, Statistics, Target
+from core.methods.kinds import TableQuantMethod
+from core.methods.linear import Compressed, Statistics, Target
 from core.methods.numerics.groups import SymmetricScales
 from core.methods.parameters import MethodParameters
 from core.methods.quantised.base import GridParameters, QuantisedMethod
-from core.methods.tables import TableQuantMethod
 from core.methods.terms import Citation
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from core.amount import Amount
 
 
 class RTNParameters(GridParameters):

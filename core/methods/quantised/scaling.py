@@ -1,7 +1,5 @@
 """AWQ's search: input scales that change a module's output least, and clipped ranges."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -9,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from core.methods.quantised.blocks import BlockView
+from core.methods.quantised.base import BlockView
 from core.models.parts.blocks import Args, Kwargs, Output, first
 from core.models.parts.folds import Fold
 

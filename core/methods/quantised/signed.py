@@ -4,8 +4,6 @@ It follows the signs of gradients. Gradients pass straight through rounding. V =
 nearest.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import ExitStack
 
@@ -15,7 +13,7 @@ from torch.nn.utils import parametrize
 
 from core.methods.find import exact_scale, grid_between
 from core.methods.numerics.groups import ScaleRule
-from core.methods.quantised.blocks import BlockView
+from core.methods.quantised.base import BlockView
 from core.models.parts.blocks import Linear
 from core.models.parts.grids import Grid
 

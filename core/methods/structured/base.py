@@ -16,21 +16,19 @@ from pydantic import Field
 
 from core.methods.base import Method
 from core.methods.cost import SELECTION, Sum, gram_bytes, walking
-from core.methods.inputs import Statistics
+from core.methods.linear import Accumulator, Statistics
 from core.methods.parameters import MethodParameters
 from core.methods.structured.budget import Removal, allocate, uniform
-from core.methods.terms import Kind, Structure
-from core.methods.traits import STORED
+from core.methods.terms import STORED, Kind, Structure
 from core.models.removal.geometry import Geometry, Mode
+from core.models.shape import ModelShape
+from core.specs import TextWindows
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from core.methods.inputs import Accumulator
     from core.models.removal.units import Units
-    from core.models.shape import ModelShape
-    from core.specs import TextWindows
 
 Observes = Literal["nothing", "similarity", "statistics", "gradients"]
 
@@ -255,3 +253,16 @@ def keep_largest(score: Tensor, count: int, spared: int = 0) -> torch.Tensor:
 def head_sums(score: Tensor, heads: int) -> Tensor:
     """Sum a score of rows or columns, (heads * width,), over each head."""
     return score.view(heads, -1).sum(1)
+
+
+def unit_sums(elements: Tensor, role: str, shape: Geometry, signed: bool = False) -> Tensor:
+    """Sum the scores of a matrix's weights, (out, in), over each head, (heads,), or each channel, (channels,).
+
+    With `signed`, the sum of each row or column becomes its absolute value, as in the code of LLM-Pruner.
+    """
+    sums = elements.sum(0 if role in ("o", "down") else 1)
+    if signed:
+        sums = sums.abs()
+    if role in ("q", "k", "v", "o"):
+        return head_sums(sums, shape.query_heads if role in ("q", "o") else shape.kv_heads)
+    return sums

@@ -4,8 +4,6 @@ Attention steps are coarse: no more of them are removed than the block's share, 
 channels take the remainder, in the block itself or, if a block has reached its limit, in the others.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 

@@ -5,8 +5,6 @@ covariance of O_ic and O_jc, a sum over kept units s has covariance s' C_c 1 wit
 Guo et al., SlimLLM, 2025 (arXiv:2505.22689), sections 3.1 and 3.3.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -21,9 +21,10 @@ from core.methods.structured.base import (
     keep_heads,
     keep_largest,
     step_scores,
+    unit_sums,
 )
 from core.methods.structured.budget import Removal, allocate_globally
-from core.methods.structured.gradients import GradientParameters, GradientUnitMethod
+from core.methods.structured.gradients import GradientParameters, GradientUnitMethod, Taylor, element_scores
 from core.methods.terms import Citation
 
 if TYPE_CHECKING:
@@ -126,26 +127,19 @@ def _importances(view: StructuredBlockView, kind: str) -> tuple[Tensor, Tensor]:
     Fine: the sum over a unit's weights of |w g - w^2 F / 2|. Coarse: |sum of w g| + |sum of w^2 F| / 2. A key-value
     head counts for each query head that reads it.
     """
-    from core.methods.structured.taylor import Score, element_scores, matrix_scores
 
-    def of(score: Score) -> Tensor:
-        """Sum a matrix-wise element score to (units,)."""
-        found = []
-        for role in MEMBERS[kind]:
-            if role not in view.gradients:
-                continue
-            sums = matrix_scores(view, role, score)
-            if kind == "heads":
-                count = view.shape.query_heads if role in ("q", "o") else view.shape.kv_heads
-                sums = sums.view(count, -1).sum(1)
-                sums = sums.repeat_interleave(view.shape.query_heads // count)
-            found.append(sums)
-        return reduce(add, found)
+    def of(taylor: Taylor) -> Tensor:
+        """Sum an element score over all matrices to (units,)."""
+        sums = [
+            unit_sums(element_scores(view.weight(role), view.gradients[role], taylor), role, view.shape)
+            for role in MEMBERS[kind]
+            if role in view.gradients
+        ]
+        if kind == "heads":
+            sums = [own.repeat_interleave(view.shape.query_heads // len(own)) for own in sums]
+        return reduce(add, sums)
 
-    fine = of(lambda weight, moments: element_scores(weight, moments, "mix"))
-    slope = of(lambda weight, moments: element_scores(weight, moments, "vector"))
-    curvature = of(lambda weight, moments: element_scores(weight, moments, "second"))
-    return fine, slope.abs() + curvature / 2
+    return of("mix"), of("vector").abs() + of("second") / 2
 
 
 class _Scale:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from core.amount import Amount
 from core.methods.parameters import MethodParameters
 from core.methods.structured.base import (
     BlockRemovalMethod,
@@ -25,13 +26,18 @@ from core.methods.structured.base import (
     keep_largest,
 )
 from core.methods.structured.budget import blocks_left
-from core.methods.structured.gradients import GradientParameters, Gradients, GradientUnitMethod
+from core.methods.structured.gradients import (
+    GradientParameters,
+    Gradients,
+    GradientUnitMethod,
+    element_scores,
+    total,
+    unit_scores,
+)
 from core.methods.terms import Citation
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from core.amount import Amount
 
 
 class LLMPrunerParameters(GradientParameters):
@@ -92,8 +98,6 @@ class LLMPruner(_Declared, GradientUnitMethod):
         return method
 
     def _scores(self, view: StructuredBlockView) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        from core.methods.structured.taylor import element_scores, unit_scores
-
         taylor = self.parameters.taylor
         return unit_scores(
             view,
@@ -103,14 +107,10 @@ class LLMPruner(_Declared, GradientUnitMethod):
         )
 
     def heads(self, view: StructuredBlockView, steps: int) -> HeadChoice:
-        from core.methods.structured.taylor import total
-
         scores = self._scores(view)[0]
         return keep_heads(total(scores, ("q", "o")), total(scores, ("k", "v")), steps, view.shape)
 
     def channels(self, view: StructuredBlockView, count: int) -> ChannelChoice:
-        from core.methods.structured.taylor import total
-
         return ChannelChoice(keep_largest(total(self._scores(view)[1], ("gate", "up", "down")), count))
 
 
@@ -119,8 +119,6 @@ class LLMPrunerChannels(_Declared, Gradients, HiddenSizeMethod):
 
     def keep_hidden(self, views: Sequence[StructuredBlockView], ratio: float) -> Tensor:
         """Score each entry of the hidden states by all weights in the blocks that read or write it."""
-        from core.methods.structured.taylor import element_scores
-
         found = []  # (hidden,) each
         for view in views:
             for role in view.units.linears:

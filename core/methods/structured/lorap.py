@@ -104,7 +104,7 @@ class LoRAP(FactoredUnitMethod):
         return [replace(removal, ranks=own) for removal, own in zip(removals, ranks, strict=True)]
 
     def factor(self, view: StructuredBlockView, role: str, rank: int) -> tuple[Tensor, Tensor]:
-        from core.methods.numerics.decompose import nonzero, truncate
+        from core.methods.numerics.hessian import nonzero, truncate
 
         weighed = self.parameters.weighting == "activations"  # equation 6
         return truncate(view.weight(role), nonzero(view.inputs[role].sqnorm.sqrt()) if weighed else None, rank)

@@ -13,17 +13,23 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from core.methods.structured.base import ChannelChoice, HeadChoice, StructuredBlockView, keep_heads, keep_largest
+from core.methods.structured.base import (
+    ChannelChoice,
+    HeadChoice,
+    StructuredBlockView,
+    keep_heads,
+    keep_largest,
+    unit_sums,
+)
 from core.methods.structured.gradients import GradientParameters, GradientUnitMethod
 from core.methods.terms import Citation
+from core.models.removal.geometry import Geometry
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from core.models.removal.geometry import Geometry
-
-DECAY = 0.9  # of the moving average over sequences
+DECAY = 0.9  # of the moving average over sequences or steps
 
 
 class LoRAPruneParameters(GradientParameters):
@@ -34,6 +40,25 @@ class LoRAPruneParameters(GradientParameters):
         le=256,
         description="Rank of the adapter that estimates the gradients.",
     )
+
+
+def normed_sums(estimate: Tensor, weight: Tensor, role: str, shape: Geometry) -> Tensor:
+    """Return the unit scores of a matrix, (units,), divided by their norm.
+
+    Args:
+        estimate: Estimated gradient of the weight, (out, in).
+        weight: (out, in).
+        role: Role of the linear.
+        shape: Geometry of its block.
+    """
+    sums = unit_sums((estimate * weight).abs_(), role, shape)
+    score: Tensor = sums / sums.norm().clamp_min(1e-30)
+    return score
+
+
+def averaged(known: Tensor | None, score: Tensor) -> Tensor:
+    """Include a score in its moving average `known`, in place; None for the first score."""
+    return (1 - DECAY) * score if known is None else known.mul_(DECAY).add_(score, alpha=1 - DECAY)
 
 
 class LoraScore:
@@ -52,14 +77,7 @@ class LoraScore:
             uniform = torch.rand(self.rank, weight.shape[1], generator=self.generator)
             self.down = ((2 * uniform - 1) * bound).to(weight.device)
         estimate = (gradient @ self.down.T) @ self.down  # (out, in) g_B A
-        elements = (estimate * weight).abs_()
-        score = elements.sum(0 if self.role in ("o", "down") else 1)
-        if self.role in ("q", "k", "v", "o"):
-            heads = self.shape.query_heads if self.role in ("q", "o") else self.shape.kv_heads
-            score = score.view(heads, -1).sum(1)
-        score = score / score.norm().clamp_min(1e-30)
-        known = self.scores.get("score")
-        self.scores["score"] = (1 - DECAY) * score if known is None else known.mul_(DECAY).add_(score, alpha=1 - DECAY)
+        self.scores["score"] = averaged(self.scores.get("score"), normed_sums(estimate, weight, self.role, self.shape))
 
     def tensors(self) -> dict[str, Tensor]:
         return self.scores

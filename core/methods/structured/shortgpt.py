@@ -4,8 +4,6 @@ References: Men et al., ShortGPT: Layers in Large Language Models are More Redun
 (arXiv:2403.03853), equation 1: the influence of a block is 1 - E[cos(input, output)].
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from core.methods.structured.base import BlockRemovalMethod, StructuredBlockView

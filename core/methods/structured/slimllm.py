@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from core.methods.cost import Sum, solving
-from core.methods.inputs import Statistics
+from core.methods.linear import Statistics
 from core.methods.structured.base import (
     ChannelChoice,
     HeadChoice,
@@ -25,12 +25,11 @@ from core.methods.structured.base import (
 )
 from core.methods.structured.budget import LIGHT_UP_TO, Removal, allocate
 from core.methods.terms import Citation
+from core.models.shape import ModelShape
+from core.specs import TextWindows
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from core.models.shape import ModelShape
-    from core.specs import TextWindows
 
 # The authors' settings at 20 and 50 %: share of the blocks to prune, those that change their input least, and alpha.
 LIGHT, STRONG = (26 / 32, 10.0), (30 / 32, 7.0)

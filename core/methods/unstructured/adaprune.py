@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from core.methods.cost import Sum, solving
-from core.methods.inputs import Compressed, Statistics, Target
+from core.methods.kinds import Reconstruction
+from core.methods.linear import Compressed, Statistics, Target
 from core.methods.parameters import WalkerParameters
-from core.methods.reconstruction import Reconstruction
 from core.methods.terms import Citation
+from core.models.shape import ModelShape
+from core.specs import TextWindows
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from core.models.shape import ModelShape
-    from core.specs import TextWindows
 
 HELD = 8  # matrices of a linear's size in memory during the solve
 

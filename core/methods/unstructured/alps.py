@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from core.methods.cost import solving
-from core.methods.inputs import Compressed, Statistics, Target
+from core.methods.linear import Compressed, Statistics, Target
 from core.methods.terms import Citation
-from core.methods.unstructured.by_hessian import ByHessian, ByHessianParameters
+from core.methods.unstructured.base import ByHessian, ByHessianParameters
+from core.models.shape import ModelShape
+from core.specs import TextWindows
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from core.models.shape import ModelShape
-    from core.specs import TextWindows
 
 TOLERANCE = 1e-4  # of the conjugate gradients' residual, as in the paper
 USUAL = 40  # iterations until masks settle: 30 to 36 on the default model
@@ -102,8 +101,7 @@ class ALPS(ByHessian):
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
         from core.methods.numerics.masks import pattern_mask, smallest_mask, zeros_lowest
-        from core.methods.unstructured.admm import alternate
-        from core.methods.unstructured.reconstruct import reconstruct
+        from core.methods.unstructured.reconstruct import alternate, reconstruct
 
         own, zeros, count = self.parameters, target.zeros, round(target.ratio * weight.numel())
         if not target.pattern and count == (0 if zeros is None else int(zeros.sum())):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.methods.inputs import Statistics
+from core.methods.linear import Statistics
 from core.methods.terms import Citation
-from core.methods.unstructured.scored import ScoreMethod
+from core.methods.unstructured.base import ScoreMethod
 
 if TYPE_CHECKING:
     from torch import Tensor

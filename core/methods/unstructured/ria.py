@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from core.methods.inputs import Statistics
+from core.methods.linear import Statistics
 from core.methods.terms import Citation
-from core.methods.unstructured.scored import ScoredByInputs, ScoredByInputsParameters
+from core.methods.unstructured.base import ScoredByInputs, ScoredByInputsParameters
 
 if TYPE_CHECKING:
     from torch import Tensor

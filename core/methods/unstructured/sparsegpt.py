@@ -17,7 +17,7 @@ from pydantic import Field
 from core.base.errors import UserError
 from core.methods.cost import solving
 from core.methods.fields import only_with
-from core.methods.inputs import Compressed, Plan, Statistics, Target
+from core.methods.linear import Compressed, Plan, Statistics, Target
 from core.methods.numerics.groups import (
     GROUP_SIZE,
     RULE,
@@ -30,15 +30,15 @@ from core.methods.numerics.groups import (
 )
 from core.methods.parameters import MethodParameters
 from core.methods.terms import Citation
-from core.methods.unstructured.by_hessian import ByHessian, ByHessianParameters
+from core.methods.unstructured.base import ByHessian, ByHessianParameters
+from core.models.shape import ModelShape
+from core.specs import TextWindows
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.methods.numerics.rounding import DynamicGroups
+    from core.methods.numerics.sweep import DynamicGroups
     from core.models.parts.blocks import Linear
-    from core.models.shape import ModelShape
-    from core.specs import TextWindows
 
 
 class SparseGPTParameters(ByHessianParameters, ScaleParameters):
@@ -145,7 +145,7 @@ class SparseGPT(SymmetricScales, ByHessian):
         if how.bits is None:
             return None
         from core.methods.find import find_grid
-        from core.methods.numerics.rounding import DynamicGroups
+        from core.methods.numerics.sweep import DynamicGroups
 
         bits, group = how.bits, how.group_size or inputs
         return DynamicGroups(

@@ -1,7 +1,5 @@
 """The interface of a kind of model source, which finds a model by its name, fetches its files and opens them."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path

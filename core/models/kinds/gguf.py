@@ -6,7 +6,7 @@ from pathlib import Path
 from core.base.errors import UserError
 from core.base.paths import typed_path
 from core.base.progress import Progress
-from core.cache.checksums import file_sha256
+from core.cache.disk import file_sha256
 from core.cache.folders import cached_text
 from core.models.kinds.base import SourceKind
 from core.models.source import ModelSource
@@ -33,8 +33,7 @@ class GGUFKind(SourceKind):
         """Return the source with the configuration that transformers derives from the file's fields."""
         from transformers import AutoConfig
 
-        from core.models.gguf.files import named
-        from core.models.gguf.reader import check_blocks
+        from core.models.gguf_files import check_blocks, named
         from core.models.loading import sentences
 
         if source.config is not None:
@@ -47,7 +46,7 @@ class GGUFKind(SourceKind):
 
 def _checked(file: Path) -> str:
     """Return the digest of a GGUF file; raise `UserError` for a file that is damaged or exceeds a limit."""
-    from core.models.gguf.reader import PlainReader
+    from core.models.gguf_files import PlainReader
     from core.models.loading import sentences
 
     with sentences(f"{file.name} could not be read as a GGUF file"):

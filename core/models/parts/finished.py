@@ -4,8 +4,6 @@ A streamed run keeps each block at once, another run once a minute. The folder o
 grids, references and layer reports; another folder has the states with which the next block starts.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 import shutil
@@ -23,9 +21,8 @@ from torch import Tensor, nn
 from core.base.errors import UserError
 from core.base.paths import variants_dir
 from core.cache.checkpoint import ENDING, FILE, STATES, Checkpoint, read_states
-from core.cache.checksums import intact
+from core.cache.disk import Stamp, intact, stamps
 from core.cache.shelf import Shelf
-from core.cache.stamps import Stamp, stamps
 from core.models import modeling_slimscope
 from core.models.modeling_slimscope import Shapes
 from core.models.parts.blocks import Blocks

@@ -5,8 +5,6 @@ same scales. Whether a block allows that depends on its structure. Every fold is
 architecture is named.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass

@@ -34,16 +34,12 @@ class Grid:
         return -(2 ** (self.bits - 1)) if self.zero is None else 0
 
     @property
-    def zero_bits(self) -> int:
-        """The bits of a stored zero point."""
-        if self.zero is None:
-            return 0
-        return self.bits if torch.equal(self.zero, self.zero.round()) else SCALE_BITS
-
-    @property
     def overhead_bits(self) -> int:
         """The bits of all scales and zero points."""
-        return self.scale.numel() * (SCALE_BITS + self.zero_bits)
+        zero_bits = 0
+        if self.zero is not None:
+            zero_bits = self.bits if torch.equal(self.zero, self.zero.round()) else SCALE_BITS
+        return self.scale.numel() * (SCALE_BITS + zero_bits)
 
     def to(self, device: torch.device | str) -> Grid:
         """Return the grid with its tensors on a device."""

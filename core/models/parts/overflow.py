@@ -1,7 +1,5 @@
 """Activations of paused sequences: in memory up to a limit, the others in files from which they are mapped."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Hashable, Iterable, Iterator
 from tempfile import NamedTemporaryFile

@@ -1,4 +1,4 @@
-"""Weight counts of the linears of a model's blocks, and their counts in the dense model."""
+"""Weight counts of the linears of a model's blocks, now and in the dense model, and the token tables."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from core.models.folders import is_causal
+from core.models.modeling_slimscope import FactoredEmbedding, FactoredHead
 from core.models.parts.blocks import Linear, find_blocks
 from core.models.parts.convolutions import convolutions_of
 from core.models.parts.experts import chosen_of, experts_in
@@ -54,3 +55,13 @@ def size_before(linears: Sequence[Linear], dense: Mapping[str, int]) -> int:
     """
     names = {name if name in dense else re.sub(r"\.[01]$", "", name) for name in (linear.name for linear in linears)}
     return sum(dense.get(name, 0) for name in names)
+
+
+def embedding_tables(model: PreTrainedModel) -> dict[str, nn.Module]:
+    """Return the modules with whole token tables by name; of a tied pair only the first, the embedding."""
+    wanted = {id(model.get_input_embeddings()), id(model.get_output_embeddings())}
+    found: dict[int, tuple[str, nn.Module]] = {}
+    for name, module in model.named_modules():
+        if id(module) in wanted and not isinstance(module, FactoredEmbedding | FactoredHead):
+            found.setdefault(id(module.get_parameter("weight")), (name, module))
+    return dict(found.values())

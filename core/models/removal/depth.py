@@ -28,7 +28,10 @@ def keep_blocks(model: PreTrainedModel, blocks: Blocks, kept: Sequence[int]) -> 
         UserError: No attention block of a hybrid model would be left, or its configuration requires other blocks at
             these places. The model stays unchanged.
     """
-    _check_kinds(getattr(text_config(model), "layer_types", None) or (), kept)
+    kinds = getattr(text_config(model), "layer_types", None) or ()
+    attends = {index for index, kind in enumerate(kinds) if kind in ATTENTION}  # without one, a hybrid's cache fails
+    if attends and not attends & set(kept):
+        raise UserError("The ratio would remove all attention blocks of this hybrid model; give a smaller one.")
     config = copy.deepcopy(model.config)
     _describe(config.get_text_config(), kept)
     before, after = (_parameters(model, blocks, one) for one in (model.config, config))
@@ -64,13 +67,6 @@ def _parameters(model: PreTrainedModel, blocks: Blocks, config: PreTrainedConfig
         new: nn.Module = base_class(model)(copy.deepcopy(config))
     holder = new.get_submodule(blocks.name)
     return [{name for name, _ in block.named_parameters()} for block in holder.children()]
-
-
-def _check_kinds(kinds: Sequence[str], kept: Sequence[int]) -> None:
-    """Raise `UserError` if a hybrid model would have no attention block left, without which its cache does not work."""
-    attends = [index for index, kind in enumerate(kinds) if kind in ATTENTION]
-    if attends and not set(attends) & set(kept):
-        raise UserError("The ratio would remove all attention blocks of this hybrid model; give a smaller one.")
 
 
 def keep_hidden(model: PreTrainedModel, blocks: Blocks, kept: Tensor) -> None:

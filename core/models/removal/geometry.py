@@ -7,8 +7,6 @@ If query heads share key-value heads, an attention *step* is the smallest remova
 whole group (mode `groups`), or one query head of every group (mode `even`).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -3,8 +3,6 @@
 Linears are found by role (q, k, v, o, gate, up, down), not by architecture. The attention module states the head width.
 """
 
-from __future__ import annotations
-
 import inspect
 import re
 from collections.abc import Sequence

@@ -6,9 +6,12 @@ Without stored runs, the speed follows from that of a product of matrices, or is
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
+
+import psutil
 
 from core.base.paths import cached_variant
 from core.models.facts import load_shape
@@ -24,12 +27,22 @@ from core.training.base import TrainingMethod
 if TYPE_CHECKING:
     from core.store.store import Store
 
+NOTICED = 1.25  # factor below which a machine counts as quiet
 START_SECONDS = 10  # to import the libraries
 LOAD_BYTES = 500e6  # per second
 FETCH_BYTES = 5e6  # per second
 LATENCY_TOKENS = 8 * 2 * 512 * (1 + 4)  # of the latency measurement: repeats, twice, prompt, both batch sizes
 LATENCY_STEPS = 8 * 32 * 2  # decoding steps, each of which reads all weights once
 MEMORY_RATE = 5e9  # bytes per second
+
+
+def slowdown() -> float:
+    """Return how many times longer a run takes beside the programs that run now; 1 on a quiet machine.
+
+    On average over the last minute, n threads shared c cores. A run of c threads then gets c / (c + n) of their time.
+    """
+    factor = 1 + psutil.getloadavg()[0] / (os.cpu_count() or 1)
+    return factor if factor >= NOTICED else 1.0
 
 
 class Estimate(Frozen):

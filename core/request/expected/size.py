@@ -1,7 +1,5 @@
 """The size of a compressed model before it is made, from the model's shape and what its stages declare."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

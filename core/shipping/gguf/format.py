@@ -7,27 +7,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.base.errors import UserError
-from core.methods.traits import Trait
+from core.methods.terms import Trait
 from core.models.facts import config_of, load_shape
 from core.models.shape import ModelShape
 from core.models.source import ModelSource
 from core.registry import get_stage, leaves
 from core.results import Variant
-from core.shipping.base import Counted, Format, ProgressFn, Runtime, WrittenExport
-from core.shipping.gguf.architectures import architecture_of
-from core.shipping.gguf.tokenizer import vocabulary_bytes
-from core.shipping.gguf.types import (
+from core.shipping.base import Counted, Format, ProgressFn, Runtime, WrittenExport, hidden_width, last_grid
+from core.shipping.gguf.support import (
     BITS,
     F16,
     F32_BITS,
     Q8,
     TYPES,
+    architecture_of,
     bits_per_weight,
     exact_type,
     table_type,
     type_for,
 )
-from core.shipping.grids import hidden_width, last_grid
+from core.shipping.gguf.tokenizer import vocabulary_bytes
 from core.specs import VariantSpec
 
 if TYPE_CHECKING:

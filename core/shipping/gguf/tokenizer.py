@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from core.base.errors import UserError
 from core.models.folders import read_json
 from core.models.source import ModelSource
-from core.shipping.tokenizer_file import tokenizer_file
+from core.shipping.base import tokenizer_file
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter

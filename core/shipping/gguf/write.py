@@ -12,10 +12,9 @@ from core.models.parts.blocks import find_blocks
 from core.models.removal.geometry import Geometry
 from core.models.removal.units import find_units
 from core.shipping.base import ProgressFn
-from core.shipping.gguf.architectures import Architecture
+from core.shipping.gguf.support import BITS, BLOCK, F16, Architecture
 from core.shipping.gguf.tensors import Part, padded, parts_of
 from core.shipping.gguf.tokenizer import add_tokenizer
-from core.shipping.gguf.types import BITS, BLOCK, F16
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter

@@ -107,7 +107,7 @@ class DistillWhite(Recovery):
     def loss(self, student: PreTrainedModel, teacher: Teacher, batch: Batch) -> Tensor:
         import torch
 
-        from core.evaluation.head import output_scale
+        from core.evaluation.states import output_scale
         from core.training.losses import (
             block_outputs,
             divergence,

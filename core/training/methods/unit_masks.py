@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from core.evaluation.layers import unit_reports
-from core.methods.structured.base import StructuredBlockView, head_sums, keep_heads, keep_largest
+from core.methods.structured.base import StructuredBlockView, keep_heads, keep_largest
 from core.methods.structured.budget import Removal
+from core.methods.structured.loraprune import averaged, normed_sums
 from core.models.removal.units import KeptUnits, spread
 from core.results import LayerReport
 from core.training.adapters import NAME, SparseLora
 
-DECAY = 0.9  # of the moving average of scores over steps
 REMOVED = -1.0  # score of a masked unit: below all others, so that it stays masked
 
 
@@ -86,15 +86,10 @@ class UnitMasks:
         if a.grad is None or b.grad is None:
             raise TypeError(f"The adapter of {name} has no gradient.")
         estimate = b.grad @ a + b @ a.grad - b.grad @ a.grad  # (out, in)
-        elements = (estimate * (adapter.inner.weight + adapter.get_delta_weight(NAME))).abs_()
-        score = elements.sum(0 if role in ("o", "down") else 1)
-        if role in ("q", "k", "v", "o"):
-            score = head_sums(score, view.shape.query_heads if role in ("q", "o") else view.shape.kv_heads)
-        score = score / score.norm().clamp_min(1e-30)
-        if not score.isfinite().all():
-            return  # ignore the scores of this step
-        known = self.scores.get(name)
-        self.scores[name] = (1 - DECAY) * score if known is None else known.mul_(DECAY).add_(score, alpha=1 - DECAY)
+        weight = adapter.inner.weight + adapter.get_delta_weight(NAME)
+        score = normed_sums(estimate, weight, role, view.shape)
+        if score.isfinite().all():  # else ignore the scores of this step
+            self.scores[name] = averaged(self.scores.get(name), score)
 
     def _choose(self, view: StructuredBlockView, removal: Removal, share: float) -> None:
         """Choose the remaining units when a share of the removal is due; removed units stay removed."""

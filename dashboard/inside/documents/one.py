@@ -118,7 +118,7 @@ def show_document(row: pd.Series, task: TaskFlips, name: str, names: tuple[str, 
 
 def _read(row: pd.Series, task: TaskFlips) -> tuple[str, Choices]:
     """Return the question of a document and its choices."""
-    from core.evaluation.fewshot.question import read_question
+    from core.evaluation.fewshot.read import read_question
 
     dataset = task.measurement.dataset
     parts = scored_task(dataset, task.measurement.protocol.get("limit"))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from core.cache import checksums, folders
+from core.cache import disk, folders
 from core.cache.observations import observed
 from core.specs import Stage, TextWindows
 from tests.core.cache.test_damaged import flip
@@ -20,38 +20,38 @@ def folder(tmp_path):
 
 
 def test_a_folder_is_intact_until_a_bit_of_any_file_changes(folder):
-    for name in ("weights", "inner/text", checksums.NAME):
-        assert checksums.intact(folder)
+    for name in ("weights", "inner/text", disk.NAME):
+        assert disk.intact(folder)
         before = (folder / name).read_bytes()
         flip(folder / name)
-        assert not checksums.intact(folder), name
+        assert not disk.intact(folder), name
         (folder / name).write_bytes(before)
     for unreadable in (b"", b"[]", b"5", b"{", b"\xff"):
-        before = (folder / checksums.NAME).read_bytes()
-        (folder / checksums.NAME).write_bytes(unreadable)
-        assert not checksums.intact(folder), unreadable
-        (folder / checksums.NAME).write_bytes(before)
+        before = (folder / disk.NAME).read_bytes()
+        (folder / disk.NAME).write_bytes(unreadable)
+        assert not disk.intact(folder), unreadable
+        (folder / disk.NAME).write_bytes(before)
     (folder / "weights").unlink()
-    assert not checksums.intact(folder)
-    assert checksums.intact(folder, lambda name: name == "inner/text")
+    assert not disk.intact(folder)
+    assert disk.intact(folder, lambda name: name == "inner/text")
 
 
 def test_folders_of_earlier_versions_get_checksums_at_first_use(folder):
-    (folder / checksums.NAME).unlink()
-    assert not checksums.intact(folder)
+    (folder / disk.NAME).unlink()
+    assert not disk.intact(folder)
     folders.build_once(folder, lambda place: pytest.fail("made again"))
-    assert checksums.intact(folder)
+    assert disk.intact(folder)
 
 
 def test_stream_ends_with_its_digest(tmp_path):
     file = tmp_path / "state"
     with folders.replacing(file) as stream:
         stream.write(b"content")
-        checksums.end_with_digest(stream)
-    assert file.read_bytes()[:7] == b"content" and checksums.ends_with_digest(file)
+        disk.end_with_digest(stream)
+    assert file.read_bytes()[:7] == b"content" and disk.ends_with_digest(file)
     for damaged in (b"", b"content", file.read_bytes()[:-1], b"C" + file.read_bytes()[1:]):
         file.write_bytes(damaged)
-        assert not checksums.ends_with_digest(file)
+        assert not disk.ends_with_digest(file)
 
 
 def test_an_observation_with_a_changed_bit_is_recomputed(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from core.base.paths import cached_variant
-from core.cache import checksums, folders
+from core.cache import disk, folders
 from core.engine.runs import run
 from core.engine.variants import load_cached
 from core.request.complete import complete
@@ -93,6 +93,6 @@ def test_a_damaged_variant_is_not_loaded(kind):
     name, damage = (DAMAGED | UNREADABLE)[kind]
     damage(folder / name)
     if kind in UNREADABLE:
-        (folder / checksums.NAME).unlink()
-        (folder / checksums.NAME).write_bytes(checksums.digests(folder))
+        (folder / disk.NAME).unlink()
+        (folder / disk.NAME).write_bytes(disk.digests(folder))
     assert load_cached(asked.variant) is None and not folder.exists()

@@ -13,20 +13,19 @@ from torch import Tensor, nn
 
 from core.amount import Pattern
 from core.base.errors import UserError
-from core.engine.runners.by_runtime import reinstall_hooks
+from core.engine.stages import reinstall_hooks
 from core.evaluation.footprint import footprint
-from core.methods.convolution.allocation import Options
-from core.methods.convolution.base import ConvMethod
-from core.methods.inputs import Compressed, Statistics, Target
+from core.methods.convolution.base import ConvMethod, Options
+from core.methods.kinds import TableQuantMethod
+from core.methods.linear import Compressed, Statistics, Target
 from core.methods.structured.base import SliceMethod
-from core.methods.tables import TableQuantMethod
 from core.models.manifest import load_model_folder, save_model
 from core.models.modeling_slimscope import ConvolutionPair
 from core.models.parts.blocks import select
 from core.models.parts.constraints import constraint_of
 from core.models.parts.convolutions import convolutions_of
 from core.models.parts.grids import grid_of
-from core.models.parts.tables import embedding_tables
+from core.models.parts.sizes import embedding_tables
 from core.training.base import TrainPruneMethod
 from tests.core.contract.ground import BLOCKS, Case, Ground, Made, counts, left, linears, modules, same
 from tests.core.contract.slack import slack

@@ -8,7 +8,7 @@ from typing import get_args
 from core.amount import Amount
 from core.engine.stages import RUNNERS
 from core.methods.base import Method
-from core.methods.formulas import legend, unexplained_symbols
+from core.methods.fields import legend, unexplained_symbols
 from core.methods.terms import Family, Reads
 from core.models.facts import load_shape as facts_of
 from core.notation.taxonomy import leaf_of

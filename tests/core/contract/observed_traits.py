@@ -2,12 +2,11 @@
 
 from torch import nn
 
-from core.methods.traits import Trait
+from core.methods.terms import Trait
 from core.models.manifest import shapes_of
 from core.models.parts.constraints import constraint_of
 from core.models.parts.grids import grid_of
-from core.models.parts.sizes import is_language_model
-from core.models.parts.tables import embedding_tables
+from core.models.parts.sizes import embedding_tables, is_language_model
 from tests.core.contract.ground import Made, linears
 
 KINDS: dict[str, Trait] = {

@@ -8,10 +8,10 @@ from core.methods.base import Method
 from core.methods.linear import LinearMethod
 from core.methods.lowrank.base import LowRank
 from core.methods.structured.base import BlockRemovalMethod, HiddenSizeMethod, SliceMethod, UnitMethod
-from core.methods.structured.experts.base import ExpertMethod
+from core.methods.structured.experts import ExpertMethod
 from core.methods.unstructured.alps import ALPS
+from core.methods.unstructured.base import ScoreMethod
 from core.methods.unstructured.obs import OBS
-from core.methods.unstructured.scored import ScoreMethod
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.models.parts.blocks import find_blocks
 from core.models.removal.geometry import Geometry

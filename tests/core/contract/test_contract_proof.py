@@ -11,7 +11,7 @@ from core.amount import Pattern
 from core.engine.runners import by_linear
 from core.evaluation.layers import report
 from core.methods.dense import Dense
-from core.methods.inputs import Compressed
+from core.methods.linear import Compressed
 from core.methods.parameters import MethodParameters
 from core.methods.structured.llm_pruner import LLMPruner, LLMPrunerLayers
 from core.methods.unstructured.adaprune import AdaPrune

@@ -11,7 +11,7 @@ import torch
 from core.base.errors import UserError
 from core.base.window_start import begin_windows, start_protocol
 from core.cache.folders import build_once
-from core.data import embedded, files, user_text
+from core.data import corpora, embedded, files
 from core.data.corpora import default_corpora, identify_corpus, open_corpus
 from core.data.origins.hub import cached_file
 from core.data.texts import BY_ID, CORPORA
@@ -158,8 +158,8 @@ def test_a_text_file_is_identified_by_its_content(tmp_path, monkeypatch):
     assert (found.id, found.source) == (f"my-notes.txt@{sha(path.read_text())[:8]}", "file")
     assert open_corpus(str(path)).documents == ["first paragraph\nstill", "second"]
     kept = path.read_text()
-    digests, sha256 = [], user_text.text_sha256
-    monkeypatch.setattr(user_text, "text_sha256", lambda text: digests.append(text) or sha256(text))
+    digests, sha256 = [], corpora.text_sha256
+    monkeypatch.setattr(corpora, "text_sha256", lambda text: digests.append(text) or sha256(text))
     assert identify_corpus(str(path)) == found and not digests
     path.write_text("changed")
     assert identify_corpus(str(path)).id != found.id and digests == ["changed"]

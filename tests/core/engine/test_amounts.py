@@ -14,7 +14,7 @@ from core.data.corpora import identify_corpus
 from core.engine.session import Session
 from core.engine.stages import apply
 from core.engine.variants import make_variant
-from core.methods.inputs import Statistics, Target
+from core.methods.linear import Statistics, Target
 from core.methods.numerics.hessian import factorise
 from core.methods.numerics.masks import global_counts
 from core.methods.numerics.sweep import sweep

@@ -13,7 +13,7 @@ from core.engine import scan as scanning
 from core.engine.scan import measure_sensitivity, split
 from core.engine.stages import apply
 from core.evaluation.perplexity import window_losses
-from core.methods.inputs import Target
+from core.methods.linear import Target
 from core.models.parts.blocks import find_blocks
 from core.registry import build_method
 from core.request.stages import build_stage

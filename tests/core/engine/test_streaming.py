@@ -21,7 +21,7 @@ from core.engine.walking import walk_modes
 from core.evaluation import states
 from core.evaluation.perplexity import perplexity
 from core.models.facts import load_shape
-from core.models.kinds import converted
+from core.models.kinds import separated
 from core.models.parts import shards
 from core.models.parts.finished import unfinished
 from core.models.sources import identify, load_model
@@ -231,7 +231,7 @@ def test_weights_in_another_precision_are_converted_once(monkeypatch):
     monkeypatch.setattr(shards, "PART_BYTES", 1)  # a file for each tensor
     whole, mapped = (load_model(source, "bfloat16", mapped=mapped).state_dict() for mapped in (False, True))
     assert whole.keys() == mapped.keys() and all(torch.equal(whole[name], mapped[name]) for name in whole)
-    monkeypatch.setattr(converted, "build_once", None)
+    monkeypatch.setattr(separated, "build_once", None)
     load_model(source, "bfloat16", mapped=True)
     load_model(source, "float32", mapped=True)  # as stored
 

@@ -10,7 +10,7 @@ import torch
 from core.base.errors import StorageError, UserError
 from core.base.progress import silent
 from core.cache import disk
-from core.evaluation import head
+from core.evaluation import states
 from core.evaluation.dense_outputs import DenseOutputs
 from core.evaluation.perplexity import dense_losses, perplexity, window_losses
 from tests.core.tiny import tiny, windows
@@ -21,7 +21,7 @@ NAMES = ("llama-gqa", "opt", "gpt2", "gemma2", "gemma3", "cohere", "granite")
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(head, "COLUMNS", 20)
+    monkeypatch.setattr(states, "COLUMNS", 20)
 
 
 def changed(model, scale=0.05):

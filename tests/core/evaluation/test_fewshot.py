@@ -12,7 +12,8 @@ from core.base.errors import UserError
 from core.data.cards import TASKS
 from core.data.harness import _DEFINITIONS, _UNUSED
 from core.data.tasks import open_tasks
-from core.evaluation.fewshot import build, words
+from core.evaluation.fewshot import build
+from core.evaluation.fewshot import prompts as words
 from core.evaluation.fewshot.dense import DenseModel
 from core.evaluation.fewshot.prompts import Prompt, chat_of, question, requests, right
 from core.evaluation.fewshot.read import load_scored_task, reading

@@ -5,8 +5,7 @@ import torch
 
 from core.base.errors import UserError
 from core.base.window_start import begin_windows
-from core.evaluation.generation.generate import end_ids, generate
-from core.evaluation.generation.pieces import Pieces, prompt_ids
+from core.evaluation.generation.generate import Pieces, end_ids, generate, prompt_ids
 from core.evaluation.generation.sampling import LIKELIEST, Sampling
 from core.findings.inside.answers import agreement
 from tests.core.byte_tokenizer import byte_tokenizer

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from core.evaluation import linears
-from core.evaluation.linears import quick_products
 from core.evaluation.states import states_by_block
+from core.models.parts import products
+from core.models.parts.products import quick_products
 from core.request.stages import build_stage
 from tests.core.engine.applied import compress
 from tests.core.tiny import tiny, windows
@@ -39,6 +39,6 @@ def test_block_by_block_a_rotated_embedding_is_computed_in_the_same_way(monkeypa
     compress(model, build_stage("rotate"), None)
     turn, calls, quick = model.get_input_embeddings().turn, [], []
     turn.register_forward_pre_hook(lambda module, args: calls.append(len(args[0])))
-    monkeypatch.setattr(linears, "_suits", lambda *args: args[1] is turn.weight and quick.append(len(args[0])))
+    monkeypatch.setattr(products, "_suits", lambda *args: args[1] is turn.weight and quick.append(len(args[0])))
     list(states_by_block(model, batches, "key", lambda done, count: None))
     assert quick.count(3) == calls.count(3) > 1  # before the first block, and with the last one

@@ -5,9 +5,9 @@ import copy
 import pytest
 
 from core.base.errors import UserError
-from core.evaluation import head
-from core.evaluation.head import OutputScale, check_logits, output_scale
+from core.evaluation import states
 from core.evaluation.perplexity import window_losses
+from core.evaluation.states import OutputScale, check_logits, output_scale
 from core.models.parts.blocks import body
 from tests.core.tiny import tiny, windows
 from tools.architectures.models import tiny_model
@@ -24,7 +24,7 @@ def multiplied(model):
 
 def no_bias(model):
     model.lm_head.bias.normal_(std=0.02)
-    parts = list(head.head_parts(model))
+    parts = list(states.head_parts(model))
     return {"head_parts": lambda model: ((weight, None) for weight, _ in parts)}
 
 
@@ -58,7 +58,7 @@ def test_a_small_fault_in_the_logits_is_refused(fault, monkeypatch):
     model, (tokens, *_) = build().requires_grad_(False), windows()
     check_logits(model, tokens)
     for name, broken in break_it(model).items():
-        monkeypatch.setattr(head, name, broken)
+        monkeypatch.setattr(states, name, broken)
     with pytest.raises(UserError):
         check_logits(model, tokens)
 

@@ -11,14 +11,14 @@ from core.amount import Amount, Ratio
 from core.base.errors import CancelledError, UserError
 from core.base.memory import memory_growth
 from core.base.progress import silent
-from core.evaluation import head
 from core.evaluation import perplexity as perplexity_module
+from core.evaluation import states
 from core.evaluation.footprint import footprint, packed_bits
 from core.evaluation.latency import latency
 from core.evaluation.layers import relative_error
 from core.evaluation.outcomes import summary
 from core.evaluation.perplexity import perplexity
-from core.methods.inputs import Statistics, Target
+from core.methods.linear import Statistics, Target
 from core.methods.unstructured.magnitude import Magnitude
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.methods.unstructured.wanda import Wanda
@@ -59,13 +59,13 @@ def own_losses(model, tokens):
     ],
 )
 def test_window_loss_equals_the_loss_of_transformers(name, changes, columns, monkeypatch):
-    monkeypatch.setattr(head, "COLUMNS", columns)
+    monkeypatch.setattr(states, "COLUMNS", columns)
     model, tokens = tiny(name, **changes), windows(3, 20)
     assert losses(model, tokens) == pytest.approx(own_losses(model, tokens), rel=1e-5)
 
 
 def test_bias_of_the_head_counts(monkeypatch):
-    monkeypatch.setattr(head, "COLUMNS", 20)
+    monkeypatch.setattr(states, "COLUMNS", 20)
     model, tokens = tiny(), windows(3, 20)
     model.lm_head.bias = torch.nn.Parameter(torch.randn(97))
     assert losses(model, tokens) == pytest.approx(own_losses(model, tokens), rel=1e-5)

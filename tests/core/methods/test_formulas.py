@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.methods.formulas import legend, signs, unexplained_symbols
+from core.methods.fields import legend, signs, unexplained_symbols
 from core.methods.unstructured.magnitude import Magnitude
 from core.methods.unstructured.wanda import Wanda
 

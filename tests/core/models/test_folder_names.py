@@ -6,7 +6,7 @@ import pytest
 
 from core.base.errors import UserError
 from core.cache.folders import write_small
-from core.models.kinds import folder_sources
+from core.models.kinds import folder
 from core.models.names import short_revision
 from core.models.sources import identify, identify_again, typed_name
 from core.specs import ModelId
@@ -24,7 +24,7 @@ def checkpoints(tmp_path, monkeypatch):
 
 def test_a_name_of_two_folders_is_rejected_with_both_paths(checkpoints):
     w3, w4 = checkpoints
-    write_small(folder_sources._file("ckpt"), str(w3).encode())  # as an earlier version did
+    write_small(folder._file("ckpt"), str(w3).encode())  # as an earlier version did
     first = identify(str(w3))
     assert identify("ckpt") == first
     second = identify(str(w4))

@@ -47,7 +47,7 @@ def made(monkeypatch):
         found.append(file.read_bytes())
         (folder / "config.json").write_text("{}")
 
-    monkeypatch.setattr("core.models.gguf.files.convert", convert)
+    monkeypatch.setattr("core.models.gguf_files.convert", convert)
     return found
 
 

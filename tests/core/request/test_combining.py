@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.methods.traits import STORED
+from core.methods.terms import STORED
 from core.notation.chain import parse
 from core.registry import METHODS, STAGES, build_method
 from core.request.combining import WrittenChain, combine, ends_on_tables, in_blocks, on_tables, split, written

@@ -7,10 +7,10 @@ from gguf import GGMLQuantizationType
 from gguf.quants import dequantize
 
 from core.methods.find import find_grid
-from core.methods.quantised.half_quadratic import fitted
+from core.methods.quantised.hqq import fitted
 from core.models.parts.grids import Grid
-from core.shipping.gguf.blocks import encoded, on_grid, type_on
-from core.shipping.gguf.types import BITS, bits_per_weight, type_for
+from core.shipping.gguf.support import BITS, bits_per_weight, type_for
+from core.shipping.gguf.tensors import encoded, on_grid, type_on
 
 WEIGHT = torch.randn(6, 192, generator=torch.Generator().manual_seed(0))
 

@@ -12,8 +12,8 @@ from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of
 from core.models.removal.units import find_units
 from core.shipping import proof
-from core.shipping.gguf.architectures import architecture_of
 from core.shipping.gguf.format import GGUF
+from core.shipping.gguf.support import architecture_of
 from core.shipping.gguf.tokenizer import SPLITS, split_name
 from tests.core.shipping.exported import LLAMA, bpe, exported, made, source_of
 from tests.core.tiny import tiny

@@ -6,8 +6,8 @@ from transformers import AutoModelForCausalLM
 
 from core.base.errors import UserError
 from core.shipping import proof
-from core.shipping.gguf.architectures import architecture_of, period
 from core.shipping.gguf.format import GGUF
+from core.shipping.gguf.support import architecture_of, period
 from core.shipping.gguf.tokenizer import of_pieces
 from tests.core.shipping.exported import exported, made, pieces
 from tests.core.shipping.test_gguf import CLOSE, ODD, fields, kinds_of

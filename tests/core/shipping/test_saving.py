@@ -14,7 +14,7 @@ from core.cli.app import main
 from core.models.sources import identify
 from core.shipping.export import export
 from core.shipping.formats import FORMATS, find_format
-from core.shipping.saving import saved_words
+from core.shipping.proof import saved_words
 from core.store.store import Store
 from tests.core.commands import RUN
 from tests.core.factories import make

@@ -9,7 +9,7 @@ import torch
 
 from core.base.errors import UserError
 from core.base.progress import silent
-from core.data.instructions import PROMPT, PROMPT_WITH_INPUT, read_pairs
+from core.data.corpus import PROMPT, PROMPT_WITH_INPUT, read_pairs
 from core.data.windows import read_data
 from core.specs import TextWindows
 from core.training.answers import answers

@@ -6,7 +6,7 @@ import torch
 
 from core.base.errors import CancelledError
 from core.base.progress import silent
-from core.cache.checksums import end_with_digest
+from core.cache.disk import end_with_digest
 from core.data.corpus import CorpusSource, CorpusText
 from core.data.windows import TextData
 from core.registry import get_stage

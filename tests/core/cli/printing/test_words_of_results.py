@@ -11,7 +11,7 @@ from core.cli.printing.tables import summary
 from core.request.reproduce import reproduce
 from core.request.stages import build_stage
 from core.shipping.base import WrittenExport
-from core.shipping.card import card
+from core.shipping.export import card
 from core.shipping.formats import FORMATS
 from core.shipping.proof import ExportCheck
 from core.specs import ModelId, Stage, TextWindows

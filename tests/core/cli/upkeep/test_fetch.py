@@ -2,10 +2,10 @@
 
 import pytest
 
-from core.cache.checksums import sealed
+from core.cache.disk import sealed
 from core.cli.app import main
+from core.cli.upkeep import commands
 from core.cli.upkeep import commands as upkeep
-from core.cli.upkeep import fetch
 from core.models import terms
 
 GEMMA = "gemma3-270m"
@@ -18,7 +18,7 @@ def fetched(tmp_path, monkeypatch):
     found = []
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(terms, "terms_text", lambda *_: "[Be kind]")
-    monkeypatch.setattr(fetch, "fetch_model", lambda source, progress: found.append(source.id))
+    monkeypatch.setattr(commands, "fetch_model", lambda source, progress: found.append(source.id))
     return found
 
 

@@ -8,7 +8,7 @@ from scipy.stats import binomtest, ttest_rel
 
 from core.base import paths
 from core.base.errors import UserError
-from core.evaluation.fidelity import fidelity
+from core.evaluation.outcomes import fidelity
 from core.findings.numbers.distances import distance_interval
 from core.findings.numbers.intervals import ALPHA, count_interval, interval
 from core.findings.numbers.paired import difference

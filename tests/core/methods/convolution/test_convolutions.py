@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from core.methods.convolution.allocation import Cut, Options, allocate
+from core.methods.convolution.base import Cut, Options, allocate
 from core.methods.convolution.depthwise_separable import DepthwiseSeparable
 from core.methods.convolution.forms import Separable, Split, spectrum, truncate
 from core.methods.convolution.low_rank import ConvLowRank

@@ -10,13 +10,12 @@ from torch import nn
 from core.amount import Amount
 from core.base.errors import CancelledError, UserError
 from core.evaluation.footprint import MAC_TOKENS, footprint
-from core.evaluation.head import head_parts
 from core.evaluation.perplexity import window_losses
 from core.evaluation.scorer import dtype_of, wide_head
+from core.evaluation.states import head_parts
 from core.methods.embedding import tensor_train
 from core.methods.embedding.lowrank import EmbeddingLowRank
-from core.methods.embedding.shapes import candidates, highest_cap, numbers, parse_shape, ranks
-from core.methods.embedding.tensor_train import TensorTrain
+from core.methods.embedding.tensor_train import TensorTrain, candidates, highest_cap, numbers, parse_shape, ranks
 from core.methods.embedding.trains import train_cores
 from core.models.manifest import load_model_folder, save_model
 from core.models.modeling_slimscope import FactoredHead, TensorTrainEmbedding

@@ -6,9 +6,8 @@ import itertools
 import pytest
 import torch
 
-from core.methods.lowrank.ranks import global_ranks, uniform_ranks
-from core.methods.numerics.decompose import spectrum, truncate
-from core.methods.numerics.hessian import lower_factor
+from core.methods.lowrank.base import global_ranks, uniform_ranks
+from core.methods.numerics.hessian import lower_factor, spectrum, truncate
 from core.models.modeling_slimscope import Factors
 from core.models.parts.blocks import find_blocks
 from core.registry import METHODS

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from core.methods.inputs import Statistics, Target
+from core.methods.linear import Statistics, Target
 from core.methods.numerics.masks import global_counts, pattern_mask, smallest_mask
 from core.methods.unstructured.magnitude import Magnitude
 from core.methods.unstructured.wanda import Wanda

@@ -9,13 +9,12 @@ from core.amount import Amount, Bits, Ratio
 from core.base.errors import UserError
 from core.evaluation.footprint import footprint, packed_bits
 from core.methods.find import find_grid
-from core.methods.inputs import Statistics, Target
+from core.methods.linear import Statistics, Target
 from core.methods.numerics.hessian import factorise
-from core.methods.quantised.allocation import allocate_bits
 from core.methods.quantised.base import BITS
 from core.methods.quantised.gptq import GPTQ, MixedGPTQ
-from core.methods.quantised.half_quadratic import fitted
-from core.methods.quantised.hqq import GIVEN_BACK, HQQ
+from core.methods.quantised.hqq import GIVEN_BACK, HQQ, fitted
+from core.methods.quantised.rounding_losses import allocate_bits
 from core.methods.quantised.rtn import RTN
 from core.models.facts import load_shape
 from core.models.manifest import load_model_folder, save_model

@@ -7,7 +7,7 @@ import torch
 
 from core.base.errors import UserError
 from core.evaluation.footprint import footprint
-from core.methods.preparation import TransformMethod
+from core.methods.kinds import TransformMethod
 from core.methods.quantised.hadamard import hadamard, random_rotation
 from core.models.manifest import load_model_folder, save_model
 from core.registry import METHODS, PREPARATIONS

@@ -7,9 +7,7 @@ from core.amount import Amount
 from core.base.errors import UserError
 from core.context import Context, StageInput
 from core.engine.stages import apply
-from core.methods.structured.experts.base import RoutingStatistics
-from core.methods.structured.experts.frequency import ExpertFrequency
-from core.methods.structured.experts.reap import REAP
+from core.methods.structured.experts import REAP, ExpertFrequency, RoutingStatistics
 from core.models.manifest import save_model
 from core.models.parts.blocks import find_blocks
 from core.models.parts.constraints import constraint_of

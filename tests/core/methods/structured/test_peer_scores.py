@@ -5,7 +5,7 @@ import torch
 
 from core.context import Context
 from core.engine.walking.gradients import gather_gradients
-from core.methods.inputs import Statistics
+from core.methods.linear import Statistics
 from core.methods.structured.base import StructuredBlockView
 from core.methods.structured.flap import FLAP
 from core.methods.structured.lorap import LoRAP, channel_scores

@@ -13,7 +13,7 @@ from core.base.errors import UserError
 from core.base.progress import silent
 from core.context import Context, StageInput
 from core.engine.runners.by_slicing import slice_model
-from core.evaluation.generation.steps import step
+from core.evaluation.generation.generate import step
 from core.methods.structured.base import StructuredMethod, UnitMethod, keep_largest
 from core.methods.structured.budget import LEAST_CHANNELS, Removal, allocate, allocate_globally, uniform
 from core.methods.structured.gradients import KeepEndBlocks

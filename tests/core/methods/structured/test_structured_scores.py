@@ -7,14 +7,14 @@ import torch
 
 from core.context import Context
 from core.engine.walking.gradients import gather_gradients
-from core.methods.inputs import Statistics
-from core.methods.numerics.decompose import nonzero, truncate
+from core.methods.linear import Statistics
+from core.methods.numerics.hessian import nonzero, truncate
 from core.methods.structured.base import StructuredBlockView, keep_heads
 from core.methods.structured.correlation import choose_units, contributions, fidelity, regress
+from core.methods.structured.gradients import Moments, element_scores, total, unit_scores
 from core.methods.structured.hywia import HyWIA, HyWIAParameters
 from core.methods.structured.lorap import split_ranks
 from core.methods.structured.slimllm import SlimLLM, SlimLLMParameters, channel_scores
-from core.methods.structured.taylor import Moments, element_scores, total, unit_scores
 from core.models.parts.blocks import find_blocks
 from core.models.removal.geometry import Geometry
 from core.models.removal.units import find_units

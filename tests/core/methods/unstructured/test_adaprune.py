@@ -5,7 +5,7 @@ import torch
 
 from core.base.errors import UserError
 from core.methods.cost import solving
-from core.methods.inputs import Statistics, Target
+from core.methods.linear import Statistics, Target
 from core.methods.numerics.masks import pattern_mask, smallest_mask
 from core.methods.unstructured.adaprune import AdaPrune, AdaPruneParameters
 from core.methods.unstructured.reconstruct import reconstruct

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from core.base.errors import UserError
-from core.methods.inputs import Statistics, Target
+from core.methods.linear import Statistics, Target
 from core.methods.numerics.masks import pattern_mask, smallest_mask
-from core.methods.unstructured.admm import MOST_RHO, alternate
 from core.methods.unstructured.alps import ALPS, ALPSParameters
+from core.methods.unstructured.reconstruct import MOST_RHO, alternate
 from core.methods.unstructured.sparsegpt import SparseGPT
 from tests.core.methods.linear import drawn, masked_solution, row_losses
 

@@ -5,7 +5,7 @@ import torch
 
 from core.base.errors import UserError
 from core.evaluation.footprint import footprint
-from core.methods.inputs import Statistics, Target
+from core.methods.linear import Statistics, Target
 from core.methods.quantised.gptq import GPTQ
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.models.parts.constraints import constraint_of

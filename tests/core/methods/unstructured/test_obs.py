@@ -7,13 +7,12 @@ import pytest
 import torch
 
 from core.base.errors import UserError
-from core.methods.inputs import Statistics, Target
+from core.methods.linear import Statistics, Target
 from core.methods.numerics.hessian import factorise
 from core.methods.numerics.sweep import sweep
 from core.methods.unstructured.obs import OBS, WORK_BYTES, OBSParameters
-from core.methods.unstructured.removals import remove, settle
 from core.methods.unstructured.sparsegpt import SparseGPT
-from core.methods.unstructured.surgeon import prune
+from core.methods.unstructured.surgeon import prune, remove, settle
 from core.models.shape import shape_from_config
 from core.specs import TextWindows
 from tests.core.methods import linear

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core.base.errors import UserError
-from core.methods.inputs import Statistics, Target
+from core.methods.linear import Statistics, Target
 from core.methods.numerics.hessian import factorise
 from core.methods.numerics.sweep import sweep
 from core.methods.unstructured.sparsegpt import SparseGPT, SparseGPTParameters

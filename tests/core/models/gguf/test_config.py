@@ -4,7 +4,7 @@ import pytest
 from gguf import GGUFWriter
 
 from core.base.errors import UserError
-from core.models.gguf.config import config_like
+from core.models.compressed import config_like
 from tests.core.tiny import tiny
 
 

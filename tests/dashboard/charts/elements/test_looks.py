@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from core.findings import axes
-from core.methods.structured.experts.base import ExpertMethod
-from core.methods.unstructured.scored import ScoreMethod
+from core.methods.structured.experts import ExpertMethod
+from core.methods.unstructured.base import ScoreMethod
 from core.registry import METHODS
 from core.store import bundled
 from core.training.base import TrainPruneMethod

@@ -1,4 +1,4 @@
-"""Factorisation, in place, of the embedding and of a head tied to it."""
+"""Factorisation, in place, of the embedding and of a head tied to it, and quantisation of embedding and head."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from torch import nn
 
 from core.amount import Factor
 from core.base.errors import UserError
+from core.cache.shelf import changing
 from core.context import Context, StageInput, StageResult
+from core.engine.amounts import target_of
 from core.methods.embedding.base import EmbeddingMethod
+from core.methods.kinds import TableQuantMethod
 from core.models.modeling_slimscope import FactoredHead, RotatedEmbedding, put
 from core.models.parts.blocks import text_config
+from core.models.parts.grids import set_grid
+from core.models.parts.sizes import embedding_tables
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,3 +92,22 @@ def _error(weight: Tensor, factored: FactoredEmbedding) -> float:
     """Return the relative squared error |E - E'|^2 / |E|^2 of a factored table (tokens, width)."""
     lost = sum((weight[part] - factored.rows(part)).square().sum(dtype=torch.float64) for part in factored.parts(CHUNK))
     return float(lost / weight.square().sum(dtype=torch.float64))
+
+
+@torch.no_grad()
+def quantise_tables(
+    model: PreTrainedModel, method: TableQuantMethod, given: StageInput, context: Context
+) -> StageResult:
+    """Quantise the model's embedding and head in place, tied ones once."""
+    tables = embedding_tables(model)
+    target = target_of(given.stage, given.share)
+    for done, (name, table) in enumerate(tables.items()):
+        context.progress("compress", done, len(tables), name)
+        with changing(context.shelf, table):
+            weight = table.get_parameter("weight").data
+            result = method.compress_table(weight.to(torch.float32, copy=True), target)
+            weight.copy_(result.weight)
+        if result.grid is not None:
+            set_grid(table, result.grid)
+    context.progress("compress", len(tables), len(tables), "")
+    return StageResult([])

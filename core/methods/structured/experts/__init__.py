@@ -1,1 +1,0 @@
-"""Methods that remove whole experts from mixtures of experts."""
