@@ -14,7 +14,7 @@ from core.imports.sheet import read_sheet
 from core.imports.uploads import Upload
 from core.specs import ModelId
 from core.store.store import Store
-from dashboard.charts.pair.chart import PANELS
+from dashboard.charts.compared import PANELS
 from dashboard.explore.budget.fields import MORE
 from tests.synthetic import result
 

@@ -9,7 +9,7 @@ from core.amount import Ratio
 from core.base.errors import UserError
 from core.methods.unstructured.magnitude import Magnitude
 from core.models.sources import identify
-from core.registry import METHODS, get_stage
+from core.registry import BY_NAME, METHODS, get_stage
 from core.request.expected.size import predicted_size
 from core.request.stages import check_stage_order
 from core.search import space as module
@@ -109,6 +109,7 @@ def test_a_new_method_takes_part(monkeypatch):
 
     monkeypatch.setattr(module, "METHODS", (*METHODS, Larger))
     monkeypatch.setattr("core.registry.STAGES", (*METHODS, Larger))
+    monkeypatch.setitem(BY_NAME, "larger", Larger)
     assert [str(amount) for amount in amounts_of(Larger)] == ["0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "2:4", "4:8"]
     assert amounts_of(Larger)[0] == Ratio(0.1)
     assert "larger@0.2" in chains(space("larger"))

@@ -73,7 +73,7 @@ def model_folder(tmp_path):
 
 def test_a_folder_in_a_link_is_read_after_confirmation(model_folder, cache, monkeypatch):
     seen, real = [], folder.folder_source
-    monkeypatch.setattr(folder, "folder_source", lambda path: (seen.append(path), real(path))[1])
+    monkeypatch.setattr(folder, "folder_source", lambda path, *more: (seen.append(path), real(path, *more))[1])
     app = open_app("run/view.py", run_model=str(model_folder))
     assert not seen and not list(cache.glob("folders/*"))
     assert str(model_folder) in [text.value for text in app.text]
