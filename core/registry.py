@@ -125,6 +125,12 @@ def get_stage(name: str) -> type[Method]:
     return BY_NAME[name]
 
 
+def family_of(method: str, is_external: bool) -> str:
+    """Return the family of a stage by its name: an external one is its own, one that this version lacks is `other`."""
+    known = BY_NAME.get(method)
+    return known.family if known else method if is_external else "other"
+
+
 def build_method(stage: Stage) -> Method:
     """Build a stage's method with its parameters; a `UserError` names an invalid parameter."""
     found = get_stage(stage.method)

@@ -40,7 +40,8 @@ def cost_of(twins: Sequence[Variant], others: Iterable[Variant] = ()) -> Cost:
     seconds, machines, known = 0.0, [], {one.key for one in twins}
     measured = [*twins, *(one for one in others if one.key not in known)]
     for place in range(len(twins[0].stages) if twins else 0):
-        same = [one for one in measured if _begins(one, place) == _begins(twins[0], place)]
+        begin = _begin(twins[0], place)
+        same = [one for one in measured if _begin(one, place) == begin]
         runs = [one.stage_runs[place] for one in same if place < len(one.stage_runs)]
         alone = [run for run in runs if is_alone(run)]
         if not alone:
@@ -50,6 +51,6 @@ def cost_of(twins: Sequence[Variant], others: Iterable[Variant] = ()) -> Cost:
     return Cost(seconds, memory or None, ", ".join(dict.fromkeys(machines)))
 
 
-def _begins(variant: Variant, place: int) -> tuple[object, ...]:
+def _begin(variant: Variant, place: int) -> tuple[object, ...]:
     """Return what a variant's stages up to a place depend on, without seeds."""
     return variant.model_id, variant.dtype, unseeded(variant.stages[: place + 1])

@@ -29,7 +29,7 @@ from core.request.expected.size import Size, size_of_variant
 from core.results import Result, Variant
 from core.shipping.base import Counted, Format
 from core.shipping.formats import file_sizes
-from core.specs import Perplexity, VariantSpec
+from core.specs import ModelId, Perplexity, VariantSpec
 
 COLUMNS = (
     *("key", "series_label", "amount_label", "chain", "calibration", "train", "training", "family"),
@@ -147,7 +147,7 @@ def answer(question: Question, rows: pd.DataFrame, here: str, reader: Reader) ->
     if question.only is not None:
         stored = reader.results(list(gathered.every["key"]))
         gathered = gathered._replace(every=_with_files(gathered.every, question.only, stored))
-        files = partial(_with_predicted_files, form=question.only, dense=next(iter(stored.values())).variant)
+        files = partial(_with_predicted_files, form=question.only, model=next(iter(stored.values())).variant.model_id)
     query, filters = BudgetQuery(quality_of(PERPLEXITY, corpus), question.budget), _filters(question, gathered.every)
     found = within(gathered, query, filters, reader, files)
     rows, best, untrained = answers(found.rows), found.winner, None
@@ -210,12 +210,12 @@ def _with_files(every: pd.DataFrame, form: Format, stored: Mapping[str, Result])
     return _sized(every, form, [(one.variant, one.footprint) if one else None for one in results])
 
 
-def _with_predicted_files(combined: pd.DataFrame, form: Format, dense: Variant) -> pd.DataFrame:
+def _with_predicted_files(combined: pd.DataFrame, form: Format, model: ModelId) -> pd.DataFrame:
     """Return estimated chains of a model with the columns of `_with_files`; a chain that no run accepts has no file."""
     variants: list[tuple[VariantSpec, Size | None] | None] = []
     for blocks, tables, dtype in combined[["blocks", "tables", "dtype"]].itertuples(index=False):
         stages = combine(blocks, tables)
-        spec = stages and VariantSpec(model=dense.model, revision=dense.revision, dtype=dtype, stages=stages)
+        spec = stages and VariantSpec(model=model.name, revision=model.revision, dtype=dtype, stages=stages)
         variants.append((spec, size_of_variant(spec)) if spec else None)
     return _sized(combined, form, variants)
 

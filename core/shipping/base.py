@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 from core.amount import Bits
 from core.base.errors import UserError, echo
 from core.methods.terms import NOUNS, STORED, Trait
+from core.models.catalogue import BY_ID
 from core.models.shape import ModelShape
 from core.models.source import ModelSource
 from core.registry import build_method, get_stage, leaves
@@ -119,9 +120,9 @@ def tokenizer_file(source: ModelSource) -> Path | None:
 
 
 def tokenizer_bytes(source: ModelSource) -> int:
-    """Return the bytes that the tokenizer takes in a folder; 0 if the model has none on this machine."""
-    file = tokenizer_file(source)
-    return file.stat().st_size if file else 0
+    """Return the bytes that the tokenizer takes in a folder; 0 if unknown, as of a hub model that is not here."""
+    file, card = tokenizer_file(source), BY_ID.get(source.id)
+    return file.stat().st_size if file else card.tokenizer_bytes if card else 0
 
 
 class LastGrid(NamedTuple):

@@ -1,4 +1,7 @@
-"""A mapped file that is cut while it is read: one sentence, where the system would say only "Bus error"."""
+"""Failures as one sentence and an exit code; the traceback of an unexpected one goes to a file.
+
+A mapped file that is cut while it is read is one, too, where the system would say only "Bus error".
+"""
 
 import ctypes
 import errno

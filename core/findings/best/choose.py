@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
@@ -26,6 +26,7 @@ from core.findings.rows.points import is_dense, point_name
 from core.findings.sharing import shared
 from core.notation.formatting import capitalise, format_duration
 from core.registry import METHODS
+from core.results import Variant
 
 SIZES = (200, 130, 110, 90, 75, 60)  # MB of the first model; other models get the same shares of their dense size
 PRUNING = {method.name for method in METHODS if method.family in ("unstructured", "structured", "low rank")}
@@ -165,12 +166,16 @@ def choose(models: Sequence[Measured], sizes: Sequence[float]) -> ChoiceFinding:
         sizes: The most megabytes, the largest first.
     """
     first, *others = models
-    found = tuple(_choice(first, others, size, training) for size in sizes for training in KINDS)
+    results = first.reader.results(list(first.rows["keys"].explode()))
+    stored = {key: result.variant for key, result in results.items()}
+    found = tuple(_choice(first, others, size, training, stored) for size in sizes for training in KINDS)
     advice = _advice(first, sizes)
     return ChoiceFinding(first.rows, advice.replace("**", ""), advice, found)
 
 
-def _choice(first: Measured, others: Sequence[Measured], most: float, training: str) -> Choice:
+def _choice(
+    first: Measured, others: Sequence[Measured], most: float, training: str, stored: Mapping[str, Variant]
+) -> Choice:
     found = _of_kind(first, most, training)
     if found.empty:
         return Choice(most, training)
@@ -178,9 +183,7 @@ def _choice(first: Measured, others: Sequence[Measured], most: float, training: 
     low = high = math.nan
     if (pair := first.compare(best["keys"], first.dense["keys"])) is not None:
         low, high = pair["ratio_low"], pair["ratio_high"]
-    stored = first.reader.results(list(first.rows["keys"].explode()))
-    twins = [stored[key].variant for key in best["keys"] if key in stored]
-    cost = cost_of(twins, [one.variant for one in stored.values()])
+    cost = cost_of([stored[key] for key in best["keys"] if key in stored], stored.values())
     known = [_holds(best["chain"], training, most / first.dense["packed_mb"], other) for other in others]
     there = [one for one in known if one is not None]
     return Choice(most, training, best, low, high, cost, 1 + sum(there), 1 + len(there))

@@ -10,7 +10,7 @@ from core.amount import Amount
 from core.findings.numbers.frame import OWN_GRID
 from core.notation.chain import DENSE
 from core.notation.formatting import label, non_default_parameters
-from core.registry import BY_NAME, on_own_grid
+from core.registry import BY_NAME, family_of, on_own_grid
 from core.results import Variant
 from core.specs import Stage, VariantSpec
 
@@ -75,9 +75,7 @@ class Prefix(NamedTuple):
         if not self.stages:
             return DENSE
         first = self.stages[0]
-        return (
-            first.method if first.is_external else BY_NAME[first.method].family if first.method in BY_NAME else "other"
-        )
+        return family_of(first.method, first.is_external)
 
 
 def prefixes(variant: Variant) -> Iterator[Prefix]:

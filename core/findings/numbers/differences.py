@@ -210,6 +210,7 @@ class _References:
         self._samples = samples
         self.outcomes = cache(self._outcomes)
         self.numbers = cache(self._numbers)
+        self.accuracies = cache(self._accuracies)
         self.counted = cache(self._counted)
 
     def _outcomes(self, key: str, metric: str, dataset: str, protocol: str) -> tuple[DataFrame | None, Baselines]:
@@ -220,11 +221,14 @@ class _References:
     def _numbers(self, key: str) -> dict[tuple[str, str, str], Measurement]:
         return {row.identity: row for row in reversed(self._results[key].measurements)}
 
+    def _accuracies(self, key: str) -> dict[tuple[Scalar, ...], dict[str, Measurement]]:
+        return by_protocol(self._results[key].measurements)
+
     def _counted(self, keys: frozenset[str], protocol: tuple[Scalar, ...]) -> tuple[str, ...]:
         """Return the tasks that count for all dense models with these keys; none if one is unknown."""
         if not keys <= self._results.keys():
             return ()
-        groups = [by_protocol(self._results[key].measurements).get(protocol, {}) for key in keys]
+        groups = [self.accuracies(key).get(protocol, {}) for key in keys]
         return common([counted_tasks(accuracies_of(rows)) for rows in groups])
 
 
@@ -295,7 +299,7 @@ def _of_one(
             if (card := TASKS.get(measurement.dataset)) and card.fixed_labels and second is not None:
                 row["one_answer"] = one_answer(second)
             rows.append(row | dict(zip(NUMBER, number_of(measurement), strict=True)))
-    mine, theirs = by_protocol(result.measurements), by_protocol(reference.measurements)
+    mine, theirs = by_protocol(result.measurements), references.accuracies(reference.variant.key)
     dense = frozenset(one.variant.dense_key for one in pair)
     for protocol in (one for one in mine if one in theirs):
         for name, tasks in ((MEAN, SEVEN), (ABOVE_CHANCE, references.counted(dense, protocol))):

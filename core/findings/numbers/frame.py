@@ -20,7 +20,7 @@ from core.models.names import display_names
 from core.notation.chain import DENSE, common_defaults, format_chain, series_chain
 from core.notation.formatting import format_fewshot, label_parts, series_name
 from core.notation.removal import block_share, model_share, parameters_left
-from core.registry import BY_NAME, METHODS, STAGES, all_parameters, on_own_grid, quantises
+from core.registry import METHODS, STAGES, all_parameters, family_of, on_own_grid, quantises
 from core.results import Measurement, Result, Variant, protocol_ids
 from core.specs import UNKNOWN, ModelId, Scalar, Stage
 
@@ -201,7 +201,6 @@ def _place(variant: Variant) -> tuple[int, ...]:
 
 def _variant(variant: Variant, identity: Identity) -> dict[str, Scalar]:
     defaults = common_defaults(variant.stages)
-    method = BY_NAME.get(variant.method)  # None for a result of a version with more methods
     return {
         "key": variant.key,
         "model": variant.model,
@@ -211,7 +210,7 @@ def _variant(variant: Variant, identity: Identity) -> dict[str, Scalar]:
         "series_chain": identity.chain,
         "parts": "+".join(part.name for part in label_parts(variant.stages)),
         "method": variant.method,
-        "family": method.family if method else variant.method if variant.is_external else "other",
+        "family": family_of(variant.method, variant.is_external),
         "ratio": variant.ratio,
         "ratio_kind": variant.ratio_kind,
         "pattern": variant.pattern,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.base.errors import UserError
+from core.models.catalogue import BY_ID
 from core.models.folders import read_json
 from core.models.source import ModelSource
 from core.shipping.base import tokenizer_file
@@ -91,10 +92,10 @@ def _merges(spec: Spec) -> list[str]:
 def vocabulary_bytes(source: ModelSource, size: int) -> int:
     """Return the bytes of the tokens and merges in a file, for an embedding of `size` tokens.
 
-    They are 0 if no tokenizer of the model is on this machine.
+    They are 0 if they are unknown, as of a hub model that is not on this machine.
     """
-    file = tokenizer_file(source)
-    return 0 if file is None else _bytes_in(file, file.stat().st_mtime_ns, size)
+    file, card = tokenizer_file(source), BY_ID.get(source.id)
+    return _bytes_in(file, file.stat().st_mtime_ns, size) if file else card.vocabulary_bytes if card else 0
 
 
 @lru_cache(maxsize=16)  # a search needs it for each chain
