@@ -37,7 +37,7 @@ class Answers:
     def __init__(self, number: int, question: Question):
         self.number = number
         self.question = question
-        self.state: Literal["queued", "waiting", "running", "done", "failed"] = "queued"
+        self.state: Literal["queued", "running", "done", "failed"] = "queued"
         self.stopped = False  # by the user, or because nobody watches
         self.error: str | None = None  # one sentence
         self.watched = time.monotonic()  # when its page last showed it
@@ -51,8 +51,8 @@ class Answers:
     def apply(self, event: Event) -> None:
         """Record an event of the process."""
         if event.place is None:
-            states: dict[str, Literal["waiting", "running", "done", "failed"]]
-            states = {"waits": "waiting", "starts": "running", "ends": "done", "fails": "failed"}
+            states: dict[str, Literal["running", "done", "failed"]]
+            states = {"starts": "running", "ends": "done", "fails": "failed"}
             self.error = event.error
             self.state = states[event.kind]
             return

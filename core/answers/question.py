@@ -34,7 +34,7 @@ class Event(Frozen):
     """A line from the process on the answers to a question, or on the one at a `place` among its variants."""
 
     number: int
-    kind: Literal["waits", "starts", "loads", "token", "ends", "fails"]
+    kind: Literal["starts", "loads", "token", "ends", "fails"]
     place: int | None = None
     token: Token | None = None
     error: str | None = None  # one sentence

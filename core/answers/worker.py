@@ -11,7 +11,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
 from queue import Empty, SimpleQueue
 from typing import IO
 
@@ -20,14 +19,13 @@ from core.answers.question import Command, Event, Question
 from core.base.errors import MEMORY_RAN_OUT, CancelledError, UserError, out_of_memory
 from core.evaluation.generation.sampling import Token
 from core.jobs.worker import die_first
-from core.store.slots import compute_lock
 
 IDLE_CHECK_SECONDS = 10.0
 Send = Callable[[Event], None]
 
 
 class Worker:
-    """Answers questions one after another; the answers to one question grow together, a token each in turn."""
+    """Answers questions one after another, beside a run; those to one question grow together, a token each in turn."""
 
     def __init__(self, models: LoadedModels, send: Send):
         self.models = models
@@ -41,10 +39,9 @@ class Worker:
     def answer(self, number: int, question: Question) -> None:
         """Send the events of the answers to a question, the last one without a place."""
         try:
-            with compute_lock(on_wait=partial(self._wait, number)):
-                self._check(number)
-                self._send(Event(number=number, kind="starts"))
-                self._generate(number, question)
+            self._check(number)
+            self._send(Event(number=number, kind="starts"))
+            self._generate(number, question)
         except CancelledError:
             self._send(Event(number=number, kind="ends"))
         except Exception as error:
@@ -53,11 +50,6 @@ class Worker:
             self._send(Event(number=number, kind="ends"))
         self.models.mark_used()
         self._stopped.discard(number)
-
-    def _wait(self, number: int) -> None:
-        """Send that a question waits for another computing process, unless it is stopped."""
-        self._check(number)
-        self._send(Event(number=number, kind="waits"))
 
     def _check(self, number: int) -> None:
         if number in self._stopped:

@@ -28,6 +28,7 @@ from core.cli import (
 from core.cli.printing.console import messages
 from core.cli.printing.failures import BAD_INPUT, FAILED, INTERRUPTED, disk_full, explain_cut_files, sentence
 from core.cli.upkeep import commands as upkeep
+from core.cli.upkeep import jobs
 
 app = typer.Typer(
     help="Compress language models, and measure their quality, size and speed.",
@@ -45,6 +46,7 @@ for command in (
     app.command(context_settings=RENAMING)(command)
 app.command("import", help=importing.HELP, context_settings=RENAMING)(importing.import_files)
 app.add_typer(results.app, name="results")
+app.add_typer(jobs.app, name="jobs")
 app.add_typer(upkeep.store, name="store")
 app.add_typer(cluster.app, name="cluster")
 

@@ -8,7 +8,7 @@ import typer
 
 from core.base.errors import UserError, echo
 from core.cli.printing.console import messages
-from core.jobs.cluster.start import HERE, PORT, start_head
+from core.jobs.cluster.start import HERE, PORT, TOKEN, start_head
 
 app = typer.Typer(help="Run jobs on several machines with Ray.", rich_markup_mode=None, no_args_is_help=True)
 TIME = r"(\d+-)?\d{1,2}(:\d{2}){1,2}"  # of SLURM: [days-]hours:minutes[:seconds]
@@ -38,8 +38,9 @@ def start(
     if host == HERE:
         messages.print("Other machines cannot join it; for that, start it with --host ADDRESS.", markup=False)
     else:
-        messages.print(f"To add a machine: ray start --address={address}", markup=False)
-        messages.print("Anyone who reaches these ports can run code on the machines of the cluster.", markup=False)
+        messages.print(f"To add a machine, copy ~/{TOKEN} there, and run on it:", markup=False)
+        messages.print(f"  RAY_AUTH_MODE=token ray start --address={address}", markup=False)
+        messages.print("Anyone who has this token can run code on the machines of the cluster.", markup=False)
 
 
 @app.command(context_settings={"allow_interspersed_args": False})
@@ -75,7 +76,8 @@ def slurm_script(command: list[str], nodes: int, cores: int, gpus: int, time: st
         # Not through a pipe to `head`, which may end before `scontrol` has written all names.
         'read -r head < <(scontrol show hostnames "$SLURM_JOB_NODELIST")',
         'export RAY_ADDRESS="$head:$((20000 + SLURM_JOB_ID % 10000))"',
-        "export SLIMSCOPE_EXECUTOR=ray RAY_USAGE_STATS_ENABLED=0",
+        'RAY_AUTH_TOKEN="$(ray get-auth-token --generate)"',
+        "export RAY_AUTH_TOKEN RAY_AUTH_MODE=token SLIMSCOPE_EXECUTOR=ray RAY_USAGE_STATS_ENABLED=0",
         "",
         'srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" \\',
         f'  ray symmetric-run --address "$RAY_ADDRESS" --min-nodes "$SLURM_JOB_NUM_NODES" --num-cpus={cores} -- \\',

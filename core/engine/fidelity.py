@@ -6,6 +6,7 @@ Nothing is stored, because a stored number belongs to a chain of this project th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -42,6 +43,8 @@ from core.request.stages import parse_dtype
 from core.specs import Dtype, Perplexity, Stage, VariantSpec
 from core.store.slots import compute_lock
 
+LIGHT = 1e12  # floating-point operations, of some seconds, with which a comparison does not wait for a run
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -63,7 +66,7 @@ def compare(
         texts: Windows to read; by default those of a run.
         dtype: Precision of both models.
         device: Device to compute on.
-        progress: Receives the progress, the stage `WAITING` while another process computes.
+        progress: Receives the progress, the stage `WAITING` while another process computes, unless this is little work.
 
     Returns:
         The numbers on each text.
@@ -77,7 +80,7 @@ def compare(
     for source in sources:
         check_here(source)
     pair = _read_pair(*sources, texts, progress)
-    with compute_lock(partial(progress, WAITING, 0, 1, "")):
+    with nullcontext() if _is_light(pair) else compute_lock(partial(progress, WAITING, 0, 1, "")):
         return list(_compare(pair, precision, device, progress))
 
 
@@ -125,6 +128,12 @@ def _read_pair(dense: ModelSource, other: ModelSource, texts: Sequence[Perplexit
         scored[text] = ScoredText(windows, corpus.identity)
     rows = {shape.vocabulary for shape in shapes}
     return _Pair(dense, other, first, scored, min(rows) if len(rows) > 1 else None)
+
+
+def _is_light(pair: _Pair) -> bool:
+    """Return whether a comparison takes so little work that it may run beside another run."""
+    parameters = sum(load_shape(source).parameters for source in (pair.dense, pair.other))
+    return 2 * parameters * sum(scored.windows.numel() for scored in pair.scored.values()) <= LIGHT
 
 
 def _compare(pair: _Pair, dtype: Dtype, device: str, progress: Progress) -> Iterator[TextFidelity]:

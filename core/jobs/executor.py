@@ -14,8 +14,9 @@ from typing import NamedTuple, Protocol
 import psutil
 from sqlalchemy import URL
 
+from core.jobs.kinds import WORKER
 from core.jobs.logs import log_file
-from core.jobs.processes import WORKER, describe_exit, start_process
+from core.jobs.processes import describe_exit, start_process
 from core.specs import RunSpec
 from core.store.slots import slots, threads
 

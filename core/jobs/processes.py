@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from core.base import paths
 
-WORKER = (sys.executable, "-P", "-m", "core.jobs.worker")  # and the job and its token
 CAUSES: dict[int, str] = {  # of signals, as far as they tell
     signal.SIGKILL: "; most likely the memory ran out",
     signal.SIGBUS: "; most likely a file of the model was cut while it was read",

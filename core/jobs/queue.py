@@ -10,35 +10,40 @@ import secrets
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Literal
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Executable, case, delete, func, insert, select, update
+from sqlalchemy import Connection, Executable, case, delete, func, insert, or_, select, update
 
 from core.base.errors import UserError
 from core.fields import fault
 from core.jobs.executor import Executor
 from core.jobs.executors import chosen_executor
+from core.jobs.kinds import RUN, TRIAL, Kind
 from core.jobs.logs import delete_log, log_file, log_tail
 from core.jobs.supervisor import ACTIVE, TURN, Supervisor
+from core.jobs.worker import Column
 from core.specs import Frozen, RunSpec
 from core.store.clock import Now
 from core.store.counters import JOBS, raise_counter
 from core.store.store import Store
-from core.store.tables import jobs
+from core.store.tables import jobs, searches
 
 STEP = 0.001  # seconds: two jobs differ in `created` by at least this
-SELECT = select(jobs, Now().label("read"))
+EVERY = select(jobs, Now().label("read"))
+SELECT = EVERY.where(jobs.c.kind == RUN)
 
 
-class Job(Frozen):
+class Row(Frozen):
     """A row of the queue, read at the time `read`; `done` of `total` counts units of `stage`.
 
     Times are seconds since 1970 by the database's clock.
     """
 
     id: int
-    spec: RunSpec
+    kind: Kind
+    parent: int | None  # the search that asked for it
     state: Literal["queued", "running", "done", "failed", "cancelled"]
     stage: str
     done: int
@@ -63,6 +68,23 @@ class Job(Frozen):
     @property
     def active(self) -> bool:
         return self.state in ACTIVE
+
+    @property
+    def share(self) -> float:
+        """The share of its stage that is done."""
+        return min(self.done / self.total, 1.0) if self.total else 0.0
+
+
+class Job(Row):
+    """A run of the queue."""
+
+    spec: RunSpec
+
+
+class Work(Row):
+    """A job of any kind."""
+
+    spec: str  # JSON
 
 
 class UnreadableJob(Frozen):
@@ -102,8 +124,10 @@ class Queue:
         """Queue a run, unless it is already queued or running, and return its job's id."""
         return self.submit_all([spec])[0]
 
-    def submit_all(self, specs: Sequence[RunSpec]) -> list[int]:
-        """Queue runs in this order, all or none, as `submit` does, and return their ids; several are a sweep.
+    def submit_all(self, specs: Sequence[RunSpec], parent: int | None = None) -> list[int]:
+        """Queue runs in this order, all or none, as `submit` does, and return their ids.
+
+        Several are a sweep, unless they have a parent, the search that asks for them.
 
         Raises:
             UserError: The executor can never run one of them.
@@ -111,20 +135,28 @@ class Queue:
         if refusal := self._supervisor.executor.refusal(specs):
             raise UserError(refusal)
         texts = [spec.model_dump_json() for spec in specs]
-        sweep = secrets.token_hex(4) if len(texts) > 1 else None
-        ids = self.store.transact(lambda connection: _submit(connection, texts, sweep))
-        self._supervisor.wake()
+        sweep = secrets.token_hex(4) if len(texts) > 1 and parent is None else None
+        ids = self.store.transact(lambda connection: _submit(connection, RUN, texts, sweep, parent))
+        self.wake()
         return ids
 
+    def wake(self) -> None:
+        """Let the supervisor look at the rows now."""
+        self._supervisor.wake()
+
     def cancel(self, job_id: int) -> None:
-        """Cancel a job: at once if queued, else at its next progress step, and by force after a grace period."""
-        queued = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "queued")
-        running = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "running", jobs.c.cancel.is_(None))
+        """Cancel a job: at once if queued, else at its next progress step, and by force after a grace period.
+
+        A search is cancelled with its trials; their numbers remain.
+        """
+        mine = or_(jobs.c.id == job_id, jobs.c.parent == job_id)
+        queued = update(jobs).where(mine, jobs.c.state == "queued")
+        running = update(jobs).where(mine, jobs.c.state == "running", jobs.c.cancel.is_(None))
         with self.store.begin() as connection:
             connection.execute(queued.values(state="cancelled", cancel=Now(), finished=Now()))
             connection.execute(running.values(cancel=Now()))
-        self._state(job_id)
-        self._supervisor.wake()
+        self.state(job_id)
+        self.wake()
 
     def cancel_all(self) -> int:
         """Cancel every active job and return their number."""
@@ -133,7 +165,7 @@ class Queue:
         with self.store.begin() as connection:
             raise_counter(connection, JOBS)
             cancelled = sum(connection.execute(change).rowcount for change in (queued, running))
-        self._supervisor.wake()
+        self.wake()
         return cancelled
 
     def move(self, job_id: int, later: bool) -> None:
@@ -141,7 +173,8 @@ class Queue:
 
         The first job cannot move earlier, nor the last one later. A job that is no longer queued is a `UserError`.
         """
-        waiting = select(jobs.c.id, jobs.c.created).where(jobs.c.state == "queued").order_by(*TURN)
+        queued = jobs.c.state == "queued", jobs.c.kind == RUN
+        waiting = select(jobs.c.id, jobs.c.created).where(*queued).order_by(*TURN)
         with self.store.begin() as connection:
             raise_counter(connection, JOBS)  # first, so that no other process moves jobs meanwhile
             rows = connection.execute(waiting).all()
@@ -155,9 +188,11 @@ class Queue:
                 connection.execute(change.values(created=case(swapped, value=jobs.c.id)))
 
     def retry(self, job_id: int) -> int:
-        """Queue the run of an ended job again and return the new job's id."""
+        """Queue an ended job again and return the new job's id; a search goes on where it stopped."""
         self._check_ended(job_id, "it is still active")
-        return self.submit(self.job(job_id).spec)
+        new = self.store.transact(partial(_repeat, job_id))
+        self.wake()
+        return new
 
     def resume(self, job_id: int) -> int:
         """Queue an ended job again to finish its cancelled training, and return the new job's id."""
@@ -169,7 +204,7 @@ class Queue:
         """Delete an ended job and its log, but not its results."""
         self._check_ended(job_id, "cancel it first")
         with self.store.begin() as connection:
-            connection.execute(delete(jobs).where(jobs.c.id == job_id))
+            connection.execute(delete(jobs).where(or_(jobs.c.id == job_id, jobs.c.parent == job_id)))
         delete_log(job_id)
 
     def job(self, job_id: int) -> Job:
@@ -197,8 +232,17 @@ class Queue:
 
     def newest_sweep(self) -> list[Job]:
         """Return the jobs of the newest sweep in their order; none if the newest job is of no sweep."""
-        newest = select(jobs.c.sweep).order_by(jobs.c.id.desc()).limit(1).scalar_subquery()
+        alone = jobs.c.kind == RUN, jobs.c.parent.is_(None)
+        newest = select(jobs.c.sweep).where(*alone).order_by(jobs.c.id.desc()).limit(1).scalar_subquery()
         return self._read(SELECT.where(jobs.c.sweep == newest).order_by(*TURN))[0]
+
+    def works(self, kind: Kind | None = None, states: Sequence[str] = (), limit: int = 100) -> list[Work]:
+        """Return the jobs of a kind, or of all, in one of the states, or in any, the newest first; but no trials."""
+        query = EVERY.where(jobs.c.parent.is_(None)).order_by(jobs.c.id.desc()).limit(limit)
+        query = query.where(jobs.c.kind == kind) if kind else query
+        query = query.where(jobs.c.state.in_(states)) if states else query
+        with self.store.begin() as connection:
+            return [Work.model_validate(dict(row)) for row in connection.execute(query).mappings()]
 
     def unreadable(self, limit: int = 100) -> list[UnreadableJob]:
         """Return the unreadable ones among the newest jobs, newest first."""
@@ -208,7 +252,8 @@ class Queue:
         """Return the last lines of a job's log; empty without a log."""
         return log_tail(job_id, lines)
 
-    def _state(self, job_id: int) -> str:
+    def state(self, job_id: int) -> str:
+        """Return the state of a job of any kind; a `UserError` if it does not exist."""
         with self.store.begin() as connection:
             state: str | None = connection.execute(select(jobs.c.state).where(jobs.c.id == job_id)).scalar()
         if state is None:
@@ -216,7 +261,7 @@ class Queue:
         return state
 
     def _check_ended(self, job_id: int, otherwise: str) -> None:
-        if (state := self._state(job_id)) in ACTIVE:
+        if (state := self.state(job_id)) in ACTIVE:
             raise UserError(f"Job {job_id} is {state}; {otherwise}.")
 
     def _read(self, query: Executable) -> tuple[list[Job], list[UnreadableJob]]:
@@ -227,29 +272,49 @@ class Queue:
             try:
                 found.append(Job.model_validate({**row, "spec": RunSpec.model_validate_json(row["spec"])}))
             except ValidationError as error:
-                reason = f"Job {row['id']} cannot be read ({fault(error)})."
-                unreadable.append(UnreadableJob(id=row["id"], active=row["state"] in ACTIVE, reason=reason))
+                active = row["state"] in ACTIVE
+                unreadable.append(UnreadableJob(id=row["id"], active=active, reason=_unreadable(row["id"], error)))
         return found, unreadable
 
 
-def _submit(connection: Connection, texts: Sequence[str], sweep: str | None) -> list[int]:
+def _unreadable(job_id: int, error: ValidationError) -> str:
+    return f"Job {job_id} cannot be read ({fault(error)})."
+
+
+def _submit(
+    connection: Connection, kind: Kind, texts: Sequence[str], sweep: str | None = None, parent: int | None = None
+) -> list[int]:
     """Return the ids of jobs with these specs (JSON texts); insert those that are not active yet."""
     raise_counter(connection, JOBS)  # first, so that no other process submits between query and insertion
     ids = []
     for text in texts:
-        same = select(jobs.c.id).where(jobs.c.spec == text, jobs.c.state.in_(ACTIVE), jobs.c.cancel.is_(None))
-        job_id = connection.execute(same).scalar()
+        active = jobs.c.state.in_(ACTIVE), jobs.c.cancel.is_(None)
+        job_id = connection.execute(select(jobs.c.id).where(jobs.c.kind == kind, jobs.c.spec == text, *active)).scalar()
         if job_id is None:
-            job_id = _insert(connection, text, sweep)
+            job_id = insert_job(connection, kind, text, sweep=sweep, parent=parent)
         ids.append(job_id)
     return ids
 
 
-def _insert(connection: Connection, text: str, sweep: str | None) -> int:
+def _repeat(job_id: int, connection: Connection) -> int:
+    kind, text = connection.execute(select(jobs.c.kind, jobs.c.spec).where(jobs.c.id == job_id)).one()
+    if kind in (RUN, TRIAL):
+        kind = RUN
+        try:
+            RunSpec.model_validate_json(text)
+        except ValidationError as error:
+            raise UserError(_unreadable(job_id, error)) from None
+    (new,) = _submit(connection, kind, [text])
+    connection.execute(update(searches).where(searches.c.job == job_id).values(job=new, stop=False))
+    return new
+
+
+def insert_job(connection: Connection, kind: Kind, text: str, **values: Column) -> int:
+    """Insert a row, queued unless `values` differ, and return its id."""
     time, last = connection.execute(select(Now(), func.max(jobs.c.created))).one()
     created = max(time, (last or 0.0) + STEP)  # unique and last, even if the clock is wrong
     here = socket.gethostname()
-    new = insert(jobs).values(spec=text, state="queued", created=created, host=here, sweep=sweep)
+    new = insert(jobs).values(**{"state": "queued"} | values, kind=kind, spec=text, created=created, host=here)
     key = connection.execute(new).inserted_primary_key
     assert key is not None  # one row was inserted
     job_id: int = key[0]

@@ -22,8 +22,9 @@ from sqlalchemy import Row, or_, select, update
 
 from core.base import paths
 from core.base.errors import UserError
-from core.jobs.executor import Executor, Handle
+from core.jobs.executor import Executor, Handle, LocalExecutor
 from core.jobs.here import runs_here
+from core.jobs.kinds import RUN, SEARCH, SEARCHER, TRIAL, Kind
 from core.jobs.logs import share_log, with_last_line
 from core.jobs.parts import must_wait
 from core.jobs.worker import Column, lease
@@ -50,12 +51,15 @@ FETCH_SECONDS = 60.0  # between checks whether this machine can run a job of ano
 class Supervisor:
     """The supervisor of a store's jobs on this machine."""
 
-    def __init__(self, store: Store, executor: Executor):
+    def __init__(self, store: Store, executor: Executor, light: Executor | None = None):
         self.problem: str | None = None  # reason why it starts no jobs, in one sentence
         self.store = store
         self.executor = executor
+        self.light = light or LocalExecutor(store.url, SEARCHER)  # of searches and their trials, on this machine only
         self.host = socket.gethostname()
-        self.handles: dict[str, Handle] = {}  # by the token of the attempt
+        # By the token of the attempt:
+        self.handles: dict[str, Handle] = {}  # that take a slot
+        self.searches: dict[str, Handle] = {}
         self._wake = threading.Event()
         self._stopped = False
         self._thread: threading.Thread | None = None
@@ -103,7 +107,7 @@ class Supervisor:
                 reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
                 self._report(f"The queue failed and will retry: {reason}")
                 self._pause(IDLE_SECONDS)
-            self._pause(ACTIVE_SECONDS if self.handles else IDLE_SECONDS)
+            self._pause(ACTIVE_SECONDS if self.handles or self.searches else IDLE_SECONDS)
 
     def _report(self, problem: str | None) -> None:
         if problem is not None and problem != self.problem:
@@ -116,33 +120,36 @@ class Supervisor:
 
     def step(self) -> None:
         """Check every running job once, then start queued ones in free slots."""
-        wanted = or_(jobs.c.state == "running", jobs.c.token.in_(list(self.handles)))
+        wanted = or_(jobs.c.state == "running", jobs.c.token.in_([*self.handles, *self.searches]))
         with self.store.begin() as connection:
             rows = connection.execute(select(jobs, Now().label("now")).where(wanted)).all()
-        for token in self.handles.keys() - {row.token for row in rows}:  # its row was deleted, or has another attempt
-            self.handles.pop(token).kill()
+        for held in (self.handles, self.searches):
+            for token in held.keys() - {row.token for row in rows}:  # its row was deleted, or has another attempt
+                held.pop(token).kill()
         for row in rows:
             try:
                 self._watch(row)
             except (AttributeError, TypeError, ValueError) as error:  # an invalid row must not block the others
                 log.exception("Job %d cannot be watched", row.id)
                 self._end(row, f"The job's row cannot be read ({error}).")
-        while self.executor.has_room(self.handles.values()) and self._launch():
+        while self._launch(SEARCH):
+            pass
+        while self.executor.has_room(self.handles.values()) and self._launch(RUN):
             pass
 
     def _watch(self, row: JobRow) -> None:
-        handle = self.handles.get(row.token) or self._adopt(row)
+        handle = self._held(row).get(row.token) or self._adopt(row)
         if handle is None:
             return
         end = handle.poll()
         if end is None:
             self._look_after(row, handle)
             return
-        del self.handles[row.token]
+        del self._held(row)[row.token]
         if end.lost or (row.state == "running" and _is_over(row)):  # over: it could not reach the database
             self._interrupted(row)
             return
-        if self.executor.is_local:
+        if self._executor(row.kind).is_local:
             share_log(row.id)
         self._end(row, with_last_line(f"The job's process {end.words}", row.id))
 
@@ -161,27 +168,30 @@ class Supervisor:
             handle.kill()
         elif since and handle.stopped():
             handle.resume()  # it can now notice the cancellation and save its partial result
-        elif not self.executor.is_local and row.state == "running" and _is_over(row):
+        elif not self._executor(row.kind).is_local and row.state == "running" and _is_over(row):
             handle.kill()  # its machine cannot reach the database, and another one may take the job
-            del self.handles[row.token]
+            del self._held(row)[row.token]
             self._interrupted(row)
 
     def _adopt(self, row: JobRow) -> Handle | None:
         """Return the process of a job that another supervisor launched; queue the job again if the attempt is lost."""
-        if row.handle is None or not self.executor.sees(row.handle):
+        executor = self._executor(row.kind)
+        if row.handle is None or not executor.sees(row.handle):
             if _is_over(row):
                 self._interrupted(row)
             return None
         beating = row.now - (row.heartbeat or 0.0) < BEATING_SECONDS
-        handle = self.executor.adopt(row.handle, beating)
+        handle = executor.adopt(row.handle, beating)
         if handle is None:
             self._interrupted(row)
         else:
-            self.handles[row.token] = handle
+            self._held(row)[row.token] = handle
         return handle
 
     def _interrupted(self, row: JobRow) -> None:
-        if row.cancel or row.attempts > RESTARTS:
+        if row.kind == TRIAL:
+            self._end(row, "The process of its search ended.")  # which makes it again if it still needs it
+        elif row.cancel or row.attempts > RESTARTS:
             self._end(row, f"The job was interrupted {row.attempts} times when its machine or its program ended.")
         elif row.state == "running":
             log.warning("Job %d was interrupted and is queued again", row.id)
@@ -192,17 +202,23 @@ class Supervisor:
         state = {"state": "cancelled"} if row.cancel else {"state": "failed", "error": error}
         self._set(row, finished=Now(), **state)
 
-    def _launch(self) -> bool:
-        """Start the next queued job; return False if this machine can run none."""
-        row = self._claim(self._next())
+    def _held(self, row: JobRow) -> dict[str, Handle]:
+        return self.searches if row.kind == SEARCH else self.handles
+
+    def _executor(self, kind: Kind) -> Executor:
+        return self.executor if kind == RUN else self.light
+
+    def _launch(self, kind: Kind) -> bool:
+        """Start the next queued job of a kind; return False if this machine can run none."""
+        row = self._claim(self._next(kind))
         if row is None:
             return False
         try:
-            handle = self.executor.launch(row.id, row.token, row.spec)
+            handle = self._executor(kind).launch(row.id, row.token, row.spec)
         except OSError as error:
             self._end(row, f"The job's process did not start: {error.strerror or error}.")
             return True
-        self.handles[row.token] = handle
+        self._held(row)[row.token] = handle
         self._set(row, handle=handle.text)
         return True
 
@@ -217,14 +233,18 @@ class Supervisor:
                 return None
             return connection.execute(select(jobs).where(jobs.c.id == job_id)).one()
 
-    def _next(self) -> int | None:
-        """Return the first queued job that can run now, or None.
+    def _next(self, kind: Kind) -> int | None:
+        """Return the first queued job of a kind that can run now, or None.
 
-        It must be of this machine, or one that it or the executor can run, and need no part that a running job makes.
+        A search must be of this machine. A run must be of this machine, or one that it or the executor can run, and
+        need no part that a running one makes.
         """
         columns = jobs.c.id, jobs.c.host, jobs.c.state, jobs.c.spec
+        active = select(*columns).where(jobs.c.state.in_(ACTIVE), jobs.c.kind.in_((kind, TRIAL))).order_by(*TURN)
         with self.store.begin() as connection:
-            rows = connection.execute(select(*columns).where(jobs.c.state.in_(ACTIVE)).order_by(*TURN)).all()
+            rows = connection.execute(active).all()
+        if kind == SEARCH:
+            return next((row.id for row in rows if row.state == "queued" and row.host == self.host), None)
         running = [row.spec for row in rows if row.state == "running"]
         for row in rows:
             fits = not self.executor.is_local or row.host in (None, self.host) or self._fits(row.id)

@@ -14,13 +14,13 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from time import monotonic
 from types import FrameType
-from typing import Literal
+from typing import Literal, TypeVar
 
 import psutil
 from pydantic import ValidationError
@@ -33,7 +33,7 @@ from core.jobs.cluster.seat import BOUND
 from core.jobs.executor import handle_text
 from core.jobs.logs import share_log
 from core.results import Result
-from core.specs import RunSpec, Scalar
+from core.specs import Frozen, RunSpec, Scalar
 from core.store.clock import Now
 from core.store.slots import compute_lock
 from core.store.store import Store
@@ -49,6 +49,7 @@ SHARE_SECONDS = 5.0  # between two copies of the log to the shared storage
 DEAF_SECONDS = 5.0  # from noticing a cancellation until a run that reports no progress is interrupted
 
 Run = Callable[[RunSpec, Store, Progress], Result | None]
+Described = TypeVar("Described", bound=Frozen)
 Column = Scalar | ColumnElement[float]  # a value of a row, or its expression
 Standing = Literal["held", "cancelled", "lost", "unknown"]  # of an attempt; unknown: the database cannot be reached
 
@@ -72,25 +73,49 @@ class Worker:
         self._done = 0
         self._written = 0.0
         self._notified = False  # whether the run has received the cancellation
+        self._listens = False  # whether a signal can interrupt it
 
-    def take(self) -> RunSpec | None:
-        """Write this process into the row and return its run; None if the row belongs to another attempt.
-
-        Raises:
-            UserError: The run cannot be read.
-        """
+    def take(self) -> str | None:
+        """Write this process into the row and return its `spec`; None if the row belongs to another attempt."""
         here = func.coalesce(jobs.c.handle, handle_text(psutil.Process()))  # its supervisor may have ended
         change = self._change(handle=here, machine=socket.gethostname())
         wanted = select(jobs.c.spec).where(jobs.c.id == self.job_id)
-        spec = self.store.transact(
+        text: str | None = self.store.transact(
             lambda connection: connection.execute(wanted).scalar() if connection.execute(change).rowcount else None
         )
-        if spec is None:
-            return None
+        return text
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Keep the lease while this process works on the job, then write the end, also that of an error."""
+        threading.Thread(target=self.beat, name="heartbeat", daemon=True).start()
         try:
-            return RunSpec.model_validate_json(spec)
-        except ValidationError as error:
-            raise UserError(f"The job's run cannot be read ({fault(error)}).") from None
+            yield
+        except (CancelledError, KeyboardInterrupt):
+            self.end("cancelled")
+            raise
+        except UserError as error:
+            self.end("failed", str(error))
+            raise
+        except Exception as error:
+            self.end("failed", reason(error))
+            raise
+        self.end("done")
+
+    def check(self) -> None:
+        """Raise `CancelledError` if the job is cancelled, as its row states now."""
+        if self._stop.is_set() or self._write() in ("cancelled", "lost"):
+            raise CancelledError
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the job was cancelled, or lost."""
+        return self._stop.is_set()
+
+    def listen(self) -> None:
+        """Let SIGTERM interrupt the job of this process once it is cancelled."""
+        signal.signal(signal.SIGTERM, self.terminated)
+        self._listens = True
 
     def progress(self, stage: str, done: int, total: int, detail: str = "") -> None:
         """Write the run's progress; raise `CancelledError` if the job is cancelled."""
@@ -124,7 +149,7 @@ class Worker:
             standing = self._write()
             if standing == "cancelled":
                 cancelled = cancelled or monotonic()
-                if monotonic() - cancelled > DEAF_SECONDS:
+                if self._listens and monotonic() - cancelled > DEAF_SECONDS:
                     os.kill(os.getpid(), signal.SIGTERM)
             if standing in ("held", "cancelled"):
                 held = monotonic()
@@ -185,38 +210,54 @@ def work(store: Store, job_id: int, token: str, run: Run | None = None, bound: b
     A `bound` process ends with its parent, which has given it its part of the machine. Any other waits for a slot.
     """
     worker = Worker(store, job_id, token, bound)
+
+    def perform(text: str) -> None:
+        spec = read_work(RunSpec, text)
+        wait = partial(worker.progress, "waiting", 0, 0, "another run on this machine")
+        with nullcontext() if bound else compute_lock(on_wait=wait):
+            (run or _engine())(spec, worker.store, worker.progress)
+
+    return serve(worker, perform)
+
+
+def _engine() -> Run:
+    from core.engine.runs import run  # only here, as it imports torch
+
+    return run
+
+
+def serve(worker: Worker, perform: Callable[[str], None]) -> int:
+    """Perform what the row of a job has, in a process of its own, and return the exit code."""
     try:
-        spec = worker.take()
+        text = worker.take()
     except UserError as error:
         log.error("%s", error)
         worker.end("failed", str(error))
         return 0
-    if spec is None:
-        log.error("Job %d is not waiting for this process.", job_id)
+    if text is None:
+        log.error("Job %d is not waiting for this process.", worker.job_id)
         return 1
-    signal.signal(signal.SIGTERM, worker.terminated)
-    threading.Thread(target=worker.beat, name="heartbeat", daemon=True).start()
+    worker.listen()
     threading.Thread(target=worker.share, name="log", daemon=True).start()
     try:
-        if run is None:
-            from core.engine import runs
-
-            run = runs.run
-        wait = partial(worker.progress, "waiting", 0, 0, "another run on this machine")
-        with nullcontext() if bound else compute_lock(on_wait=wait):
-            run(spec, worker.store, worker.progress)
+        with worker.attempt():
+            perform(text)
     except (CancelledError, KeyboardInterrupt):
-        worker.end("cancelled")
+        pass
     except UserError as error:
         log.error("%s", error)
-        worker.end("failed", str(error))
-    except Exception as error:
+    except Exception:
         log.exception("The run failed")
-        worker.end("failed", reason(error))
         return 1
-    else:
-        worker.end("done")
     return 0
+
+
+def read_work(kind: type[Described], text: str) -> Described:
+    """Return what a job has to do; raise `UserError` if its row cannot be read."""
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        raise UserError(f"The job's run cannot be read ({fault(error)}).") from None
 
 
 def reason(error: Exception) -> str:
@@ -227,6 +268,12 @@ def reason(error: Exception) -> str:
     return f"{type(error).__name__}: {text.splitlines()[0]}" if text else f"{type(error).__name__}."
 
 
+def prepare_process() -> None:
+    """Log to stderr, and let the system kill this process before the dashboard."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    die_first()
+
+
 def die_first() -> None:
     """Let the system kill this process before the dashboard if memory runs out."""
     with suppress(OSError):
@@ -235,8 +282,7 @@ def die_first() -> None:
 
 def main(job_id: str, token: str, *bound: str, run: Run | None = None) -> int:
     """Run a job in this process and log to stderr."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    die_first()
+    prepare_process()
     return work(Store(), int(job_id), token, run, bound == (BOUND,))
 
 

@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-import psutil
 
 from core.base.errors import UserError
 from core.notation.formatting import format_duration
 from core.search.estimates import Estimates
 from core.search.question import Prepared
-from core.search.record import Record
+from core.search.record import Claim, Record
 from core.search.residuals import Observation, Residuals
 from core.search.sampler import ChainSampler
 from core.search.space import Candidate
@@ -50,6 +49,7 @@ class Autopilot:
         at_once: Trials that run at once.
         now: The clock.
         on_start: Called before the first trial of all with its chain and what that was chosen for.
+        job: The job of this process, if it has one already.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Autopilot:
         at_once: int = 1,
         now: Callable[[], float] = time.monotonic,
         on_start: OnStart | None = None,
+        job: int | None = None,
     ):
         self.on_start = on_start
         self.prepared, self.at_once, self.now = prepared, at_once, now
@@ -76,7 +77,7 @@ class Autopilot:
             lambda: max(0.0, self.seconds_left),
             self._whole,
         )
-        self.record = Record(store, question)
+        self.record = Record(store, question, job)
         self._learn()
 
     @property
@@ -112,9 +113,9 @@ class Autopilot:
         left = (one for one in self.outcomes if not one.eliminated)
         return sorted(left, key=lambda one: order.get(one.chain, len(order)))
 
-    def begin(self, process: psutil.Process) -> None:
-        """Let a process search, as `Record.begin` does; before it, no trial starts."""
-        self.record.begin(process, **self._times(self._seconds_of_search()))
+    def begin(self, claim: Claim) -> int:
+        """Let a job search, as `Record.begin` does; before it, no trial starts."""
+        return self.record.begin(claim, **self._times(self._seconds_of_search()))
 
     def search(self) -> Iterator[Progressed]:
         """Try chains until the time ends or no other may be better; yield after each trial."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import PurePath
 from typing import NamedTuple
 
 from pydantic import Field
@@ -18,7 +19,7 @@ from core.models.source import ModelSource
 from core.models.sources import identify
 from core.models.terms import check_here
 from core.notation.chain import ChainDefaults, StageRequest
-from core.notation.formatting import format_number
+from core.notation.formatting import format_number, label
 from core.registry import STAGES
 from core.request.compatibility import check_model_type
 from core.request.complete import (
@@ -73,6 +74,16 @@ class Question(Frozen):
     def as_format(self) -> str:
         """The words after a size: ` as GGUF`; none for packed sizes."""
         return f" as {self.form.label}" if self.form else ""
+
+    @property
+    def title(self) -> str:
+        """The name of its search, without private paths. It states nothing that changes while the search runs."""
+        path, allowed = PurePath(self.model), self.restrictions
+        words = [f"{path.name if path.is_absolute() else self.model} below {self.max_mb:g} MB"]
+        words += [f"for {self.form.label}"] if self.form else []
+        words += [", ".join(label(name) for name in allowed.methods)] * bool(allowed.methods)
+        words += ["no training"] * (not allowed.training) + ["no removal"] * (not allowed.structured)
+        return " · ".join(words)
 
     @property
     def size_title(self) -> str:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import math
 import socket
+from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
 
-import psutil
 from pydantic_core import to_json
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from core.base.errors import UserError
-from core.jobs.executor import find_process, handle_text, is_of
+from core.jobs.executor import find_process, is_of
+from core.jobs.supervisor import ACTIVE
 from core.search.certificate import Certificate
 from core.search.question import Question
 from core.search.trials import Chosen, Trial, Tried
@@ -21,10 +22,12 @@ from core.specs import Frozen, Scalar, canonical_json, sha256
 from core.store.clock import Now
 from core.store.counters import SEARCHES, raise_counter
 from core.store.store import Store
-from core.store.tables import searches, trials
+from core.store.tables import jobs, searches, trials
 
 SearchRow: TypeAlias = "Row[*tuple[Scalar, ...]]"  # of `SELECT`
-SELECT = select(searches, (Now() - searches.c.heartbeat).label("silent"))
+_JOB = (jobs.c.state.label("job_state"), jobs.c.handle, jobs.c.cancel, (Now() - jobs.c.heartbeat).label("silent"))
+SELECT = select(searches, Now().label("read"), *_JOB).join(jobs, jobs.c.id == searches.c.job, isouter=True)
+Claim = Callable[[Connection, int | None], int]  # gives a search a job, a new one or the one with the id
 RUNS_ALREADY = "This search runs already; stop it first, or wait for its end."
 SILENT_SECONDS = 180.0  # without a sign of life, after which a search on another machine counts as ended
 NEW = {"judging": False, "certificate": None, "problem": ""}  # of a search that begins
@@ -37,7 +40,9 @@ class SearchState(Frozen):
     trials: tuple[Trial, ...]
     seconds: float  # of all its searches
     alive: bool
-    stopping: bool
+    stopping: bool  # its trials end, then the best chains are judged
+    cancelling: bool = False  # it ends without a judgement
+    job: int | None = None  # that searches, or did last
     question: Question
     opening: str = ""  # what it chooses from and reads, as sentences; empty before it has started
     front: tuple[tuple[float, float], ...] = ()  # MB and expected effect in nats of the best chains by size
@@ -66,47 +71,54 @@ class SearchState(Frozen):
 class Record:
     """Access of a process to the rows of a search, which are there once a process has begun it.
 
+    Args:
+        store: The store; that of the job's worker lets only the last attempt write.
+        question: The question of the search.
+        job: The job of this process, if it has one already.
+
     Raises:
         UserError: Another process searches.
     """
 
-    def __init__(self, store: Store, question: Question):
-        self.store, self.question, self.name = store, question, search_name(question)
-        self.handle = handle_text(psutil.Process())
+    def __init__(self, store: Store, question: Question, job: int | None = None):
+        self.store, self.question, self.name, self.job = store, question, search_name(question), job
         self.seconds = 0.0  # of all its trials that have ended
         self.trials: list[Trial] = []
         self._stated: dict[str, object] = {}  # fields of `SearchState`
         with store.begin() as connection:
             self._read(connection)
 
-    def begin(self, process: psutil.Process, **stated: float) -> None:
-        """Let a process search, this one or a child; earlier trials without an end were cut off."""
-        self.handle = handle_text(process)
-        self.store.transact(partial(self._begin, stated))
+    def begin(self, claim: Claim, **stated: float) -> int:
+        """Let a job search, and return its id; earlier trials without an end were cut off."""
+        self.job = self.store.transact(partial(self._begin, claim, stated))
+        return self.job
 
-    def _begin(self, stated: dict[str, float], connection: Connection) -> None:
+    def _begin(self, claim: Claim, stated: dict[str, float], connection: Connection) -> int:
         raise_counter(connection, SEARCHES)  # first, so that no other process begins meanwhile
-        if self._read(connection) == self.handle:  # the parent or the child was first
-            return
+        row = self._read(connection)
+        job = claim(connection, row.job if row is not None and row.job_state in ACTIVE else None)
         self._stated |= NEW | stated | {"question": self.question}
-        values = {"state": to_json(self._stated).decode(), "seconds": self.seconds, "since": None, "stop": False}
-        values |= {"handle": self.handle, "heartbeat": Now()}
-        if not connection.execute(update(searches).where(searches.c.name == self.name).values(values)).rowcount:
+        values = {"state": to_json(self._stated).decode(), "seconds": self.seconds, "since": None}
+        values |= {"job": job, "heartbeat": Now()}
+        values |= {} if row is not None and row.job == job else {"stop": False}  # one that was interrupted may stop
+        if row is None:
             connection.execute(insert(searches).values(values | {"name": self.name, "created": Now()}))
+        else:
+            connection.execute(update(searches).where(searches.c.name == self.name).values(values))
         for number, trial in enumerate(self.trials):
             self._put(connection, number, trial)
+        return job
 
-    def _read(self, connection: Connection) -> str | None:
-        """Read the rows; return the text of the process that searches."""
+    def _read(self, connection: Connection) -> SearchRow | None:
+        """Read the rows, and return that of the search."""
         row = connection.execute(SELECT.where(searches.c.name == self.name)).one_or_none()
         if row is None:
             return None
-        if row.handle != self.handle and is_alive(row.handle, row.silent):
+        if row.job_state == "running" and row.job != self.job and is_alive(row.handle, row.silent):
             raise UserError(RUNS_ALREADY)
         self.seconds, self._stated = _spent(row, alive=False), json.loads(row.state)
         self.trials = _trials(connection, self.name, alive=False)
-        handle: str | None = row.handle
-        return handle
+        return row
 
     def write(self, **columns: object) -> bool:
         """Change the search, with a sign of life, and return whether another process wants its stop."""
@@ -114,7 +126,8 @@ class Record:
             return self._write(connection, **columns)
 
     def _write(self, connection: Connection, **columns: object) -> bool:
-        mine = update(searches).where(searches.c.name == self.name, searches.c.handle == self.handle)
+        self.store.check(connection)
+        mine = update(searches).where(searches.c.name == self.name, searches.c.job == self.job)
         stop = connection.execute(mine.values(heartbeat=Now(), **columns).returning(searches.c.stop)).scalar()
         if stop is None:  # this process was silent for so long that another one searches
             raise UserError(RUNS_ALREADY)
@@ -165,9 +178,10 @@ def read_states(connection: Connection) -> list[SearchState]:
 
 
 def _state(connection: Connection, row: SearchRow) -> SearchState:
-    alive, stated = is_alive(row.handle, row.silent), json.loads(row.state)
+    alive, stated = row.job_state in ACTIVE, json.loads(row.state)
     stated["ends"] = min(stated.get("ends", math.inf), 60 * stated["question"]["minutes"])
-    stated |= {"name": row.name, "seconds": _spent(row, alive), "alive": alive, "stopping": row.stop}
+    stated |= {"name": row.name, "job": row.job, "alive": alive, "stopping": row.stop}
+    stated |= {"seconds": _spent(row, alive), "cancelling": alive and row.cancel is not None}
     return SearchState(trials=tuple(_trials(connection, row.name, alive)), **stated)
 
 
@@ -181,7 +195,7 @@ def _trials(connection: Connection, search: str, alive: bool) -> list[Trial]:
 def _spent(row: SearchRow, alive: bool) -> float:
     """Return the seconds of all trials of a search; a killed one counts up to its last sign of life."""
     seconds: float = row.seconds
-    return seconds if row.since is None else seconds + max(0.0, row.heartbeat + alive * row.silent - row.since)
+    return seconds if row.since is None else seconds + max(0.0, (row.read if alive else row.heartbeat) - row.since)
 
 
 def is_alive(handle: str | None, silent: float) -> bool:

@@ -10,22 +10,23 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
-import psutil
+from sqlalchemy import Connection
 
 from core.base.errors import CancelledError, StorageError, UserError
-from core.base.paths import local_results_dir
 from core.base.progress import Progress, silent
 from core.engine.runs import run_alone
 from core.jobs.executors import chosen_executor
-from core.jobs.logs import FOLDER
-from core.jobs.points import results_of
-from core.jobs.processes import start_process
+from core.jobs.kinds import SEARCH
+from core.jobs.own import claim, new_token
+from core.jobs.points import both, results_of, trial_here
+from core.jobs.queue import Queue, insert_job
+from core.jobs.worker import Worker, prepare_process, read_work, serve
 from core.results import Result
 from core.search.autopilot import Autopilot, OnStart, Progressed
 from core.search.certificate import Certificate, certify
 from core.search.question import Prepared, Question, opening, prepare
 from core.search.racing import RUNGS
-from core.search.record import Record
+from core.search.record import RUNS_ALREADY, Record
 from core.search.sampler import ChainSampler
 from core.search.space import Candidate
 from core.search.stored import best_stored
@@ -36,19 +37,15 @@ log = logging.getLogger(__name__)
 
 STOP_SECONDS = 2.0  # between two signs of life, with a look whether another process stops the search
 FRONT_POINTS = 60
-COMMAND = (sys.executable, "-P", "-m", "core.search.session")  # and a question as JSON
+OnStep = Callable[[Progressed], None]  # a trial
 
 
 def conduct(
-    prepared: Prepared,
-    store: Store,
-    progress: Progress,
-    on_step: Callable[[Progressed], None],
-    on_start: OnStart | None = None,
+    prepared: Prepared, store: Store, progress: Progress, on_step: OnStep, on_start: OnStart | None = None
 ) -> Certificate:
     """Search, judge and return the certificate; it resumes an earlier search with the same question.
 
-    As many trials run at once as the executor has room for.
+    The search is a job of this process. As many trials run at once as the executor has room for.
 
     Args:
         prepared: The question.
@@ -60,13 +57,25 @@ def conduct(
     Raises:
         UserError: The search runs already, or its minutes hold no trial.
     """
+    token = new_token()
+    job_id = _checked(prepared, store).begin(partial(claim, token, SEARCH, prepared.question.model_dump_json()))
+    worker = Worker(store, job_id, token)
+    with worker.attempt():
+        return _search(prepared, worker, progress, on_step, on_start)
+
+
+def _search(
+    prepared: Prepared, worker: Worker, progress: Progress, on_step: OnStep, on_start: OnStart | None = None
+) -> Certificate:
+    """Conduct the search of a job that this process has."""
+    store = worker.store
     stored = best_stored(store, prepared)
-    watch = _Watch(progress)
+    watch = _Watch(both(progress, worker.progress))
     at_once = chosen_executor(store.url).capacity(prepared.run("dense", RUNGS[-1]))
-    run = partial(_computed, store, watch)
-    pilot = Autopilot(prepared, store, run, at_once, on_start=on_start)
+    run = partial(_computed, store, watch, worker)
+    pilot = Autopilot(prepared, store, run, at_once, on_start=on_start, job=worker.job_id)
     pilot.check_minutes()
-    pilot.begin(psutil.Process())
+    pilot.begin(lambda *_: worker.job_id)
     record = pilot.record
     record.state(front=_front(pilot.sampler, prepared), opening=opening(prepared))
     try:
@@ -74,6 +83,7 @@ def conduct(
         try:
             for step in pilot.search():
                 on_step(step)
+                worker.check()
         except CancelledError:
             if not watch.stopped:
                 raise
@@ -86,22 +96,25 @@ def conduct(
     except UserError as error:
         record.state(problem=str(error))
         raise
-    finally:
-        record.write(handle=None)
 
 
 def _computed(
-    store: Store, progress: Progress, specs: Sequence[RunSpec]
+    store: Store, progress: Progress, worker: Worker, specs: Sequence[RunSpec]
 ) -> Iterator[tuple[RunSpec, Callable[[], Result]]]:
     """Run variants as a sweep does; a failure becomes a sentence, so that the search goes on with other chains."""
-    for spec, compute in results_of(specs, store, progress, run_alone):
-        yield spec, partial(_or_sentence, compute)
+    here = partial(trial_here, worker.job_id, run_alone)
+    for spec, compute in results_of(specs, store, progress, here, worker.job_id):
+        yield spec, partial(_or_sentence, compute, worker.check)
 
 
-def _or_sentence(compute: Callable[[], Result]) -> Result:
+def _or_sentence(compute: Callable[[], Result], check: Callable[[], None]) -> Result:
+    """Return a result; `check` raises `CancelledError` if the trial was cancelled with its search."""
     try:
         return compute()
-    except (CancelledError, UserError):
+    except CancelledError:
+        raise
+    except UserError:
+        check()
         raise
     except Exception as error:
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):  # no other chain would do better
@@ -135,18 +148,29 @@ class _Watch:
             raise CancelledError
 
 
-def start(question: Question, store: Store) -> str:
-    """Start a search in a process of its own; return its name.
+def start(question: Question, queue: Queue) -> str:
+    """Queue a search; return its name.
 
     Raises:
         UserError: The question has no answer, its minutes hold no trial, or its search runs already.
     """
-    pilot = Autopilot(prepare(question, store), store, partial(_computed, store, silent))
-    pilot.check_minutes()
-    log = local_results_dir() / FOLDER / f"autopilot-{pilot.record.name}.log"
-    child = start_process([*COMMAND, question.model_dump_json()], log)
-    pilot.begin(psutil.Process(child.pid))
+    pilot = _checked(prepare(question, queue.store), queue.store)
+    pilot.begin(partial(_queued, question.model_dump_json()))
+    queue.wake()
     return pilot.record.name
+
+
+def _checked(prepared: Prepared, store: Store) -> Autopilot:
+    """Return a search that only begins; raise `UserError` if it runs already, or its minutes hold no trial."""
+    pilot = Autopilot(prepared, store, lambda _: iter(()))
+    pilot.check_minutes()
+    return pilot
+
+
+def _queued(text: str, connection: Connection, job_id: int | None) -> int:
+    if job_id is not None:
+        raise UserError(RUNS_ALREADY)
+    return insert_job(connection, SEARCH, text)
 
 
 def _front(sampler: ChainSampler, prepared: Prepared) -> list[list[float]]:
@@ -164,12 +188,17 @@ def _front(sampler: ChainSampler, prepared: Prepared) -> list[list[float]]:
     return points[::step]
 
 
-def main(question: str) -> None:
-    """Search for the answer of a question, as JSON, in this process, which a page started."""
-    store = Store()
-    prepared = prepare(Question.model_validate_json(question), store)
-    conduct(prepared, store, silent, partial(print, flush=True))
+def main(job_id: str, token: str) -> int:
+    """Conduct the search of a job in this process, and return the exit code."""
+    prepare_process()
+    worker = Worker(Store(), int(job_id), token)
+
+    def perform(text: str) -> None:
+        prepared = prepare(read_work(Question, text), worker.store)
+        _search(prepared, worker, silent, partial(print, flush=True))
+
+    return serve(worker, perform)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    sys.exit(main(*sys.argv[1:]))

@@ -54,6 +54,11 @@ class Store:
         found._check = check
         return found
 
+    def check(self, connection: Connection) -> None:
+        """Call the check of a `checked` store; others have none."""
+        if self._check is not None:
+            self._check(connection)
+
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """Open a connection in one transaction; errors of the database become a `UserError`."""
@@ -130,8 +135,7 @@ class Store:
     def _next_change(self, connection: Connection) -> int:
         """Return the counter of this change of results; called first, so that writers take turns."""
         counter = raise_counter(connection, RESULTS)
-        if self._check is not None:
-            self._check(connection)
+        self.check(connection)
         return counter
 
     def delete_cut_short(self, key: str) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0006"  # the newest revision in core/store/migrations/versions
+HEAD = "0007"  # the newest revision in core/store/migrations/versions
 
 metadata = MetaData()
 
@@ -57,7 +57,9 @@ jobs = Table(
     "jobs",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("spec", Text, nullable=False),  # JSON of core.specs.RunSpec
+    Column("kind", String(16), nullable=False, server_default="run"),  # of core.jobs.kinds
+    Column("parent", Integer, index=True),  # the search that asked for it
+    Column("spec", Text, nullable=False),  # JSON of core.specs.RunSpec, or of a search's question
     Column("state", String(16), nullable=False, index=True),  # queued, running, done, failed, cancelled
     Column("stage", Text, nullable=False, default=""),
     Column("done", Integer, nullable=False, default=0),
@@ -88,8 +90,8 @@ searches = Table(
     Column("state", Text, nullable=False),  # JSON of what its process states in core.search.record.SearchState
     Column("seconds", Float, nullable=False),  # of its ended trials
     Column("since", Float),  # the start of those that run
-    Column("stop", Boolean, nullable=False),  # the wish of another process
-    Column("handle", Text),  # of the process that searches, which alone may write to the search and its trials
+    Column("stop", Boolean, nullable=False),  # the wish of another process that its trials end
+    Column("job", Integer),  # that searches, or did last; its process alone may write to the search and its trials
     Column("heartbeat", Float),
 )
 

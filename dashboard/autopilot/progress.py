@@ -9,13 +9,12 @@ import pandas as pd
 import streamlit as st
 
 from core.base.errors import UserError, counted
-from core.notation.formatting import format_duration, format_number, label
+from core.notation.formatting import format_duration, format_number
 from core.search.certificate import Certificate
 from core.search.question import Question
 from core.search.record import SearchState, states, stop
 from core.search.stored import NOTE
 from core.search.trials import Chosen, times_dense
-from core.shipping.formats import find_format
 from dashboard import data
 from dashboard.charts.search import WORST, search_chart
 from dashboard.exports.files import export_name, model_part
@@ -42,7 +41,7 @@ def show_searches() -> None:
         if not known:
             st.caption("No search has run yet. A search continues after you close this page.")
             return
-        names = {state.name: _title(state.question) for state in known[:EARLIER]}
+        names = {state.name: state.question.title for state in known[:EARLIER]}
         chosen = st.selectbox("Search", list(names), format_func=names.__getitem__, key="autopilot_shown")
         _show(next(state for state in known if state.name == (chosen or known[0].name)))
         if any(state.alive for state in known) != alive:
@@ -50,16 +49,6 @@ def show_searches() -> None:
             st.rerun()
 
     renewed()
-
-
-def _title(question: Question) -> str:
-    """Return a search's name. It states nothing that changes, as a browser keeps the shown name of an option."""
-    allowed = question.restrictions
-    words = [f"{model_part(question.model)} below {question.max_mb:g} MB"]
-    words += [] if allowed.only is None else [f"for {find_format(allowed.only).label}"]
-    words += [", ".join(label(name) for name in allowed.methods)] * bool(allowed.methods)
-    words += ["no training"] * (not allowed.training) + ["no removal"] * (not allowed.structured)
-    return " · ".join(words)
 
 
 def _show(state: SearchState) -> None:
@@ -139,12 +128,14 @@ def _show_now(state: SearchState, tried: pd.DataFrame, best: str | None) -> None
     st.button(
         "Stop and take the best",
         icon=":material/stop_circle:",
-        disabled=state.stopping,
+        disabled=state.stopping or state.cancelling,
         on_click=_stop,
         args=(state.name,),
         key="autopilot_stop",
     )
-    if state.stopping:
+    if state.cancelling:
+        st.caption("The search is being cancelled. Its numbers remain.")
+    elif state.stopping:
         st.caption("The search stops at the next report of the run, then judges the best chains.")
 
 

@@ -29,7 +29,7 @@ def page() -> None:
         if pressed and question is not None:
             try:
                 with st.spinner("Listing the chains that fit…"):
-                    name = start(question, data.store())
+                    name = start(question, data.queue())
             except UserError as error:
                 st.error(literal(str(error)))
             else:

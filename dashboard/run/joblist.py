@@ -16,14 +16,18 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.base.errors import UserError, counted
 from core.jobs.countdown import Countdown, job_left, left_words
+from core.jobs.doing import progress_words
 from core.jobs.here import lacking_here
-from core.jobs.queue import Job, UnreadableJob
-from core.jobs.supervisor import FETCH_SECONDS
+from core.jobs.kinds import SEARCH
+from core.jobs.queue import Job, Row, UnreadableJob, Work
+from core.jobs.supervisor import ACTIVE, FETCH_SECONDS
+from core.jobs.worker import read_work
 from core.models.facts import load_shape
 from core.models.sources import identify_again
 from core.notation.achieved import describe_gap
 from core.notation.formatting import variant_name
 from core.request.expected.estimate import estimate_left
+from core.search.question import Question
 from core.shipping.formats import type_words, usual_words
 from core.shipping.proof import saved_words
 from core.specs import ModelId, RunSpec
@@ -41,28 +45,6 @@ STATES = {  # icon and word; a running job has a progress bar instead
     "done": (":material/check_circle:", "done"),
     "failed": (":material/error:", "failed"),
     "cancelled": (":material/cancel:", "cancelled"),
-}
-STAGES = {
-    "waiting": "Waiting for another run on this machine",
-    "machine": "Waiting for a machine",
-    "load": "Loading the model",
-    "download": "Downloading",
-    "convert": "Converting the model, once",
-    "observe": "Collecting statistics of the calibration data",
-    "gradients": "Computing gradients",
-    "scan": "Measuring layer sensitivity",
-    "compress": "Compressing",
-    "answers": "Generating the teacher's answers",
-    "train": "Training",
-    "dense": "Computing the dense model's outputs, once per text",
-    "perplexity": "Measuring perplexity",
-    "requests": "Preparing the tasks",
-    "prompts": "Writing the few-shot prompts",
-    "tasks": "Scoring the tasks",
-    "latency": "Measuring latency",
-    "keep": "Caching the model for later runs",
-    "save": "Saving the model",
-    "prove": "Verifying the export",
 }
 
 
@@ -167,7 +149,7 @@ def current_jobs() -> list[Job]:
 
 def show_queue() -> None:
     """Show the queued jobs in order and the ended jobs, folded; refresh every second while a job is active."""
-    active = bool(data.active_jobs())
+    active = bool(data.active_jobs() or data.queue().works(SEARCH, ACTIVE))
 
     @st.fragment(run_every=1 if active else None)
     def renewed() -> None:
@@ -179,6 +161,8 @@ def show_queue() -> None:
                 st.button("Cancel all", key="run_cancel_all", icon=":material/cancel:", on_click=_cancel_all)
         if problem := data.queue().problem:
             st.error(literal(problem))
+        for search in data.queue().works(SEARCH, ACTIVE):
+            _show_search(search)
         st.caption(queue_words(jobs))
         with _replaced("run_shown_waiting", [job.id for job in waiting]), st.container(gap=None):
             for place, job in enumerate(waiting[:SHOWN]):
@@ -232,6 +216,16 @@ def _show_waiting(job: Job, place: int, waiting: int, others: Sequence[ModelId])
     _show_saved(job)
 
 
+def _show_search(search: Work) -> None:
+    """Show a search that is queued or runs; its trials are on its own page."""
+    with _row(key=f"run_search_{search.id}", gap="xsmall"):
+        st.markdown(f"Search: **{literal(read_work(Question, search.spec).title)}**", width="stretch")
+        st.page_link("autopilot/view.py", label="Show", icon=":material/search:")
+        if not search.cancel:
+            _button("Cancel", search, data.queue().cancel)
+    st.progress(search.share, progress_words(search))
+
+
 @st.cache_data(max_entries=1000, ttl=FETCH_SECONDS, show_spinner=False)
 def _lacking(spec: str) -> str | None:
     return lacking_here(RunSpec.model_validate_json(spec))
@@ -277,10 +271,7 @@ def _show(job: Job, others: Sequence[ModelId]) -> None:
         if job.active:
             _actions(job)
     if job.state == "running":
-        share = job.done / job.total if job.total else 0.0
-        doing = STAGES.get(job.stage, job.stage.capitalize() or "Starting")
-        parts = [doing, "" if job.stage == "waiting" else job.detail, left_words(time_left(job, job.read))]
-        st.progress(min(share, 1.0), " · ".join(part for part in parts if part))
+        st.progress(job.share, progress_words(job, left_words(time_left(job, job.read))))
     if job.state != "failed":
         _show_saved(job)
     if job.state == "failed":
@@ -316,7 +307,7 @@ def _actions(job: Job) -> None:
             st.code(queue.log_tail(job.id, 40) or "The log is empty.", language=None, wrap_lines=True)
 
 
-def _button(label: str, job: Job | UnreadableJob, action: Callable[[int], object]) -> None:
+def _button(label: str, job: Row | UnreadableJob, action: Callable[[int], object]) -> None:
     st.button(label, key=f"run_{action.__name__}_{job.id}", on_click=_act, args=(action, job.id))
 
 

@@ -102,6 +102,7 @@ class PlayedQueue(Queue):
     def __init__(self, store, processes=None):
         super().__init__(store, PlayedExecutor(store.url, processes))
         self.supervisor = self._supervisor
+        self.supervisor.light = self.supervisor.executor
         self.processes = self.supervisor.executor.processes
 
     def step(self):

@@ -30,6 +30,10 @@ def test_the_dashboard_finds_the_cluster_and_both_share_the_storage():
     pods = [dashboard["spec"]["template"]["spec"], workers["template"]["spec"]]
     variables = [{one["name"]: one.get("value") for one in pod["containers"][0]["env"]} for pod in pods]
     assert variables[0]["RAY_ADDRESS"] == f"{cluster['metadata']['name']}-head-svc:6379"
+    (token,) = [
+        one["valueFrom"]["secretKeyRef"]["name"] for one in pods[0]["containers"][0]["env"] if "TOKEN" in one["name"]
+    ]
+    assert (cluster["spec"]["authOptions"], token) == ({"mode": "token"}, cluster["metadata"]["name"])
     assert len({one["SLIMSCOPE_STORAGE"] for one in variables}) == 1
     assert len({volume["persistentVolumeClaim"]["claimName"] for pod in pods for volume in pod["volumes"][:1]}) == 1
 

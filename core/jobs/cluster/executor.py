@@ -20,9 +20,11 @@ from sqlalchemy import URL
 
 from core.base.errors import UserError
 from core.jobs.cluster.messages import PREFIX, Launch, Needs, Node, Reply, Request, State
+from core.jobs.cluster.start import SECURED
 from core.jobs.executor import RAY, End, Handle
 from core.jobs.here import needed_methods, needed_models, needed_texts
-from core.jobs.processes import WORKER, child_environment
+from core.jobs.kinds import WORKER
+from core.jobs.processes import child_environment
 from core.request.expected.estimate import estimate_left
 from core.specs import RunSpec
 from core.store.store import Store
@@ -202,7 +204,7 @@ class RayExecutor:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env=child_environment(),
+                env={**child_environment(), **SECURED},
                 encoding="utf-8",
             )
             threading.Thread(target=_collect, args=(self._agent, self._replies), name="Ray agent", daemon=True).start()

@@ -1,6 +1,6 @@
 """Start of a Ray head on this machine, whose ports only this machine reaches unless the user names another address.
 
-Whoever reaches these ports can run any code as this user.
+Whoever reaches these ports and has the token can run any code as this user.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +21,8 @@ WORKER_PORTS = range(10002, 20000)  # Ray's default for its workers
 HERE = "127.0.0.1"
 # Without clusters of several machines, Ray binds all its ports to 127.0.0.1. The name is historical.
 CLOSED = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+SECURED = {"RAY_AUTH_MODE": "token"}  # of each process that speaks to Ray; the token is `RAY_AUTH_TOKEN`, or in a file
+TOKEN = Path(".ray/auth_token")  # of Ray, in the home folder
 TEMPORARY = Path("/tmp/ray")  # Ray's default
 CURRENT = "ray_current_cluster"  # where Ray writes the address of this machine's cluster
 
@@ -42,16 +46,22 @@ def start_head(host: str, port: int, cores: int | None) -> str:
     ray = Path(sys.executable).with_name("ray")
     if not ray.exists():
         raise UserError(missing_words())
+    environment = os.environ | SECURED | (CLOSED if host == HERE else {})
+    _call([str(ray), "get-auth-token", "--generate"], environment)
+    with suppress(OSError):  # absent with `RAY_AUTH_TOKEN`; Ray lets other users read it
+        (Path.home() / TOKEN).chmod(0o600)
     command = [str(ray), "start", "--head", f"--node-ip-address={host}", f"--port={port}"]
     command += [f"--temp-dir={TEMPORARY}"]
     command += ["--include-dashboard=false", "--disable-usage-stats"] + ([f"--num-cpus={cores}"] if cores else [])
-    done = subprocess.run(
-        command, env=os.environ | (CLOSED if host == HERE else {}), capture_output=True, text=True, check=False
-    )
+    _call(command, environment)
+    return f"{host}:{port}"
+
+
+def _call(command: Sequence[str], environment: Mapping[str, str]) -> None:
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines()
         raise UserError(f"Ray did not start: {lines[-1] if lines else f'exit code {done.returncode}'}")
-    return f"{host}:{port}"
 
 
 def missing_words() -> str:

@@ -12,7 +12,6 @@ from core.answers.client import Answerer, Answers
 from core.base.errors import counted
 from core.evaluation.generation.sampling import Token
 from core.findings.inside.answers import agreement
-from core.notation.formatting import variant_name
 from dashboard import data
 from dashboard.inside.answers.tokens import show_tokens
 from dashboard.shared.literal import literal
@@ -97,12 +96,9 @@ def _state(answers: Answers) -> str:
         return ":material/stop_circle: Stopped."
     if answers.state == "queued":
         return ":material/hourglass_top: Waits for the process of the answers, which starts or has another question."
-    if answers.state == "waiting":
-        running = [job.spec.variant for job in data.active_jobs() if job.state == "running"]
-        what = f"job {literal(variant_name(running[0], data.called(running[0])))}" if running else "computation"
-        return f":material/hourglass_top: Waits for the running {what} on this machine."
     if answers.state == "running":
-        return ":material/bolt: Generating."
+        beside = any(job.state == "running" for job in data.active_jobs())
+        return ":material/bolt: Generating" + (" beside a running job, which slows both down." if beside else ".")
     return ":material/check: Generated." if answers.state == "done" else ":material/error: Failed."
 
 

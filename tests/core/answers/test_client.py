@@ -18,7 +18,6 @@ from core.engine.runs import run
 from core.evaluation.generation.sampling import Sampling
 from core.request.complete import complete
 from core.request.stages import build_stage
-from core.store.slots import compute_lock
 from core.store.store import Store
 from tests.core.answers.specs import question
 
@@ -88,17 +87,6 @@ def test_the_same_seed_gives_the_same_text_and_another_seed_another(answerer, va
         for seed in (1, 1, 2)
     ]
     assert texts[0] == texts[1] != texts[2]
-
-
-def test_answers_wait_for_a_running_job_and_stop_while_they_wait(answerer, variants):
-    with compute_lock():
-        answers = ask(answerer, variants[0])
-        wait(lambda: answers.state != "queued")
-        assert answers.state == "waiting" and answers.active
-        answerer.stop(answers)
-        wait(lambda: not answers.active)
-    assert answers.stopped and answers.state == "done" and not answers.answers[0].tokens
-    assert asked(answerer, variants[0]).answers[0].tokens
 
 
 def test_answers_whose_page_is_closed_stop(answerer, variants, monkeypatch):

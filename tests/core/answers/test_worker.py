@@ -1,6 +1,4 @@
-"""The events of answers: in turn, in groups that fit into memory, stopped, waiting, and failed."""
-
-import threading
+"""The events of answers: in turn, in groups that fit into memory, stopped, and failed."""
 
 import pytest
 
@@ -84,21 +82,11 @@ def test_stop_ends_the_answers_and_the_next_question_has_its_own():
     assert events == [("ends", None)]
 
 
-@pytest.mark.parametrize("stopped", [False, True])
-def test_a_question_waits_visibly_while_another_process_computes(stopped):
-    waits = threading.Event()
-    events = Events(on_event=lambda event: waits.set() if event.kind == "waits" else None)
-    answering = threading.Thread(target=events.worker.answer, args=(1, question(0)))
+def test_a_question_does_not_wait_while_another_process_computes():
+    events = Events()
     with compute_lock():
-        answering.start()
-        assert waits.wait(30)
-        assert set(events) == {("waits", None)}
-        if stopped:
-            events.worker.stop(1)
-            answering.join(30)
-            assert not answering.is_alive()
-    answering.join(30)
-    assert events[-1] == ("ends", None) and len(events.places()) == (0 if stopped else 4)
+        events.worker.answer(1, question(0))
+    assert events[0] == ("starts", None) and events[-1] == ("ends", None) and len(events.places()) == 4
 
 
 def test_an_unexpected_error_ends_its_answer_with_a_sentence_without_the_prompt():
@@ -112,5 +100,3 @@ def test_an_unexpected_error_ends_its_answer_with_a_sentence_without_the_prompt(
     events.worker.answer(1, question(0))
     assert events == [("starts", None), ("loads", 0), ("fails", 0), ("ends", None)]
     assert "ValueError" in str(events.whole) and "secret" not in str(events.whole)
-    with compute_lock(on_wait=lambda: pytest.fail("It is still locked.")):
-        pass

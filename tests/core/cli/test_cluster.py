@@ -31,7 +31,8 @@ def test_the_script_for_slurm_is_clean_and_keeps_the_command(capsys, tmp_path):
     for name, line in {
         "scontrol": "printf 'n1\\nn2\\n'",
         "srun": 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"',
-        "slimscope": 'printf "%s\\n" "$RAY_ADDRESS" "$SLIMSCOPE_EXECUTOR" "$@"',
+        "ray": "echo secret",
+        "slimscope": 'printf "%s\\n" "$RAY_ADDRESS" "$SLIMSCOPE_EXECUTOR" "$RAY_AUTH_MODE:$RAY_AUTH_TOKEN" "$@"',
     }.items():
         (fakes / name).write_text(f"#!/bin/bash\n{line}\n")
         (fakes / name).chmod(0o755)
@@ -39,7 +40,7 @@ def test_the_script_for_slurm_is_clean_and_keeps_the_command(capsys, tmp_path):
     given |= {"SLIMSCOPE_DB": "postgresql://h/d", "SLIMSCOPE_STORAGE": "/s"}
     environment = os.environ | given | {"PATH": f"{fakes}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", script], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["n1:20017", "ray", *SWEEP[1:]]
+    assert done.stdout.splitlines() == ["n1:20017", "ray", "token:secret", *SWEEP[1:]]
     del environment["SLIMSCOPE_DB"]
     failed = subprocess.run(["bash", script], env=environment, capture_output=True, text=True, check=False)
     assert failed.returncode and "SLIMSCOPE_DB: set it to what all machines share" in failed.stderr

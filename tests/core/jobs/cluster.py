@@ -8,17 +8,22 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-from core.jobs.cluster.start import CLOSED
+from core.jobs.cluster.start import CLOSED, SECURED
 from tests.core.queues import kill_tree
 
-SETTINGS = CLOSED | {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "5",  # after which nodes without a head end; else a minute
-    # A killed machine receives actors until these checks have failed; by default for 15 seconds.
-    "RAY_health_check_period_ms": "500",
-    "RAY_health_check_timeout_ms": "3000",
-    "RAY_health_check_failure_threshold": "2",
-}
+SETTINGS = (
+    CLOSED
+    | SECURED
+    | {
+        "RAY_AUTH_TOKEN": "of-tests",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_gcs_rpc_server_reconnect_timeout_s": "5",  # after which nodes without a head end; else a minute
+        # A killed machine receives actors until these checks have failed; by default for 15 seconds.
+        "RAY_health_check_period_ms": "500",
+        "RAY_health_check_timeout_ms": "3000",
+        "RAY_health_check_failure_threshold": "2",
+    }
+)
 
 
 @contextmanager

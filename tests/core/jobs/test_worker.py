@@ -15,6 +15,7 @@ from core.jobs import worker
 from core.jobs.crash import record_crash
 from core.jobs.executor import handle_text
 from core.jobs.worker import Worker, work
+from core.specs import RunSpec
 from tests.core.factories import KEY, make, perplexity
 from tests.core.queues import change, spec, until
 
@@ -38,7 +39,7 @@ class Attempt:
 
     def worker(self):
         found = Worker(self.store, self.id, self.token)
-        assert found.take() == spec("steps")
+        assert RunSpec.model_validate_json(found.take()) == spec("steps")
         return found
 
 

@@ -9,11 +9,14 @@ from functools import partial
 
 import psutil
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 
-from core.base.errors import CancelledError, UserError
+from core.base.errors import CancelledError, LostJobError, UserError
 from core.base.progress import silent
-from core.jobs.executor import LocalExecutor, find_process
+from core.jobs import worker
+from core.jobs.executor import LocalExecutor, handle_text
+from core.jobs.kinds import SEARCH, TRIAL
+from core.jobs.worker import Worker
 from core.search import session
 from core.search.autopilot import Autopilot
 from core.search.estimates import Estimates
@@ -23,12 +26,12 @@ from core.search.session import conduct, start
 from core.search.trials import Chosen, Racer, Trial
 from core.store.clock import Now
 from core.store.store import Store
-from core.store.tables import searches, trials
+from core.store.tables import jobs, searches
+from tests.core.queues import change as change_job
 from tests.core.queues import until
 from tests.core.search.texts import Clock, played_run, question
 
 pytestmark = pytest.mark.usefixtures("tiny_texts", "minutes")
-WAITS = (sys.executable, "-c", "import time; time.sleep(60)")
 ASKED = question(minutes=2)
 
 
@@ -119,74 +122,138 @@ def test_a_search_that_is_stopped_while_it_trains_takes_the_best_so_far(monkeypa
     assert state.certificate == found and found.tried == 1 and not state.alive
 
 
-def test_a_started_search_is_seen_at_once_and_not_started_twice(monkeypatch):
-    monkeypatch.setattr(session, "COMMAND", WAITS)
-    store = Store()
-    name = start(ASKED, store)
-    (state,) = states(store)
-    assert (state.name, state.alive, state.tried, state.certificate) == (name, True, [], None)
+def test_a_started_search_is_seen_at_once_and_not_started_twice(played):
+    name = start(ASKED, played)
+    (state,), (job,) = states(played.store), played.works()
+    assert (state.name, state.job, state.alive, state.tried, state.certificate) == (name, job.id, True, [], None)
+    assert (job.kind, job.state, job.spec) == (SEARCH, "queued", ASKED.model_dump_json()) and played.active() == []
     with pytest.raises(UserError) as twice:
-        start(ASKED, store)
+        start(ASKED, played)
     assert str(twice.value) == RUNS_ALREADY
-    with store.begin() as connection:
-        handle = connection.execute(select(searches.c.handle)).scalar_one()
-        running = Trial(chain="rtn@4bit", expected=Chosen(0.5, 0.1, 9.0), running=True)
-        connection.execute(insert(trials).values(search=name, number=0, trial=running.model_dump_json()))
+    assert session.main(str(job.id), "another token") == 1 and states(played.store)[0].certificate is None
+
+
+def test_a_queued_search_is_conducted_by_the_command_that_asks_for_it(played):
+    start(ASKED, played)
+    found = conducted()
+    (state,), (job,) = states(played.store), played.works()
+    assert state.certificate == found and (job.id, job.state, job.attempts) == (state.job, "done", 1)
+
+
+def test_a_search_that_runs_is_not_conducted_twice():
     with pytest.raises(UserError, match="runs already"):
-        conducted()
-    assert states(store)[0].running == [("rtn@4bit", Chosen(0.5, 0.1, 9.0))]
-    find_process(handle).kill()
-    until(lambda: not states(store)[0].alive)
-    assert states(store)[0].running == []
+        conducted(on_step=lambda step: conducted())
+    assert not states(Store())[0].alive
 
 
-def test_a_process_that_was_silent_for_long_loses_its_search_to_another_one():
+def test_a_search_without_its_process_is_conducted_by_another_one(played):
+    start(ASKED, played)
+    (job,) = played.works()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as running:
+        handle = handle_text(psutil.Process(running.pid))
+        change_job(played.store, job.id, state="running", token="t", handle=handle, heartbeat=Now(), attempts=1)
+        mine = Record(played.store, ASKED, job.id)
+        trial = Trial(chain="rtn@4bit", expected=Chosen(0.5, 0.1, 9.0), running=True)
+        mine.put(0, trial)
+        assert states(played.store)[0].running == [("rtn@4bit", Chosen(0.5, 0.1, 9.0))]
+        with pytest.raises(UserError, match="runs already"):
+            conducted()
+    found = conducted()
+    (again,) = played.works()
+    assert found.tried and (again.id, again.attempts, again.state) == (job.id, 2, "done")
+    with pytest.raises(LostJobError):
+        Record(Worker(played.store, job.id, "t").store, ASKED, job.id).write()
+
+
+def test_a_search_that_another_job_has_is_not_written():
     conducted()
     mine = Record(Store(), ASKED)
-    mine.begin(psutil.Process())
+    mine.begin(lambda *_: 90)
     known, trial = len(mine.trials), Trial(chain="rtn@4bit", expected=Chosen(0.5, 0.1, 9.0), running=True)
     mine.put(known, trial)
-    change(handle=f"another-machine {os.getpid()} 1.0")
+    change(job=91)
     with pytest.raises(UserError, match="runs already"):
         mine.write()
     for number in (known, known + 1):
         with pytest.raises(UserError, match="runs already"):
             mine.put(number, trial.model_copy(update={"problem": "odd"}))
-    change(heartbeat=Now())
-    assert states(Store())[0].trials[known:] == (trial,)
+    assert len(states(Store())[0].trials) == known + 1
 
 
-def test_a_search_on_another_machine_lives_while_it_is_heard_of_and_its_time_counts_up_to_that():
+def test_a_search_on_another_machine_lives_while_it_is_heard_of_and_its_time_counts_up_to_that(played):
     conducted()
     store = Store()
-    ended = states(store)[0].seconds
-    change(handle=f"another-machine {os.getpid()} 1.0", heartbeat=Now())
+    (ended,) = states(store)
+    elsewhere = {"state": "running", "handle": f"another-machine {os.getpid()} 1.0"}
+    change_job(store, ended.job, **elsewhere, heartbeat=Now())
     assert states(store)[0].alive
     with pytest.raises(UserError, match="runs already"):
-        start(ASKED, store)
-    change(heartbeat=Now() - SILENT_SECONDS - 1)
-    assert not states(store)[0].alive
+        start(ASKED, played)
+    change_job(store, ended.job, heartbeat=Now() - SILENT_SECONDS - 1)
     change(since=1000.0, heartbeat=1060.0)
-    assert states(store)[0].seconds == pytest.approx(ended + 60)
     conducted(on_step=lambda step: pytest.fail("no time was left"))
-    assert states(store)[0].seconds == pytest.approx(ended + 60)
+    assert states(store)[0].seconds == pytest.approx(ended.seconds + 60)
 
 
-def test_a_question_without_an_answer_starts_nothing(monkeypatch):
-    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("started"))
+def test_a_cancelled_search_keeps_its_numbers_and_goes_on_when_it_is_repeated(played):
+    asked = question(minutes=4)
+
+    def cancel_second(step):
+        if step.count == 2:
+            played.cancel(states(played.store)[0].job)
+
+    with pytest.raises(CancelledError):
+        conducted(asked, cancel_second)
+    (state,), (job,) = states(played.store), played.works()
+    assert (job.state, len(state.tried), state.certificate, state.alive) == ("cancelled", 2, None, False)
+    assert {(row.kind, row.state, row.parent) for row in trials_of(job.id)} <= {
+        (TRIAL, "done", job.id),
+        (TRIAL, "cancelled", job.id),
+    }
+    again = played.retry(job.id)
+    steps = []
+    found = conducted(asked, steps.append)
+    assert steps[0].count == 3 and found.tried == 2 + len(steps) and states(played.store)[0].job == again
+
+
+def test_a_trial_that_is_cancelled_alone_does_not_end_the_search(played, monkeypatch, made_up):
+    first = []
+
+    def cancelled(spec, store, progress):
+        if not first:
+            first.append(spec)
+            (trial,) = trials_of(states(played.store)[0].job)
+            played.cancel(trial.id)
+            until(lambda: progress("train", 0, 1))  # which returns None
+        return made_up(spec, store, progress)
+
+    monkeypatch.setattr(worker, "HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(session, "run_alone", cancelled)
+    steps = []
+    conducted(on_step=steps.append)
+    assert steps[0].problem == "It was cancelled." and steps[1].tried
+    assert [row.state for row in trials_of(states(played.store)[0].job)][:2] == ["cancelled", "done"]
+
+
+def trials_of(job_id):
+    """Return the rows of a search's trials."""
+    with Store().begin() as connection:
+        return connection.execute(select(jobs).where(jobs.c.parent == job_id).order_by(jobs.c.id)).all()
+
+
+def test_a_question_without_an_answer_starts_nothing(played):
     with pytest.raises(UserError, match="The smallest takes"):
-        start(question(max_mb=0.0001), Store())
-    assert states(Store()) == []
+        start(question(max_mb=0.0001), played)
+    assert states(played.store) == [] == played.works()
 
 
-def test_minutes_that_hold_no_trial_are_refused_before_work(monkeypatch):
+def test_minutes_that_hold_no_trial_are_refused_before_work(monkeypatch, played):
     monkeypatch.setattr(Estimates, "of_trial", lambda self, place: 290.0)
-    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("started"))
-    for begin in (conducted, lambda: start(ASKED, Store())):
+    for begin in (conducted, lambda: start(ASKED, played)):
         with pytest.raises(UserError) as refused:
             begin()
         words = "2 minutes hold no trial, as the quickest one takes about 5 min; give at least 5 min."
-        assert str(refused.value) == words and states(Store()) == []
+        assert str(refused.value) == words and states(played.store) == [] == played.works()
 
 
 def test_the_first_trial_is_announced():
@@ -226,7 +293,7 @@ def test_a_full_disk_ends_the_search(number):
         raise OSError(number, "full")
 
     with pytest.raises(OSError, match="full"):  # no other chain would do better
-        session._or_sentence(full)
+        session._or_sentence(full, pytest.fail)
 
 
 def test_an_error_of_the_judgement_is_kept(monkeypatch):
@@ -241,7 +308,11 @@ def test_an_error_of_the_judgement_is_kept(monkeypatch):
     assert state.certificate is None
 
 
-def test_a_process_searches_for_the_answer_of_its_question(capsys):
-    session.main(ASKED.model_dump_json())
-    (state,) = states(Store())
-    assert state.certificate is not None and len(capsys.readouterr().out.splitlines()) == 2  # a line for each step
+def test_a_process_searches_for_the_answer_of_its_question(played, capsys):
+    start(ASKED, played)
+    played.step()
+    (job,) = played.works()
+    assert job.state == "running" and session.main(str(job.id), job.token) == 0
+    (state,), (job,) = states(played.store), played.works()
+    assert state.certificate is not None and job.state == "done"
+    assert len(capsys.readouterr().out.splitlines()) == 2  # a line for each step

@@ -13,6 +13,8 @@ from core.base import paths
 from core.base.errors import UserError
 from core.base.progress import silent
 from core.jobs.executor import handle_text
+from core.jobs.kinds import SEARCH
+from core.jobs.queue import insert_job
 from core.search import session
 from core.search.question import prepare
 from core.search.record import Record, search_name, states, stop
@@ -120,7 +122,7 @@ def test_a_damaged_file_is_one_sentence_and_nothing_else_stops(results_dir, dama
     assert str(refused.value) == f"The file {results_dir / FILE} {sentence}"
     assert states(store) == []
     record = Record(store, ENDED)
-    record.begin(psutil.Process())
+    record.begin(lambda connection, _: insert_job(connection, SEARCH, "{}"))
     record.put(0, Trial(chain="rtn@4bit", expected=Chosen(0.5, 0.1, 9.0), running=True))
     assert states(store)[0].running
 

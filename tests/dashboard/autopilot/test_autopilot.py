@@ -10,7 +10,6 @@ from core.search.record import SearchState
 from core.search.space import Restrictions
 from core.search.stored import StoredFit
 from core.search.trials import Chosen, Trial, Tried
-from dashboard.autopilot import progress
 from tests.dashboard.opened import charts, open_app, read
 
 QUESTION = Question(model="smollm2-135m", max_mb=90, minutes=60)
@@ -111,7 +110,7 @@ def test_a_running_search_shows_its_trials_and_can_be_stopped(seen, monkeypatch)
 
 def test_a_search_is_named_by_its_question():
     restrictions = Restrictions(training=False, methods=("gptq", "rtn"), only="gguf")
-    name = progress._title(QUESTION.model_copy(update={"restrictions": restrictions}))
+    name = QUESTION.model_copy(update={"restrictions": restrictions}).title
     assert name == "smollm2-135m below 90 MB · for GGUF · GPTQ, RTN · no training"
 
 

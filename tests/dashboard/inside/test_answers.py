@@ -1,6 +1,7 @@
 """The tab of answers: its question, what is in links, the sentences, variants without a model, and the states."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -161,14 +162,13 @@ def test_a_variant_that_is_not_in_the_cache_is_offered_as_a_job(keys, asked):
     assert [one.key for one in asked.questions[0].variants] == [keys["dense"], keys["magnitude@0.5"]]
 
 
-def test_answers_that_grow_have_stop_and_no_sentence_yet(keys, asked):
+def test_answers_that_grow_have_stop_and_no_sentence_yet(keys, asked, monkeypatch):
     asked.ends = False
     app = generate(opened())
     assert "Generating." in read(app) and "equals dense" not in read(app)
-    asked.given[0].state = "waiting"
-    app.run()
-    assert "Waits for the running computation" in read(app)
-    asked.given[0].state = "running"
+    with monkeypatch.context() as patch:
+        patch.setattr(data, "active_jobs", lambda: [SimpleNamespace(state="running")])
+        assert "Generating beside a running job, which slows both down." in read(app.run())
     app.button(key="inside_answers_stop").click().run()
     assert len(asked.stopped) == 1 and "Stopped." in read(app)
     assert "equals dense at the start" in read(app)
