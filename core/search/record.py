@@ -25,7 +25,10 @@ from core.store.store import Store
 from core.store.tables import jobs, searches, trials
 
 SearchRow: TypeAlias = "Row[*tuple[Scalar, ...]]"  # of `SELECT`
-_JOB = (jobs.c.state.label("job_state"), jobs.c.handle, jobs.c.cancel, (Now() - jobs.c.heartbeat).label("silent"))
+_JOB = (
+    *(jobs.c.state.label("job_state"), jobs.c.handle, jobs.c.cancel, jobs.c.error),
+    (Now() - jobs.c.heartbeat).label("silent"),
+)
 SELECT = select(searches, Now().label("read"), *_JOB).join(jobs, jobs.c.id == searches.c.job, isouter=True)
 Claim = Callable[[Connection, int | None], int]  # gives a search a job, a new one or the one with the id
 RUNS_ALREADY = "This search runs already; stop it first, or wait for its end."
@@ -50,7 +53,7 @@ class SearchState(Frozen):
     judgement_seconds: float = 0.0  # estimated
     judging: bool = False
     certificate: Certificate | None = None
-    problem: str = ""  # why it ended without a certificate; empty if it did not
+    problem: str = ""  # why its job failed; empty if it did not
 
     @property
     def tried(self) -> list[Tried]:
@@ -182,6 +185,8 @@ def _state(connection: Connection, row: SearchRow) -> SearchState:
     stated["ends"] = min(stated.get("ends", math.inf), 60 * stated["question"]["minutes"])
     stated |= {"name": row.name, "job": row.job, "alive": alive, "stopping": row.stop}
     stated |= {"seconds": _spent(row, alive), "cancelling": alive and row.cancel is not None}
+    if row.error:
+        stated["problem"] = row.error
     return SearchState(trials=tuple(_trials(connection, row.name, alive)), **stated)
 
 

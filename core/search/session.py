@@ -78,24 +78,20 @@ def _search(
     pilot.begin(lambda *_: worker.job_id)
     record = pilot.record
     record.state(front=_front(pilot.sampler, prepared), opening=opening(prepared))
+    watch.record, watch.stops = record, True
     try:
-        watch.record, watch.stops = record, True
-        try:
-            for step in pilot.search():
-                on_step(step)
-                worker.check()
-        except CancelledError:
-            if not watch.stopped:
-                raise
-        watch.stops = False
-        record.state(judging=True)
-        ranked, ended = pilot.ranked(), (pilot.exhausted, watch.stopped)
-        found = certify(prepared, ranked, pilot.outcomes, stored, run, store, *ended)
-        record.state(certificate=found)
-        return found
-    except UserError as error:
-        record.state(problem=str(error))
-        raise
+        for step in pilot.search():
+            on_step(step)
+            worker.check()
+    except CancelledError:
+        if not watch.stopped:
+            raise
+    watch.stops = False
+    record.state(judging=True)
+    ranked, ended = pilot.ranked(), (pilot.exhausted, watch.stopped)
+    found = certify(prepared, ranked, pilot.outcomes, stored, run, store, *ended)
+    record.state(certificate=found)
+    return found
 
 
 def _computed(
