@@ -117,7 +117,7 @@ def show_current() -> None:
         shown, others = current_jobs(), _models(data.active_jobs())
         with _replaced("run_shown_jobs", [(job.id, job.state, job.cancel) for job in shown]):
             if not shown:
-                st.caption("No job is running. Jobs continue after you close this page.")
+                st.caption("No run is in progress. Jobs continue after you close this page.")
             for job in shown:
                 with st.container(key=f"run_job_{job.id}", gap="small"):
                     _show(job, others)
@@ -149,7 +149,7 @@ def current_jobs() -> list[Job]:
 
 def show_queue() -> None:
     """Show the queued jobs in order and the ended jobs, folded; refresh every second while a job is active."""
-    active = bool(data.active_jobs() or data.queue().works(SEARCH, ACTIVE))
+    active = _is_active()
 
     @st.fragment(run_every=1 if active else None)
     def renewed() -> None:
@@ -175,22 +175,29 @@ def show_queue() -> None:
                 remove = ("Cancel", data.queue().cancel) if lost.active else ("Remove from list", data.queue().delete)
                 _button(remove[0], lost, remove[1])
         _show_ended(_models(jobs))
+        if _is_active() != active:
+            st.rerun()
 
     renewed()
 
 
 def watch_for_jobs() -> None:
     """While no job is active, show those that another dashboard or a command queues."""
-    if data.active_jobs():
+    if _is_active():
         return
 
     @st.fragment(run_every=IDLE_SECONDS)
     def watched() -> None:
-        if data.active_jobs():
+        if _is_active():
             data.show_now()
             st.rerun()
 
     watched()
+
+
+def _is_active() -> bool:
+    """Return whether a job or a search is queued or runs."""
+    return bool(data.active_jobs() or data.queue().works(SEARCH, ACTIVE))
 
 
 def queue_words(jobs: Sequence[Job]) -> str:

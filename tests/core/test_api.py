@@ -15,7 +15,7 @@ from core.base.errors import UserError
 from core.base.paths import PROJECT
 from core.base.progress import WAITING, WAITING_SENTENCE
 from core.cli.app import main
-from core.engine import runs
+from core.engine import fidelity, runs
 from core.findings.finding import Finding
 from core.store import slots
 from tests.docs.markdown import tables, text
@@ -85,15 +85,23 @@ def busy(monkeypatch):
     ],
     ids=["load", "fidelity", "command"],
 )
-def test_work_that_waits_says_so_once_in_a_pipe_too(work, capfd):
+def test_work_that_waits_says_so_once_in_a_pipe_too(work, capfd, monkeypatch):
+    monkeypatch.setattr(fidelity, "LIGHT", 0)
     work()
     assert capfd.readouterr().err.count(WAITING_SENTENCE) == 1
+
+
+@pytest.mark.usefixtures("at_home", "busy")
+def test_a_comparison_of_tiny_models_does_not_wait(capfd):
+    api.fidelity("my-model", "my-model", perplexity="my-text.txt@32:4")
+    assert WAITING_SENTENCE not in capfd.readouterr().err
 
 
 def test_progress_is_called_or_drawn_in_a_terminal_only(at_home, busy, monkeypatch):
     seen = []
     api.compress("my-model", "magnitude@0.5", progress=lambda *step: seen.append(step))
     assert seen[0] == seen[1] == (WAITING, 0, 1, "") and len({stage for stage, *_ in seen}) > 1
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)  # which commands set
     drawn = []
     for chain, terminal in (("magnitude@0.25", True), ("magnitude@0.75", False)):
         with monkeypatch.context() as patch:

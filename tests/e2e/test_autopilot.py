@@ -38,3 +38,22 @@ def test_a_search_runs_stops_and_is_judged(wide, page):
     way = page.get_by_role("link", name="Show on Explore")
     way.click()
     expect(page.locator("h1")).to_have_text("Explore")
+
+
+@pytest.mark.timeout(300)
+def test_a_search_is_cancelled_on_the_page_run(wide, page):
+    model, address = wide
+    settled(opened(page, f"{address}/autopilot"))
+    enter(page.get_by_label("Model", exact=True), str(model))
+    enter(page.get_by_label("At most (MB)", exact=True), "0.07")
+    page.get_by_role("button", name="Search", exact=True).click()
+    page.get_by_text("Best so far:").wait_for(timeout=2 * MINUTE)
+    opened(page, f"{address}/run")
+    page.reload()
+    search = page.locator("[class*=st-key-run_search_]")
+    expect(search).to_contain_text("Search: wide below 0.07 MB")
+    search.get_by_role("button", name="Cancel").click()
+    search.wait_for(state="detached", timeout=MINUTE)
+    settled(opened(page, f"{address}/autopilot"))
+    page.get_by_text("This search was interrupted.").wait_for()
+    expect(page.get_by_text("Best so far:")).to_be_visible()  # its numbers remain
