@@ -78,7 +78,8 @@ def observations(trials: Iterable[Trial], space: Space) -> tuple[list[Observatio
         if trial.problem:
             seen.append(Observation(place, *REFUSED))
         elif outcome is not None and not math.isnan(outcome.loss):
-            seen.append(Observation(place, min(outcome.loss, MOST), outcome.variance))
+            variance = outcome.variance if math.isfinite(outcome.variance) else REFUSED[1]  # of a loss that is infinite
+            seen.append(Observation(place, min(outcome.loss, MOST), variance))
         elif trial.running:
             running.append(place)
         else:

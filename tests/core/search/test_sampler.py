@@ -136,6 +136,8 @@ def test_trials_give_their_measurements_and_the_chains_that_run(sampler):
     assert observations(trials, SPACE)[0][-1] == Observation(place, REFUSED[0], 0.0)
     no_number = Trial(chain=first.chain, outcome=outcome(first.chain, float("nan")))
     assert observations([no_number], SPACE) == ([], [])  # as if it was cut off
+    infinite = Trial(chain=first.chain, outcome=outcome(first.chain, float("inf"), float("nan")))
+    assert observations([infinite], SPACE)[0] == [Observation(SPACE.find(first.chain), *REFUSED)]
 
 
 def test_a_chain_of_an_earlier_space_counts_once_it_is_in_the_space():
