@@ -58,8 +58,8 @@ class Supervisor:
         self.light = light or LocalExecutor(store.url, SEARCHER)  # of searches and their trials, on this machine only
         self.host = socket.gethostname()
         # By the token of the attempt:
-        self.handles: dict[str, Handle] = {}  # that take a slot
-        self.searches: dict[str, Handle] = {}
+        self.handles: dict[str, Handle] = {}  # of runs, each of which takes a slot
+        self.searches: dict[str, Handle] = {}  # and of their trials, which take turns with runs by the lock of a slot
         self._wake = threading.Event()
         self._stopped = False
         self._thread: threading.Thread | None = None
@@ -203,7 +203,7 @@ class Supervisor:
         self._set(row, finished=Now(), **state)
 
     def _held(self, row: JobRow) -> dict[str, Handle]:
-        return self.searches if row.kind == SEARCH else self.handles
+        return self.handles if row.kind == RUN else self.searches
 
     def _executor(self, kind: Kind) -> Executor:
         return self.executor if kind == RUN else self.light
