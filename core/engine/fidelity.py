@@ -43,10 +43,10 @@ from core.request.stages import parse_dtype
 from core.specs import Dtype, Perplexity, Stage, VariantSpec
 from core.store.slots import compute_lock
 
-LIGHT = 1e12  # floating-point operations, of some seconds, with which a comparison does not wait for a run
-
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+LIGHT = 1e12  # floating-point operations with which a comparison does not wait for a run
 
 
 def compare(
@@ -80,7 +80,7 @@ def compare(
     for source in sources:
         check_here(source)
     pair = _read_pair(*sources, texts, progress)
-    with nullcontext() if _is_light(pair) else compute_lock(partial(progress, WAITING, 0, 1, "")):
+    with nullcontext() if pair.is_light else compute_lock(partial(progress, WAITING, 0, 1, "")):
         return list(_compare(pair, precision, device, progress))
 
 
@@ -93,6 +93,12 @@ class _Pair:
     tokenizer: PreTrainedTokenizerBase  # of the dense model
     scored: dict[Perplexity, ScoredText]
     common: int | None  # first tokens of the vocabulary that both heads have; None if they have equally many
+    parameters: int  # of both models
+
+    @property
+    def is_light(self) -> bool:
+        """Whether the comparison takes so little work that it may run beside another run."""
+        return 2 * self.parameters * sum(one.windows.numel() for one in self.scored.values()) <= LIGHT
 
 
 def _read_pair(dense: ModelSource, other: ModelSource, texts: Sequence[Perplexity], progress: Progress) -> _Pair:
@@ -127,13 +133,8 @@ def _read_pair(dense: ModelSource, other: ModelSource, texts: Sequence[Perplexit
         windows = evaluation_windows(corpus, first, text.window, text.windows, text.spread)
         scored[text] = ScoredText(windows, corpus.identity)
     rows = {shape.vocabulary for shape in shapes}
-    return _Pair(dense, other, first, scored, min(rows) if len(rows) > 1 else None)
-
-
-def _is_light(pair: _Pair) -> bool:
-    """Return whether a comparison takes so little work that it may run beside another run."""
-    parameters = sum(load_shape(source).parameters for source in (pair.dense, pair.other))
-    return 2 * parameters * sum(scored.windows.numel() for scored in pair.scored.values()) <= LIGHT
+    parameters = sum(shape.parameters for shape in shapes)
+    return _Pair(dense, other, first, scored, min(rows) if len(rows) > 1 else None, parameters)
 
 
 def _compare(pair: _Pair, dtype: Dtype, device: str, progress: Progress) -> Iterator[TextFidelity]:

@@ -21,13 +21,12 @@ from core.jobs.here import lacking_here
 from core.jobs.kinds import SEARCH
 from core.jobs.queue import Job, Row, UnreadableJob, Work
 from core.jobs.supervisor import ACTIVE, FETCH_SECONDS
-from core.jobs.worker import read_work
 from core.models.facts import load_shape
 from core.models.sources import identify_again
 from core.notation.achieved import describe_gap
 from core.notation.formatting import variant_name
 from core.request.expected.estimate import estimate_left
-from core.search.question import Question
+from core.search.question import search_title
 from core.shipping.formats import type_words, usual_words
 from core.shipping.proof import saved_words
 from core.specs import ModelId, RunSpec
@@ -161,7 +160,8 @@ def show_queue() -> None:
                 st.button("Cancel all", key="run_cancel_all", icon=":material/cancel:", on_click=_cancel_all)
         if problem := data.queue().problem:
             st.error(literal(problem))
-        for search in data.queue().works(SEARCH, ACTIVE):
+        searches = data.queue().works(SEARCH, ACTIVE)
+        for search in searches:
             _show_search(search)
         st.caption(queue_words(jobs))
         with _replaced("run_shown_waiting", [job.id for job in waiting]), st.container(gap=None):
@@ -175,7 +175,7 @@ def show_queue() -> None:
                 remove = ("Cancel", data.queue().cancel) if lost.active else ("Remove from list", data.queue().delete)
                 _button(remove[0], lost, remove[1])
         _show_ended(_models(jobs))
-        if _is_active() != active:
+        if bool(jobs or searches) != active:
             st.rerun()
 
     renewed()
@@ -226,7 +226,7 @@ def _show_waiting(job: Job, place: int, waiting: int, others: Sequence[ModelId])
 def _show_search(search: Work) -> None:
     """Show a search that is queued or runs; its trials are on its own page."""
     with _row(key=f"run_search_{search.id}", gap="xsmall"):
-        st.markdown(f"Search: **{literal(read_work(Question, search.spec).title)}**", width="stretch")
+        st.markdown(f"Search: **{literal(search_title(search.spec))}**", width="stretch")
         st.page_link("autopilot/view.py", label="Show", icon=":material/search:")
         if not search.cancel:
             _button("Cancel", search, data.queue().cancel)

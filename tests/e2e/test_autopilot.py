@@ -22,14 +22,20 @@ def wide(tmp_path):
         yield tmp_path / "wide", running.address
 
 
-@pytest.mark.timeout(300)
-def test_a_search_runs_stops_and_is_judged(wide, page):
+def searching(wide, page):
+    """Start a search, wait for its first trial, and return the address of the dashboard."""
     model, address = wide
     settled(opened(page, f"{address}/autopilot"))
     enter(page.get_by_label("Model", exact=True), str(model))
     enter(page.get_by_label("At most (MB)", exact=True), "0.07")
     page.get_by_role("button", name="Search", exact=True).click()
     page.get_by_text("Best so far:").wait_for(timeout=2 * MINUTE)
+    return address
+
+
+@pytest.mark.timeout(300)
+def test_a_search_runs_stops_and_is_judged(wide, page):
+    searching(wide, page)
     page.locator(".js-plotly-plot").first.wait_for()
     page.reload()  # a search outlives the page that started it
     page.get_by_role("button", name="Stop and take the best").click()
@@ -42,12 +48,7 @@ def test_a_search_runs_stops_and_is_judged(wide, page):
 
 @pytest.mark.timeout(300)
 def test_a_search_is_cancelled_on_the_page_run(wide, page):
-    model, address = wide
-    settled(opened(page, f"{address}/autopilot"))
-    enter(page.get_by_label("Model", exact=True), str(model))
-    enter(page.get_by_label("At most (MB)", exact=True), "0.07")
-    page.get_by_role("button", name="Search", exact=True).click()
-    page.get_by_text("Best so far:").wait_for(timeout=2 * MINUTE)
+    address = searching(wide, page)
     opened(page, f"{address}/run")
     page.reload()
     search = page.locator("[class*=st-key-run_search_]")

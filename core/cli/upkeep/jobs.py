@@ -71,11 +71,11 @@ def _row(work: Work) -> Row:
 
 def _name(work: Work) -> str:
     """Return the name of a job's variant or search."""
-    try:
-        if work.kind == SEARCH:
-            from core.search.question import Question
+    if work.kind == SEARCH:
+        from core.search.question import search_title
 
-            return read_work(Question, work.spec).title
+        return search_title(work.spec)
+    try:
         variant = read_work(RunSpec, work.spec).variant
     except UserError as error:
         return str(error)

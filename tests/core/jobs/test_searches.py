@@ -24,7 +24,7 @@ def trial_of(queue, search):
     return own_job(queue.store, TRIAL, spec("a").model_dump_json(), search)
 
 
-def test_a_run_takes_the_slot_beside_a_search_and_its_trial(played, search):
+def test_a_run_has_the_slot_beside_a_search_and_its_trial(played, search):
     with trial_of(played, search):
         first, second = played.submit(spec("b")), played.submit(spec("c"))
         played.step()
