@@ -143,7 +143,10 @@ class Supervisor:
             return
         end = handle.poll()
         if end is None:
-            self._look_after(row, handle)
+            if row.kind != TRIAL:
+                self._look_after(row, handle)
+            elif row.state != "running":  # the process goes on with the search, which alone may be killed
+                del self._held(row)[row.token]
             return
         del self._held(row)[row.token]
         if end.lost or (row.state == "running" and _is_over(row)):  # over: it could not reach the database

@@ -43,6 +43,18 @@ def test_a_trial_is_listed_with_its_search_only_and_deleted_with_it(played, sear
         played.state(trial)
 
 
+def test_a_process_is_not_killed_for_a_trial_that_ended_or_is_cancelled(played, search):
+    with trial_of(played, search) as worker:
+        played.step()
+        process = played.processes[handle_text(psutil.Process())]
+        assert worker.token in played.supervisor.searches
+        change(played.store, worker.job_id, cancel=1.0)
+        played.step()
+    change(played.store, worker.job_id, finished=1.0)
+    played.step()
+    assert process.orders == [] and worker.token not in played.supervisor.searches
+
+
 def test_a_trial_without_its_process_has_failed_but_its_search_is_queued_again(played, search):
     trial = played.store.transact(lambda connection: insert_job(connection, TRIAL, "{}", parent=search))
     for job_id in (search, trial):
