@@ -20,7 +20,7 @@ from core.base.errors import UserError
 from core.fields import fault
 from core.jobs.executor import Executor
 from core.jobs.executors import chosen_executor
-from core.jobs.kinds import RUN, TRIAL, Kind
+from core.jobs.kinds import QUESTION, RUN, TRIAL, Kind
 from core.jobs.logs import delete_log, log_file, log_tail
 from core.jobs.supervisor import ACTIVE, TURN, Supervisor
 from core.jobs.worker import Column
@@ -236,10 +236,10 @@ class Queue:
         newest = select(jobs.c.sweep).where(*alone).order_by(jobs.c.id.desc()).limit(1).scalar_subquery()
         return self._read(SELECT.where(jobs.c.sweep == newest).order_by(*TURN))[0]
 
-    def works(self, kind: Kind | None = None, states: Sequence[str] = (), limit: int = 100) -> list[Work]:
-        """Return the jobs of a kind, or of all, in one of the states, or in any, the newest first; but no trials."""
+    def works(self, kinds: Sequence[Kind] = (), states: Sequence[str] = (), limit: int = 100) -> list[Work]:
+        """Return the jobs of some kinds, or of all, in some states, or in any, the newest first; but no trials."""
         query = EVERY.where(jobs.c.parent.is_(None)).order_by(jobs.c.id.desc()).limit(limit)
-        query = query.where(jobs.c.kind == kind) if kind else query
+        query = query.where(jobs.c.kind.in_(kinds)) if kinds else query
         query = query.where(jobs.c.state.in_(states)) if states else query
         with self.store.begin() as connection:
             return [Work.model_validate(dict(row)) for row in connection.execute(query).mappings()]
@@ -298,6 +298,8 @@ def _submit(
 
 def _repeat(job_id: int, connection: Connection) -> int:
     kind, text = connection.execute(select(jobs.c.kind, jobs.c.spec).where(jobs.c.id == job_id)).one()
+    if kind == QUESTION:
+        raise UserError(f"Job {job_id} was a question, whose prompt is not stored; ask it again on the page Inside.")
     if kind in (RUN, TRIAL):
         kind = RUN
         try:

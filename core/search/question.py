@@ -13,7 +13,6 @@ from core.base.errors import UserError
 from core.data import files
 from core.data.cards import SEVEN, TASKS
 from core.data.corpora import default_corpora
-from core.jobs.worker import read_work
 from core.models.facts import load_shape
 from core.models.shape import ModelShape
 from core.models.source import ModelSource
@@ -90,14 +89,6 @@ class Question(Frozen):
     def size_title(self) -> str:
         """The title of sizes in a table."""
         return f"{self.form.label} MB" if self.form else "Packed MB"
-
-
-def search_title(text: str) -> str:
-    """Return the title of the question (JSON) of a search, or why it cannot be read."""
-    try:
-        return read_work(Question, text).title
-    except UserError as error:
-        return str(error)
 
 
 class Prepared(NamedTuple):

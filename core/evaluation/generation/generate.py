@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -98,7 +98,6 @@ def generate(
     tokenizer: PreTrainedTokenizerBase,
     prompt: Sequence[int],
     sampling: Sampling,
-    stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[Token]:
     """Yield the tokens after a prompt; a token that ends the text is the last one.
 
@@ -107,7 +106,6 @@ def generate(
         tokenizer: Its tokenizer.
         prompt: Token ids of the prompt.
         sampling: Choice and number of tokens.
-        stopped: Called before each token; True ends the answer.
 
     Raises:
         UserError: The prompt is empty, it and the answer exceed the model's context, or a logit is not finite.
@@ -117,8 +115,6 @@ def generate(
     draws = torch.Generator().manual_seed(sampling.seed)
     given, past = torch.tensor([list(prompt)], device=model.device), None  # (1, L)
     for number in range(1, sampling.tokens + 1):
-        if stopped():
-            return
         with torch.inference_mode():
             read = step(model, given, past, last=True)
         logits, past = read.logits[0, -1].float().cpu(), read.cache  # (1, 1, vocabulary) -> (vocabulary,)
