@@ -42,6 +42,7 @@ from core.jobs.processes import child_environment
 from core.models.sources import identify, load_tokenizer
 from core.request.stages import DEFAULT_MODEL, build_stage
 from core.specs import RunSpec, VariantSpec
+from core.store.store import Store
 
 MB = 1e6
 GROWTH = 100  # MB of the program's own code and activations, once it has answered
