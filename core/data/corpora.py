@@ -18,7 +18,6 @@ from core.base.regular_files import check_regular
 from core.cache.folders import cached_text, put
 from core.data import files
 from core.data.corpus import CorpusSource, CorpusText, Pair, pairs_of, text_sha256
-from core.data.origins.base import DataFile
 from core.data.texts import BY_ID, Corpus
 
 
@@ -131,7 +130,7 @@ class CatalogueText:
         return CorpusText(self.name, identity, self.card.join.join(rows), self.card, rows, pairs)
 
 
-def _identity(corpus: Corpus, file: DataFile) -> CorpusSource:
+def _identity(corpus: Corpus, file: files.DataFile) -> CorpusSource:
     """Return the id and the source of a corpus in a file."""
     digest = cached_text(
         f"corpus {corpus.id}", [file.path], lambda: text_sha256(corpus.join.join(_rows(corpus, file.path)[0]))

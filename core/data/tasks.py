@@ -16,7 +16,6 @@ from core.base.progress import Progress, silent
 from core.cache.folders import cached_text
 from core.data import files
 from core.data.cards import TaskCard, card
-from core.data.origins.base import DataFile
 from core.specs import ZERO_SHOT, Frozen, Task, canonical_json
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ def _source(task: TaskCard, id: str, source: str) -> TaskSource:
     return TaskSource(id=id, source=source, label=task.label, chance=task.chance, metric=task.metric)
 
 
-def _identity(task: TaskCard, file: DataFile, read: "Callable[[Path], pa.Table]") -> TaskSource:
+def _identity(task: TaskCard, file: files.DataFile, read: "Callable[[Path], pa.Table]") -> TaskSource:
     """Return the identity of a task on this machine; `read` reads its file if the digest of this file is not cached."""
     digest = cached_text(f"task {task.id}", [file.path], lambda: _digest(task, file.path, read(file.path)))
     return _source(task, task.id if digest == task.sha256 else f"{task.id}@{digest[:8]}", file.source)

@@ -13,7 +13,7 @@ from core.base.window_start import begin_windows, start_protocol
 from core.cache.folders import build_once
 from core.data import corpora, embedded, files
 from core.data.corpora import default_corpora, identify_corpus, open_corpus
-from core.data.origins.hub import cached_file
+from core.data.hub_tables import cached_file
 from core.data.texts import BY_ID, CORPORA
 from core.data.windows import calibration_windows, evaluation_windows, read_data
 from core.specs import TextWindows
