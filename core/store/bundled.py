@@ -10,7 +10,6 @@ import json
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -22,7 +21,6 @@ from core.base.errors import StorageError, echo
 from core.fields import fault
 from core.results import SCHEMA, LoadedResults, Result
 from core.specs import Scalar
-from core.store import schema1
 from core.store.corrected import corrected
 
 if TYPE_CHECKING:
@@ -81,22 +79,22 @@ def _lines(file: Path, warnings: list[str]) -> Iterator[tuple[int, bytes]]:
 
 
 def parse_result(line: bytes) -> Result:
-    """Return the result in a JSON text of this or an earlier schema; raise `ValueError` with its fault."""
-    with suppress(ValidationError):  # the code below handles faults and earlier schemas
+    """Return the result in a JSON text; raise `ValueError` with its fault."""
+    reason = ""
+    try:
         result = Result.model_validate_json(line)
         if "schema_version" in result.model_fields_set and result.schema_version == SCHEMA:
             return result
+    except ValidationError as error:
+        reason = f"{fault(error)}."
     try:
         data = json.loads(line)
     except (ValueError, RecursionError):  # too deeply nested lists raise the latter
         raise ValueError("it is not JSON.") from None
     version = data.get("schema_version") if isinstance(data, dict) else None
-    if version not in (1, SCHEMA):
-        raise ValueError(f"its schema version is {echo(version)}; this program reads 1 and {SCHEMA}.")
-    try:
-        return schema1.read(line) if version == 1 else Result.model_validate_json(line)
-    except ValidationError as error:
-        raise ValueError(f"{fault(error)}.") from None
+    raise ValueError(
+        reason if version == SCHEMA else f"its schema version is {echo(version)}; this program reads {SCHEMA}."
+    )
 
 
 def append_shipped(result: Result, file: Path) -> None:
