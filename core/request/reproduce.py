@@ -5,8 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from core.base.errors import UserError
 from core.metrics import FIDELITY
-from core.notation.chain import common_defaults, format_chain, parse
-from core.notation.command import run_command
+from core.notation.chain import common_defaults, format_chain, parse, run_command
 from core.request.resolve import resolve_chain
 from core.request.stages import variant_spec
 from core.results import SENSITIVITY, Result

@@ -6,7 +6,7 @@ from core.amount import RATIO_PLACES, Amount, Bits, Factor, Pattern, Ratio, no_p
 from core.base.errors import UserError, echo
 from core.methods.base import Method
 from core.methods.terms import REASONS
-from core.notation.chain import bits_of, factor_of
+from core.notation.chain import bits_or_factor_of
 from core.registry import build_method, get_stage, leaves, settings_of
 from core.results import Variant
 from core.specs import (
@@ -110,8 +110,7 @@ def _ratio(method: type[Method], amount: Amount | None, before: Sequence[Stage] 
     if method.bit_choices or method.factor_choices:
         if isinstance(amount, Ratio):
             raise _takes_no_ratio(method)
-        exact = bits_of if method.bit_choices else factor_of
-        return exact(method, amount).fraction
+        return bits_or_factor_of(method, amount).fraction
     if isinstance(amount, Ratio):
         return check_ratio(amount.value)
     if not method.supports_nm:

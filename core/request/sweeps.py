@@ -1,6 +1,7 @@
 """The runs of a sweep: models x chains x amounts x seeds, each variant once."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from pydantic import InstanceOf
 
@@ -82,8 +83,12 @@ def in_order(specs: Iterable[RunSpec]) -> list[RunSpec]:
 
 def _filled(chain: Sequence[StageRequest], amounts: Sequence[Amount]) -> list[tuple[StageRequest, ...]]:
     """Return the chain with each amount in its open place, or unchanged without an open place."""
-    if not any(stage.open for stage in chain):
+    place = next((place for place, stage in enumerate(chain) if stage.open), None)
+    if place is None:
         return [tuple(chain)]
     if not amounts:
         raise UserError("A sweep needs --ratios or --patterns, such as --ratios 0.1:0.7:0.1 --patterns 2:4,4:8.")
-    return [tuple(stage.with_amount(amount) if stage.open else stage for stage in chain) for amount in amounts]
+    return [
+        tuple(replace(stage, amount=amount, open=False) if stage.open else stage for stage in chain)
+        for amount in amounts
+    ]
