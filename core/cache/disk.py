@@ -52,17 +52,6 @@ def intact(folder: Path, wanted: Callable[[str], bool] = lambda name: True) -> b
         return False
 
 
-def sealed(content: bytes) -> bytes:
-    """Prepend the digest to the content of a small file."""
-    return hashlib.sha256(content).digest() + content
-
-
-def unsealed(whole: bytes) -> bytes | None:
-    """Return the content of a small file without its digest, or None if it is damaged."""
-    content = whole[DIGEST_BYTES:]
-    return content if sealed(content) == whole else None
-
-
 def end_with_digest(file: IO[bytes]) -> None:
     """Append the digest of its content to a file that is open for reading and writing, such as a zip archive."""
     file.flush()
@@ -133,12 +122,13 @@ class FileStamps:
 
     def __init__(self, files: Sequence[Path] = ()):
         """Note the stamps of the files."""
-        self._stamps = {file: _content(file) for file in files}
+        self._stamps = stamps(files)
 
     def check(self) -> None:
         """Raise `UserError` if a file has changed or is gone since."""
+        now = stamps(self._stamps)
         for file, before in self._stamps.items():
-            if _content(file) != before:
+            if file not in now or now[file][1:] != before[1:]:
                 raise UserError(
                     f"{file} has changed since the run started. Restore it, or start the run again with the new file."
                 )
@@ -154,9 +144,3 @@ def stamps(files: Iterable[Path]) -> dict[Path, Stamp]:
             continue
         found[file] = Stamp(now.st_ino, now.st_size, now.st_mtime_ns)
     return found
-
-
-def _content(file: Path) -> tuple[int, ...] | None:
-    """Return the size and the modification time of a file; None if it is absent."""
-    found = stamps([file]).get(file)
-    return None if found is None else found[1:]

@@ -17,7 +17,6 @@ from core.base.window_start import window_start
 from core.cache.folders import cached_file
 from core.data.corpora import open_corpus
 from core.data.corpus import CorpusText
-from core.data.texts import CORPORA
 from core.specs import TextWindows
 
 if TYPE_CHECKING:
@@ -86,17 +85,11 @@ def evaluation_windows(
         Token ids, (windows, window) int64.
 
     Raises:
-        UserError: The corpus is too short, or only for calibration.
+        UserError: The corpus is too short.
     """
-    card = corpus.card
-    if card and card.calibration_only:
-        raise UserError(
-            f"{card.id} is only for calibration; measure perplexity on one of "
-            f"{', '.join(c.id for c in CORPORA if not c.calibration_only)}, or on a text file."
-        )
     every = _cut(corpus.name, corpus.text, tokenizer, window, windows or 1)
     if windows is None:
-        return every[: card.most_windows] if card else every
+        return every[: corpus.card.most_windows] if corpus.card else every
     return every[[place * len(every) // windows for place in range(windows)]] if spread else every[:windows].clone()
 
 

@@ -15,12 +15,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, Field, JsonValue, ValidationError, model_validator
+from pydantic import BaseModel, Field, JsonValue, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from core.base.errors import UserError, echo
 from core.data.cards import TASKS, TaskCard
-from core.evaluation.outcomes import METRICS
+from core.evaluation.outcomes import METRICS, summary
 from core.fields import fault
 from core.imports.answers import Answers, read_answers
 from core.imports.series import ImportedVariant, ImportPreview, ModelOf, check_range, parse_model
@@ -57,20 +57,6 @@ def _none_unless_finite(value: JsonValue) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-Number = Annotated[Annotated[float, Field(allow_inf_nan=False)] | None, BeforeValidator(_none_unless_finite)]
-
-
-class _Scores(BaseModel):
-    """The stored numbers of a task: those of `METRICS`, unfiltered."""
-
-    acc: Number = Field(default=None, alias="acc,none")
-    acc_stderr: Number = Field(default=None, alias="acc_stderr,none")
-    acc_norm: Number = Field(default=None, alias="acc_norm,none")
-    acc_norm_stderr: Number = Field(default=None, alias="acc_norm_stderr,none")
-    perplexity: Number = Field(default=None, alias="perplexity,none")
-    perplexity_stderr: Number = Field(default=None, alias="perplexity_stderr,none")
 
 
 class _File(BaseModel):
@@ -121,11 +107,6 @@ class _Scored:
     documents: int
     limit: int | None
     chosen: bool  # whether the documents are not the first ones
-
-
-def is_results(upload: Upload) -> bool:
-    """Return whether a file contains results, by its ending."""
-    return upload.ending == ".json"
 
 
 def model_of(upload: Upload) -> str | None:
@@ -244,31 +225,26 @@ def _rows(task: _Scored, dtype: str, prompts: Mapping[str, str], name: str) -> l
     if task.chosen:
         protocol |= {"documents": "chosen"}
     rows = []
-    try:
-        scores = _Scores.model_validate(task.numbers)
-    except ValidationError as error:
-        raise UserError(f"{name}, {task.card.id}: {fault(error)}.") from None
     for metric in METRICS:
-        value, stderr = getattr(scores, metric), getattr(scores, f"{metric}_stderr")
+        names = f"{metric},none", f"{metric}_stderr,none"
+        value, stderr = (_none_unless_finite(task.numbers.get(score)) for score in names)
         if value is None:
             continue
         try:
             check_range(metric, value)
             if stderr is not None:
                 check_range("stderr", stderr)
-            row = Measurement(
-                metric=metric,
-                dataset=task.card.id,
-                value=value,
-                stderr=stderr,
-                n=task.documents,
-                protocol=protocol,
-                origin="external",
-            )
-        except ValidationError as error:
-            raise UserError(f"{name}, {metric} of {task.card.id}: {fault(error)}.") from None
         except UserError as error:
             raise UserError(f"{name}, {metric} of {task.card.id}: {error}") from None
+        row = Measurement(
+            metric=metric,
+            dataset=task.card.id,
+            value=value,
+            stderr=stderr,
+            n=task.documents,
+            protocol=protocol,
+            origin="external",
+        )
         rows.append(row)
     if not rows:
         raise UserError(f"{name} has no number of {task.card.id}; give unfiltered {', '.join(METRICS)}.")
@@ -288,7 +264,8 @@ def _check_agree(answers: Answers, rows: Sequence[Measurement]) -> None:
     for row in rows:
         if row.metric not in answers.frame:
             raise UserError(f"{answers.file} lacks {row.metric}, which the results have.")
-        value, n = answers.gives(row.metric)
+        found = summary(row.metric, answers.frame)
+        value, n = found["value"], found["n"]
         if n != row.n or not math.isclose(value, row.value, rel_tol=1e-5, abs_tol=1e-9):
             raise UserError(
                 f"{answers.file} has {row.metric} {value:.6g} over {n} documents, but the results have {row.value:.6g} "

@@ -124,12 +124,6 @@ def test_too_short_texts_report_their_number_of_windows():
         evaluation_windows(open_corpus("ptb"), byte_tokenizer(), 2048)
 
 
-@pytest.mark.parametrize("name", ["c4-sample", "passages-calibration"])
-def test_perplexity_rejects_calibration_texts(name):
-    with pytest.raises(UserError, match=rf"{name} is only for calibration; measure perplexity on one of wikitext2"):
-        evaluation_windows(open_corpus(name), byte_tokenizer(), 4)
-
-
 def test_calibration_windows_are_documents_in_seeded_order(data):
     rows = [f"document {i}" for i in range(20)]
     pq.write_table(pa.table({"text": rows}), data / BY_ID["c4-sample"].file)
