@@ -3,8 +3,6 @@
 A plug-in that cannot be used is skipped with a warning, so that the others still work.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Callable, Collection

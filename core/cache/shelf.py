@@ -1,21 +1,17 @@
 """Weights of a model that have left the memory: files from which the operating system pages them in."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from tempfile import NamedTemporaryFile
-from typing import TYPE_CHECKING
 
+import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from core.base.paths import cache_dir
 from core.cache.disk import FileStamps, check_disk, writing
-
-if TYPE_CHECKING:
-    from torch import nn
 
 PAGE_BYTES = 4096
 
@@ -51,7 +47,6 @@ class Shelf:
 
     def prefetch(self, module: nn.Module) -> None:
         """Read the parameters of a module from their files in another thread, while the current module computes."""
-        import torch
 
         def read(data: torch.Tensor) -> None:
             data.flatten().view(torch.uint8)[::PAGE_BYTES].sum()

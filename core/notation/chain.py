@@ -10,8 +10,6 @@ Double quotes enclose a value that contains a space or a sign of the notation. A
 between stages counts as `+`, because a pasted link turns `+` into a space.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

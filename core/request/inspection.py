@@ -1,9 +1,6 @@
 """What Slimscope finds in a model before anything is computed: what runs on it, what does not, and a first sweep."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from core.base.errors import UserError
 from core.methods.base import Method
@@ -16,9 +13,7 @@ from core.registry import STAGES
 from core.request.expected.estimate import estimate_left
 from core.request.expected.size import size_of_variant
 from core.specs import Frozen, RunSpec
-
-if TYPE_CHECKING:
-    from core.store.store import Store
+from core.store.store import Store
 
 FIRST = ("rtn@4bit", "gptq@4bit", "wanda@0.5", "sparsegpt@2:4", "slimllm@0.2", "reap@0.25")  # of a first sweep
 STACKED = "some in a layout that is not taken apart, so they stay dense"

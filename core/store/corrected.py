@@ -1,7 +1,5 @@
 """Correction of the stored standard errors of numbers of windows for the correlation of windows, as it is known now."""
 
-from __future__ import annotations
-
 import math
 
 from core.results import Measurement, Result

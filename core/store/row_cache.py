@@ -1,7 +1,5 @@
 """A cache of values computed from results, by model; only changed variants are read and computed again."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from threading import Lock
 from typing import Generic, NamedTuple, TypeVar

@@ -1,7 +1,5 @@
 """Conversion of results to database rows and back; an unusable row is skipped with a warning."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeAlias, TypeVar

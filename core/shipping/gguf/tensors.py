@@ -4,27 +4,19 @@ llama.cpp rotates neighbouring numbers of a head; transformers rotates numbers h
 q and k, and their biases, change places.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from core.base.errors import UserError
 from core.models.parts.blocks import Linear, find_blocks
-from core.models.parts.grids import grid_of
+from core.models.parts.grids import Grid, grid_of
 from core.models.removal.units import Units, find_units
 from core.shipping.gguf.support import BITS, BLOCK, F16, Architecture, exact_type, table_type, type_for
-
-if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import PreTrainedModel
-
-    from core.models.parts.grids import Grid
 
 ROLES = {
     "q": "attn_q",

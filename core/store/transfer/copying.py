@@ -1,7 +1,5 @@
 """A copy of all results, jobs and searches in an empty database, such as from SQLite to PostgreSQL."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Table, func, insert, select, text, update

@@ -3,8 +3,6 @@
 The import upgrades and reads a copy, so the file never changes.
 """
 
-from __future__ import annotations
-
 import shutil
 import sqlite3
 from collections.abc import Iterator
