@@ -193,11 +193,6 @@ class Footprint(Frozen):
             return None
         return 1 - self.embedding_weights / self.whole_embedding_weights
 
-    @property
-    def model_removed(self) -> float:
-        """Share of the dense model's parameters that are zero or removed."""
-        return 1 - (self.model_parameters - self.model_zeros) / self.dense_parameters
-
 
 class Measurement(Frozen):
     """One number on a variant, of a metric in `core.metrics`.
