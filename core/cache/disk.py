@@ -36,15 +36,7 @@ def digests(folder: Path) -> bytes:
 
 
 def intact(folder: Path, wanted: Callable[[str], bool] = lambda name: True) -> bool:
-    """Verify the files of a folder against the digests in its `NAME`; a folder without `NAME` fails.
-
-    Args:
-        folder: A folder of the cache.
-        wanted: Selects by relative path the files to verify.
-
-    Returns:
-        Whether all selected files are intact.
-    """
+    """Return whether the files of a folder that `wanted` selects by relative path match the digests in its `NAME`."""
     try:
         recorded = json.loads((folder / NAME).read_bytes())
         return all(file_sha256(folder / name) == digest for name, digest in recorded.items() if wanted(name))

@@ -12,15 +12,11 @@ if TYPE_CHECKING:
 
 
 def read_matrix(folder: Path, name: str) -> ndarray | None:
-    """Return the weight of a linear in fp32; None if the folder has no linear of this name.
-
-    Args:
-        folder: Folder with safetensors files.
-        name: Name of the linear, such as model.layers.0.self_attn.q_proj.
+    """Return the weight of a linear, such as `model.layers.0.self_attn.q_proj`, in a folder of safetensors files.
 
     Returns:
-        The stored weight, (out, in) or transposed in architectures such as GPT-2. The product of the two factors if
-        the linear is stored as factors.
+        The stored fp32 weight, (out, in) or transposed in architectures such as GPT-2; the product of two factors; or
+        None if there is no such linear.
 
     Raises:
         UserError: A file cannot be read.

@@ -36,10 +36,8 @@ class Shelf:
     def take(self, module: nn.Module) -> None:
         """Copy the parameters of a module into memory before they change.
 
-        Changed pages of a mapped file would stay in memory until all weights in that file are gone.
-
-        Raises:
-            UserError: The model's files have changed since the run started.
+        Changed pages of a mapped file would stay in memory until all weights in that file are gone. Raises `UserError`
+        if the model's files have changed since the run started.
         """
         self._sources.check()
         for parameter in module.parameters():

@@ -19,10 +19,8 @@ def read_imports(
 ) -> ImportPreview:
     """Return the contents of files; everything is checked and nothing is stored.
 
-    A results file of lm_eval does not describe its variant, so `variant` does; a CSV describes its variants itself.
-    `task_names` is as in `read_harness`.
-
-    Raises `UserError` for an unreadable file, or files that do not belong together.
+    `variant` describes that of a results file of lm_eval; a CSV describes its own. `task_names` is as in
+    `read_harness`. Raises `UserError` for an unreadable file, or files that do not belong together.
     """
     check(uploads)
     results = [upload for upload in uploads if upload.ending == ".json"]

@@ -255,8 +255,9 @@ def run_command(variant: Variant | VariantSpec, made: Variant) -> list[str]:
     `made` is the stored variant, which had the user's consent if many of its block weights are in no linear.
     """
     shared = common_defaults(variant.stages)
-    options = {"--calibration": shared.calibration, "--train": shared.train, "--seed": shared.seed or None}
-    options["--dtype"] = None if variant.dtype == "float32" else variant.dtype
+    dtype = None if variant.dtype == "float32" else variant.dtype
+    texts = {"--calibration": shared.calibration, "--train": shared.train}
+    options: dict[str, object] = {**texts, "--seed": shared.seed or None, "--dtype": dtype}
     words = [word for option, value in options.items() if value is not None for word in (option, str(value))]
     consent = ["--partial"] if any((run.get("uncovered") or 0) > MOST_UNCOVERED for run in made.stage_runs) else []
     return ["slimscope", "run", typed_name(variant.model_id), format_chain(variant.stages), *words, *consent]

@@ -29,15 +29,7 @@ def needs_convolutions(method: Method | type[Method]) -> UserError:
 
 
 def check_model_type(source: ModelSource, chain: Sequence[StageRequest], measured: bool) -> bool:
-    """Return whether a model is a language model.
-
-    Args:
-        source: The model.
-        chain: The requested stages.
-        measured: Whether the run requests numbers that only language models have.
-
-    Returns:
-        True for a language model, False for an encoder with convolutions.
+    """Return whether a model is a language model, not an encoder; `measured` runs request numbers of language models.
 
     Raises:
         UserError: A stage or a requested number does not apply to this type of model.

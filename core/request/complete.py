@@ -48,14 +48,6 @@ def complete(model: str, chain: str | Sequence[StageRequest], settings: RunSetti
     another key. A redundant evaluation precision, and a comparison of the dense model with itself, are left out, so
     that equal runs have equal specifications.
 
-    Args:
-        model: Catalogue id, folder or hub id.
-        chain: Chain in the notation of `core.notation.chain`, or parsed.
-        settings: Data, measurements and execution of the run.
-
-    Returns:
-        The checked run.
-
     Raises:
         UserError: A part of the request is invalid.
     """

@@ -75,11 +75,9 @@ class FileSize(NamedTuple):
 
 
 def file_sizes(variant: Variant | VariantSpec, counted: Counted | None) -> list[FileSize]:
-    """Return the sizes of a variant in the formats that can represent it, the smallest first.
+    """Return the sizes of a variant in the formats that can represent it, the smallest first; none if they are unknown.
 
-    Args:
-        variant: The variant.
-        counted: Its weights, counted or predicted; None: unknown, so the sizes are, too.
+    `counted` has its weights, counted or predicted.
     """
     sizes: list[FileSize] = []
     if counted is None:

@@ -187,7 +187,8 @@ def _read_local(key: str, measurement: Measurement) -> DataFrame | None:
     if "target" in frame:
         frame["target"] = pandas.to_numeric(frame["target"], errors="coerce")  # the task has texts such as LAMBADA's
     columns = [name for name in KEPT if name in frame and frame[name].notna().any()]
-    return frame[columns].reset_index(drop=True)
+    present: DataFrame = frame[columns].reset_index(drop=True)
+    return present
 
 
 @lru_cache(maxsize=1024)  # every page view reads the same parts, and acc_norm reads those of acc

@@ -128,18 +128,10 @@ class Speeds:
         self.known: tuple[Callable[[], Sums], ...] = (lambda: own), cache(others)
 
     def of(self, spec: RunSpec, kind: str, stage: Stage | None = None, dtype: str | None = None) -> float:
-        """Return the operations per second of the most similar work.
+        """Return the operations per second of the most similar work: of the same kind, and first of the same model.
 
-        Work of the same kind and of the same model comes first.
-
-        Args:
-            spec: The run to estimate.
-            kind: `compress`, `perplexity` or `tasks`.
-            stage: The stage of the work; by default the first.
-            dtype: The preferred precision; by default the variant's. That one, then any other, is the fallback.
-
-        Returns:
-            Operations per second.
+        `kind` is compress, perplexity or tasks. `stage` is the stage of the work, by default the first. `dtype` is the
+        preferred precision, before the variant's, then any other.
         """
         stage, own = stage or spec.variant.stages[0], spec.variant.dtype
         # The speeds of ranking weights and of running text through blocks are unrelated.

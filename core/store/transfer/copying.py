@@ -30,11 +30,7 @@ class Copied(Frozen):
 
 
 def named_store(name: str, exists: bool) -> Store:
-    """Return the store with a typed URL or SQLite file.
-
-    Args:
-        name: The URL of a database, or the path of a SQLite file.
-        exists: Whether the file must exist; else the database is created.
+    """Return the store with a typed URL or SQLite file, which must exist if `exists`, and else is created.
 
     Raises:
         UserError: The text names no database, or the file does not exist.

@@ -41,14 +41,7 @@ class Imported(Frozen):
 
 
 def import_database(file: Path, store: Store) -> Imported:
-    """Add the user's own results in a database to a store; existing numbers do not change.
-
-    Args:
-        file: A SQLite database of this or an earlier version, with its folder `samples` next to it.
-        store: The store to add to.
-
-    Returns:
-        Counts, and a sentence per unreadable row.
+    """Add the results of a SQLite database, and the samples next to it, to a store; existing numbers do not change.
 
     Raises:
         UserError: The file is no database of this program, of a newer version, damaged, or the store's own.
