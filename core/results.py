@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from core.amount import Amount
-from core.fields import Count, Details, PositiveCount, ProtocolFields, Stages, check_origins, check_protocol
+from core.fields import Count, Details, PositiveCount, ProtocolFields, Stages, check_protocol, refuse
 from core.metrics import ON_WINDOWS
 from core.specs import (
     PUBLISHED,
@@ -276,8 +276,11 @@ class Result(Frozen):
 
     @model_validator(mode="after")
     def _check(self) -> "Result":
-        origins = [row.origin for row in self.measurements]
-        check_origins(self.variant.is_external, self.footprint is not None, origins)
+        external, counted = self.variant.is_external, self.footprint is not None
+        if external is counted:
+            raise refuse("an external variant has a footprint" if counted else "footprint is missing")
+        if not all((row.origin != "measured") is external for row in self.measurements):
+            raise refuse("the origin of a number differs from that of its variant")
         return self
 
     @property

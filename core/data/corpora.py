@@ -12,8 +12,7 @@ from pathlib import Path
 
 from core.base import plugins
 from core.base.errors import UserError, echo, unknown
-from core.base.paths import cache_dir, typed_path
-from core.base.regular_files import check_regular
+from core.base.paths import cache_dir, check_regular, typed_path
 from core.cache.folders import cached_text, put
 from core.data import files
 from core.data.corpus import CorpusSource, CorpusText, Pair, pairs_of, text_sha256

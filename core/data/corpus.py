@@ -69,7 +69,7 @@ def _pair(row: Mapping[str, Any]) -> Pair | None:  # Any: JSON whose types are c
 
 
 class CorpusSource(Frozen):
-    """The id and the source of a corpus."""
+    """The id and the source of a corpus or of the documents of a task."""
 
     id: str
     source: str  # where the text comes from, or would come from

@@ -72,14 +72,7 @@ def evaluation_windows(
     """Cut a corpus' text into windows without overlap, and drop the tail.
 
     The text is tokenised once. Every window starts with a begin token if the model needs it there. Otherwise only the
-    first window may have one.
-
-    Args:
-        corpus: The corpus.
-        tokenizer: The tokenizer of the model.
-        window: Tokens per window.
-        windows: The number of windows; None means all.
-        spread: Spread the windows evenly over the text instead of taking the first ones.
+    first window may have one. Only the first `windows` are cut, or, if `spread`, as many spread evenly over the text.
 
     Returns:
         Token ids, (windows, window) int64.

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, Field, JsonValue, ValidationError, model_validator
@@ -96,19 +96,6 @@ class _File(BaseModel):
             return None
 
 
-@dataclass(frozen=True)
-class _Scored:
-    """A known task in a results file."""
-
-    card: TaskCard
-    numbers: Mapping[str, JsonValue]
-    version: JsonValue
-    shots: int
-    documents: int
-    limit: int | None
-    chosen: bool  # whether the documents are not the first ones
-
-
 def model_of(upload: Upload) -> str | None:
     """Return the hub id of the model that a results file names; None without one."""
     return _parse(upload).model
@@ -135,10 +122,10 @@ def read_harness(
     variant = replace(described, dtype=file.dtype).variant(model_of, details)
     prompts = {name: sha256(text)[:8] for name in PROMPTS if (text := getattr(file, name))}
     rows, behind = [], []
-    for task in scored:
-        found = _rows(task, file.dtype, prompts, results.shown)
+    for card, parts in scored:
+        found = _rows(file, card, parts, prompts, results.shown)
         rows += found
-        if answer := answers.pop(task.card.id, None):
+        if answer := answers.pop(card.id, None):
             _check_agree(answer, found)
             behind.append((variant.key, found[0], answer.frame))
     result = Result(variant=variant, footprint=None, measurements=tuple(rows))
@@ -172,16 +159,19 @@ def _renamed(file: _File, task_names: Mapping[str, str], name: str) -> _File:
     return file.model_copy(update=parts)
 
 
-def _tasks(file: _File, name: str) -> tuple[list[_Scored], tuple[str, ...]]:
-    """Return the tasks that have a card, and a sentence on those that have none or are incomplete."""
+def _tasks(file: _File, name: str) -> tuple[list[tuple[TaskCard, list[str]]], tuple[str, ...]]:
+    """Return the tasks that have a card with their parts, and a sentence on those that have none or are incomplete.
+
+    The parts are the task itself, or the subjects of a group.
+    """
     scored, other, sentences = [], [], []
-    for task, numbers in file.results.items():
+    for task in file.results:
         card = TASKS.get(task)
         parts = [one for one in file.documents if one == task]
         if card and card.subjects > 1:
             parts = sorted(one for one in file.documents if one.startswith(f"{task}_"))
         if card and len(parts) == card.subjects:
-            scored.append(_scored(file, card, numbers, parts))
+            scored.append((card, parts))
         elif card:
             sentences.append(f"{card.label} is left out: {len(parts)} of its {card.subjects} parts were scored.")
         elif not any(one.subjects > 1 and task.startswith(f"{one.id}_") for one in TASKS.values()):
@@ -196,38 +186,27 @@ def _tasks(file: _File, name: str) -> tuple[list[_Scored], tuple[str, ...]]:
     return scored, tuple(sentences)
 
 
-def _scored(file: _File, card: TaskCard, numbers: Mapping[str, JsonValue], parts: Sequence[str]) -> _Scored:
-    """Return a task from its parts: itself, or the subjects of a group."""
+def _rows(
+    file: _File, card: TaskCard, parts: Sequence[str], prompts: Mapping[str, str], name: str
+) -> list[Measurement]:
     counts, limit = [file.documents[part] for part in parts], file.config.limit
     if limit is not None and limit < 1:  # a share of the documents
         first = counts[0].effective if len(parts) == 1 else None
     else:
         first = None if limit is None else int(limit)
-    wanted = [min(first or count.original, count.original) for count in counts]
-    return _Scored(
-        card=card,
-        numbers=numbers,
-        version=file.versions.get(parts[0]),
-        shots=file.shots.get(parts[0]) or 0,
-        documents=sum(count.effective for count in counts),
-        limit=first,
-        chosen=wanted != [count.effective for count in counts],
-    )
-
-
-def _rows(task: _Scored, dtype: str, prompts: Mapping[str, str], name: str) -> list[Measurement]:
-    protocol = task_protocol(Task(task=task.card.id, limit=task.limit), dtype)
+    protocol = task_protocol(Task(task=card.id, limit=first), file.dtype)
     try:
-        version = _version(task.version)
+        version = _version(file.versions.get(parts[0]))
     except UserError as error:
-        raise UserError(f"{name}, version of {task.card.id}: {error}") from None
-    protocol |= {"fewshot": task.shots, "version": version, "source": "imported", **prompts}
-    if task.chosen:
-        protocol |= {"documents": "chosen"}
+        raise UserError(f"{name}, version of {card.id}: {error}") from None
+    protocol |= {"fewshot": file.shots.get(parts[0]) or 0, "version": version, "source": "imported", **prompts}
+    if any(min(first or count.original, count.original) != count.effective for count in counts):
+        protocol |= {"documents": "chosen"}  # not the first ones
+    numbers = file.results[card.id]
     rows = []
     for metric in METRICS:
         names = f"{metric},none", f"{metric}_stderr,none"
-        value, stderr = (_none_unless_finite(task.numbers.get(score)) for score in names)
+        value, stderr = (_none_unless_finite(numbers.get(score)) for score in names)
         if value is None:
             continue
         try:
@@ -235,19 +214,19 @@ def _rows(task: _Scored, dtype: str, prompts: Mapping[str, str], name: str) -> l
             if stderr is not None:
                 check_range("stderr", stderr)
         except UserError as error:
-            raise UserError(f"{name}, {metric} of {task.card.id}: {error}") from None
+            raise UserError(f"{name}, {metric} of {card.id}: {error}") from None
         row = Measurement(
             metric=metric,
-            dataset=task.card.id,
+            dataset=card.id,
             value=value,
             stderr=stderr,
-            n=task.documents,
+            n=sum(count.effective for count in counts),
             protocol=protocol,
             origin="external",
         )
         rows.append(row)
     if not rows:
-        raise UserError(f"{name} has no number of {task.card.id}; give unfiltered {', '.join(METRICS)}.")
+        raise UserError(f"{name} has no number of {card.id}; give unfiltered {', '.join(METRICS)}.")
     return rows
 
 

@@ -66,7 +66,8 @@ def check_stage_order(stages: Sequence[Stage]) -> None:
         if reason := _refusal(method, before):
             raise UserError(f"{method.label} {reason}; put {method.label} first or remove it.")
         if later.removes:
-            earlier = (stage.required_ratio for stage in before if stage.removes and _comparable(stage, later))
+            alike = [one for one in before if one.removes and one.layers == later.layers]
+            earlier = (one.required_ratio for one in alike if {one.ratio_kind, later.ratio_kind} <= set(COUNTED))
             if later.required_ratio < (most := max(earlier, default=0.0)):
                 raise UserError(
                     f"{later.method}@{later.amount} is less than the {100 * most:g} % that earlier stages removed, "
@@ -81,11 +82,6 @@ def _refusal(method: Method, before: Sequence[Stage]) -> str | None:
             if trait in leaves(stage) - method.accepts:
                 return method.refusal(trait).format(label=get_stage(stage.method).label, amount=stage.amount)
     return None
-
-
-def _comparable(earlier: Stage, later: Stage) -> bool:
-    """Return whether two ratios count the same weights."""
-    return earlier.layers == later.layers and {earlier.ratio_kind, later.ratio_kind} <= set(COUNTED)
 
 
 def check_agrees(method: type[Method], amount: Amount, ratio: float, before: Sequence[Stage] = ()) -> None:

@@ -20,7 +20,7 @@ from core.base.errors import StorageError, echo
 from core.fields import fault
 from core.results import SCHEMA, LoadedResults, Result
 from core.specs import Scalar
-from core.store.corrected import corrected
+from core.store.rows import corrected
 
 if TYPE_CHECKING:
     from pandas import DataFrame

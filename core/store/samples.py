@@ -24,10 +24,8 @@ from core.results import Measurement, Result
 from core.store import sample_files
 
 if TYPE_CHECKING:
-    from numpy import ndarray
-    from pandas import DataFrame, Index, Series
-    from pandas.arrays import ArrowExtensionArray
-    from pyarrow import ChunkedArray, Table
+    from pandas import DataFrame
+    from pyarrow import Table
 
 log = logging.getLogger(__name__)
 
@@ -194,36 +192,17 @@ def _read_local(key: str, measurement: Measurement) -> DataFrame | None:
 @lru_cache(maxsize=1024)  # every page view reads the same parts, and acc_norm reads those of acc
 def _part(file: Path, time: int, dataset: str, protocol: str) -> DataFrame | None:
     import pandas
+    from pyarrow import types
 
     part = _parts(file, time).get((dataset, protocol))
     if part is None:
         return None
-    columns = zip(part.column_names, part.columns, strict=True)
-    present = {name: _column(values) for name, values in columns if values.null_count < part.num_rows}
-    ordered = {name: present[name] for name in KEPT if name in present}
-    frame = pandas.DataFrame(dict(enumerate(ordered.values())), index=pandas.RangeIndex(part.num_rows), copy=False)
-    frame.columns = _names(tuple(ordered))
+    present = [name for name in KEPT if name in part.column_names and part[name].null_count < part.num_rows]
+    # Lists stay in Arrow, as one object per document is slow.
+    frame: DataFrame = part.select(present).to_pandas(
+        types_mapper=lambda kind: pandas.ArrowDtype(kind) if types.is_list(kind) else None
+    )
     return frame
-
-
-@lru_cache(maxsize=64)
-def _names(names: tuple[str, ...]) -> Index:
-    """Return one index for all frames with these columns; its lookup table costs more than a frame."""
-    import pandas
-
-    return pandas.Index(names)
-
-
-def _column(values: ChunkedArray) -> ArrowExtensionArray | ndarray | Series:
-    """Return a column for pandas: numbers in NumPy, lists in Arrow, as one object per document is slow."""
-    from pandas.arrays import ArrowExtensionArray
-    from pyarrow import types
-
-    if types.is_list(values.type):
-        return ArrowExtensionArray(values)
-    number = types.is_integer(values.type) or types.is_floating(values.type)
-    column: ndarray | Series = values.to_numpy() if number else values.to_pandas()
-    return column
 
 
 @lru_cache(maxsize=128)

@@ -53,16 +53,10 @@ def on_grid(weight: np.ndarray, grid: Grid, kind: str) -> np.ndarray:
     codes = grid.codes(torch.from_numpy(weight)).numpy()  # (out, in)
     if grid.zero is None and bits < 8:
         codes = codes + 2 ** (bits - 1)
-    parts = [_spread(grid.scale.numpy(), grid.group)]
-    if grid.zero is not None:
-        parts.append(_spread((-grid.zero * grid.scale).numpy(), grid.group))
-    halves = [part.astype(np.float16)[..., None].view(np.uint8) for part in parts]  # (out, blocks, 2) each
+    values = [grid.scale] if grid.zero is None else [grid.scale, -grid.zero * grid.scale]
+    spread = [np.repeat(each.numpy(), grid.group // BLOCK, 1) for each in values]  # of each group for its blocks
+    halves = [part.astype(np.float16)[..., None].view(np.uint8) for part in spread]  # (out, blocks, 2) each
     return np.concatenate([*halves, *_packed(codes.reshape(len(codes), -1, BLOCK), bits)], -1).reshape(len(codes), -1)
-
-
-def _spread(values: np.ndarray, group: int) -> np.ndarray:
-    """Repeat each group's value for each of its blocks."""
-    return np.repeat(values, group // BLOCK, 1)
 
 
 def _packed(codes: np.ndarray, bits: int) -> list[np.ndarray]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from core.models.parts.blocks import find_blocks
 from core.models.removal.geometry import Geometry
@@ -31,7 +34,7 @@ def write_gguf(
     progress: ProgressFn,
 ) -> tuple[str, ...]:
     """Write a model with linears of type `kind`; return notes on exceptions to that type."""
-    from gguf import GGUFWriter
+    from gguf import GGML_QUANT_SIZES, GGML_QUANT_VERSION, GGMLQuantizationType, GGUFWriter, LlamaFileType
 
     blocks = find_blocks(model)
     shapes = [find_units(blocks, index).geometry for index in range(len(blocks.holder))]
@@ -40,11 +43,16 @@ def write_gguf(
         writer.add_name(name)
         _add_sizes(writer, model, shapes, kind)
         architecture.add_positions(writer, model.config)
-        _add_types(writer, kind)
+        writer.add_file_type(LlamaFileType[f"MOSTLY_{kind}"])
+        if kind in BITS:
+            writer.add_quantization_version(GGML_QUANT_VERSION)
         add_tokenizer(writer, tokenizer, model.config.vocab_size)
         parts = list(parts_of(model, architecture, kind))
         for part in parts:
-            _announce(writer, part)
+            of = GGMLQuantizationType[part.kind]
+            weights, size = GGML_QUANT_SIZES[of]
+            size_bytes = math.prod(part.shape) // weights * size
+            writer.add_tensor_info(part.name, part.shape, np.dtype(np.float32), size_bytes, of)  # which overrides fp32
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
@@ -91,22 +99,3 @@ def _add_sizes(writer: GGUFWriter, model: PreTrainedModel, shapes: list[Geometry
     for add in (writer.add_key_length, writer.add_value_length, writer.add_rope_dimension_count):
         add(first.head_dim)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-
-
-def _add_types(writer: GGUFWriter, kind: str) -> None:
-    from gguf import GGML_QUANT_VERSION, LlamaFileType
-
-    writer.add_file_type(LlamaFileType[f"MOSTLY_{kind}"])
-    if kind in BITS:
-        writer.add_quantization_version(GGML_QUANT_VERSION)
-
-
-def _announce(writer: GGUFWriter, part: Part) -> None:
-    """Add name, shape, size and type of a tensor."""
-    import numpy as np
-    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
-
-    kind = GGMLQuantizationType[part.kind]
-    weights, size = GGML_QUANT_SIZES[kind]
-    size_bytes = int(np.prod(part.shape)) // weights * size
-    writer.add_tensor_info(part.name, part.shape, np.dtype(np.float32), size_bytes, kind)  # `kind` overrides fp32

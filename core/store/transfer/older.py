@@ -5,15 +5,14 @@ The import upgrades and reads a copy, so the file never changes.
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from sqlalchemy import URL
 
 from core.base.errors import UserError, counted, short
-from core.base.regular_files import check_regular
+from core.base.paths import check_regular
 from core.specs import Frozen
 from core.store import samples
 from core.store.database import known_schema
@@ -75,16 +74,7 @@ def _in_use(file: Path, store: Store) -> bool:
 
 
 def _read(file: Path) -> list[ParsedRow]:
-    with _copied(file) as copy:
-        older = Store(URL.create("sqlite", database=str(copy)))
-        rows = older.own()
-        older.engine.dispose()
-    return rows
-
-
-@contextmanager
-def _copied(file: Path) -> Iterator[Path]:
-    """Copy a database, and check that this version of the program can read it."""
+    """Read a copy of a database, after a check that this version of the program can read it."""
     shown = short(str(file))
     check_regular(file)
     with TemporaryDirectory() as folder:
@@ -100,7 +90,10 @@ def _copied(file: Path) -> Iterator[Path]:
         except OSError as error:
             raise UserError(f"{shown} cannot be read: {error.strerror or error}.") from None
         _check(copy, shown)
-        yield copy
+        older = Store(URL.create("sqlite", database=str(copy)))
+        rows = older.own()
+        older.engine.dispose()
+    return rows
 
 
 def _check(copy: Path, shown: str) -> None:
