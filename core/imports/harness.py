@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, TypeVar
@@ -55,8 +54,9 @@ class _Config(BaseModel):
 
 def _none_unless_finite(value: JsonValue) -> float | None:
     """Return None for values that the harness writes instead of a number, such as "N/A" or NaN."""
-    finite = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
-    return float(value) if finite else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class _File(BaseModel):
