@@ -19,9 +19,9 @@ from core.cli.printing.tables import SHORT_NOTE, as_json, print_table, print_tsv
 from core.engine.runs import run_alone
 from core.jobs.points import results_of
 from core.models.sources import identify_again
-from core.notation.achieved import describe_gap
 from core.notation.chain import format_chain
 from core.notation.formatting import format_duration, variant_name
+from core.notation.removal import describe_gap
 from core.protocols import requested
 from core.registry import data_requirement
 from core.request.baseline import remaining_run

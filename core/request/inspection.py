@@ -74,13 +74,10 @@ def sweep_rows(specs: Sequence[RunSpec], chains: Sequence[str], store: Store) ->
         cost = estimate_left([spec], store)
         streams = ", streaming from disk" if cost.streaming else ""
         memory = cost.refusal or f"{cost.bytes / 1e9:.1f} GB{streams}"
-        row = (
-            {"time": format_duration(cost.seconds), "memory": memory}
-            if cost.stages
-            else {"time": "stored", "memory": ""}
-        )
+        time, memory = (format_duration(cost.seconds), memory) if cost.stages else ("stored", "")
         size = size_of_variant(spec.variant)
-        rows.append({"chain": chain, **row, "packed size": "" if size is None else size.words()})
+        packed = "" if size is None else size.words()
+        rows.append({"chain": chain, "time": time, "memory": memory, "packed size": packed})
     return rows
 
 
@@ -99,6 +96,9 @@ def facts_of(source: ModelSource, found: Inspection) -> dict[str, str]:
     shape = found.shape
     used = shape.parameters - shape.block_weights + (shape.active_weights or shape.block_weights)
     active = f", of which {_count(used)} compute a token" if found.experts else ""
+    experts = STACKED if found.stacked else "none"
+    if found.experts:
+        experts = "{} in a layer, {} for each token".format(*found.experts)
     template = {True: "yes", False: "no", None: "unknown until the model is downloaded"}[has_chat_template(source)]
     uncovered = f"; {', '.join(found.uncovered)} stay dense" if found.uncovered else ""
     return {
@@ -106,18 +106,12 @@ def facts_of(source: ModelSource, found: Inspection) -> dict[str, str]:
         "Architecture": found.architecture,
         "Parameters": f"{_count(shape.parameters)}{active}; {shape.parameters * 2 / 1e6:,.1f} MB at 16 bits",
         "Blocks": f"{shape.blocks}, with hidden states of {shape.hidden} numbers",
-        "Experts": _experts(found),
+        "Experts": experts,
         "Embedding": f"{shape.vocabulary} tokens, {'tied to the head' if found.tied else 'with a head of its own'}",
         "Longest text": "no limit" if shape.max_window == NO_LIMIT else f"{shape.max_window} tokens",
         "Chat template": template,
         "Covered": f"{100 * (1 - shape.uncovered_share):.1f} % of the block weights are in linears{uncovered}",
     }
-
-
-def _experts(found: Inspection) -> str:
-    if found.experts is None:
-        return STACKED if found.stacked else "none"
-    return "{} in a layer, {} for each token".format(*found.experts)
 
 
 def _count(parameters: int) -> str:

@@ -23,8 +23,8 @@ from core.jobs.queue import Job, Row, UnreadableJob, Work
 from core.jobs.supervisor import ACTIVE, FETCH_SECONDS
 from core.models.facts import load_shape
 from core.models.sources import identify_again
-from core.notation.achieved import describe_gap
 from core.notation.formatting import variant_name
+from core.notation.removal import describe_gap
 from core.request.expected.estimate import estimate_left
 from core.search.question import search_title
 from core.shipping.formats import saved_words, type_words
