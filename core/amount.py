@@ -61,10 +61,8 @@ class Amount(ABC):
     def from_columns(ratio: float | None, pattern: str | float | None) -> Amount | None:
         """Return the amount of two columns, or fields in JSON; None or NaN marks an empty one.
 
-        N:M, bits and factors are in `pattern`, beside the ratio that follows from them.
-
-        Raises:
-            UserError: `pattern` has another notation.
+        N:M, bits and factors are in `pattern`, beside the ratio that follows from them. Raises `UserError` for another
+        notation.
         """
         if isinstance(pattern, str):
             return Amount.parse_exact(pattern)

@@ -55,11 +55,7 @@ class Checkpoint:
         self._rest = PAUSE * (self._kept - started)
 
     def has_room(self, size: int) -> bool:
-        """Return whether `size` bytes more can be kept, for which other folders of the cache make room.
-
-        Raises:
-            StorageError: The disk is full.
-        """
+        """Return whether `size` bytes more can be kept, as others make room; a `StorageError` on a full disk."""
         root = self.folder.parent
         with writing(self.folder):
             own = sum(file.stat().st_size for file in self.folder.rglob("*"))

@@ -23,10 +23,9 @@ class Shelf:
     """
 
     def __init__(self, needed: int, sources: FileStamps | None = None):
-        """Prepare a shelf for `needed` bytes; the weights of the model are mapped from the files of `sources`.
+        """Prepare a shelf for `needed` bytes; a `StorageError` if the disk has no room for them.
 
-        Raises:
-            StorageError: The disk has no room for them.
+        The weights of the model are mapped from the files of `sources`.
         """
         self._folder = cache_dir() / "shelf"
         self._sources = sources or FileStamps()
@@ -54,11 +53,7 @@ class Shelf:
                 self._reader.submit(read, parameter.data)
 
     def put(self, module: nn.Module) -> None:
-        """Write the parameters of a module to a file, and map them from it; their values and names stay.
-
-        Raises:
-            StorageError: The disk is full.
-        """
+        """Write the parameters of a module to a file, and map them from it; a `StorageError` on a full disk."""
         own = dict(module.named_parameters())
         with writing(self._folder), NamedTemporaryFile(dir=self._folder, suffix=".safetensors") as file:
             save_file({name: parameter.detach().cpu().contiguous() for name, parameter in own.items()}, file.name)

@@ -42,8 +42,7 @@ def identify_corpus(name: str) -> CorpusSource:
 def open_corpus(name: str) -> CorpusText:
     """Read a corpus, and fetch it if needed.
 
-    Raises:
-        UserError: There is no such text, its copy is damaged, or another one has its id on this machine.
+    Raises `UserError` if there is no such text, its copy is damaged, or another one has its id on this machine.
     """
     if card := _card(name):
         file = files.get(card.file)

@@ -48,8 +48,7 @@ def identify_task(name: str) -> CorpusSource:
 def open_tasks(tasks: Iterable[Task], progress: Progress = silent) -> dict[Task, OpenTask]:
     """Read tasks, each file once, and fetch missing files; few-shot tasks with the split of their examples.
 
-    Raises:
-        UserError: There is no such task, or other documents have its id on this machine.
+    Raises `UserError` if there is no such task, or other documents have its id on this machine.
     """
     read = cache(files.table)
     return {task: _open(task.task, progress, task.fewshot != ZERO_SHOT, read) for task in tasks}

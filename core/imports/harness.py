@@ -196,7 +196,12 @@ def _rows(
         first = None if limit is None else int(limit)
     protocol = task_protocol(Task(task=card.id, limit=first), file.dtype)
     try:
-        version = _version(file.versions.get(parts[0]))
+        version = file.versions.get(parts[0])  # a number if it is one, as the harness has it in memory
+        if isinstance(version, int | float) and not isinstance(version, bool):
+            check_range("version", version)
+            version = float(version)
+        elif version is not None:
+            version = str(version)[:40]
     except UserError as error:
         raise UserError(f"{name}, version of {card.id}: {error}") from None
     protocol |= {"fewshot": file.shots.get(parts[0]) or 0, "version": version, "source": "imported", **prompts}
@@ -228,14 +233,6 @@ def _rows(
     if not rows:
         raise UserError(f"{name} has no number of {card.id}; give unfiltered {', '.join(METRICS)}.")
     return rows
-
-
-def _version(version: JsonValue) -> float | str | None:
-    """Return a task's version as the harness has it in memory, as a number if it is one."""
-    if isinstance(version, int | float) and not isinstance(version, bool):
-        check_range("version", version)
-        return float(version)
-    return None if version is None else str(version)[:40]
 
 
 def _check_agree(answers: Answers, rows: Sequence[Measurement]) -> None:

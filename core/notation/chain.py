@@ -80,11 +80,7 @@ class ChainDefaults:
 
 
 def parse(chain: str) -> tuple[StageRequest, ...]:
-    """Parse a chain into its stages.
-
-    Raises:
-        ChainError: The chain is invalid; the error has the position of the fault.
-    """
+    """Parse a chain into its stages; a `ChainError` has the position of a fault."""
     found, reader = [], _Reader(chain)
     while True:
         found.append(_stage(reader))

@@ -157,8 +157,7 @@ def default_text(training: bool, shape: ModelShape) -> TextWindows:
 def identified_text(wanted: Sequences, shape: ModelShape) -> Sequences:
     """Return data or a perplexity with its corpus identified by content.
 
-    Raises:
-        UserError: There is no such corpus, it does not serve this purpose, or the sequences are too long.
+    Raises `UserError` if there is no such corpus, it does not serve this purpose, or the sequences are too long.
     """
     measures = isinstance(wanted, Perplexity)
     if wanted.window > shape.max_window:

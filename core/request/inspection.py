@@ -29,11 +29,7 @@ class Applicability(Frozen):
 
 
 def inspect_model(source: ModelSource) -> Inspection:
-    """Return what was found in a language model.
-
-    Raises:
-        UserError: It is not a language model, or transformers cannot build it.
-    """
+    """Return what was found in a language model; a `UserError` for another, or if transformers cannot build it."""
     config = config_of(source)
     if kind := encoder_of(config):
         raise UserError(f"{source.id} is a {kind}, not a language model; only methods of convolutions run on it.")

@@ -15,10 +15,8 @@ from core.specs import DTYPES, ZERO_SHOT, Dtype, Fewshot, Perplexity, Task, prec
 def reproduce(result: Result) -> str:
     """Return the `slimscope run` lines that reproduce a result: its variant and all its numbers.
 
-    Each combination of evaluation precision and set of tasks needs a line of its own.
-
-    Raises:
-        UserError: This version computes another variant from the chain.
+    Each combination of evaluation precision and set of tasks needs a line of its own. Raises `UserError` if this
+    version computes another variant from the chain.
     """
     variant = variant_spec(result.variant)
     chain = format_chain(variant.stages)

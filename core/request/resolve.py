@@ -32,8 +32,7 @@ def method_of(one: StageRequest) -> Method:
 def resolve_text(one: StageRequest, defaults: ChainDefaults) -> TextWindows | None:
     """Return the text of a stage, its own or the chain's default; None if it reads none.
 
-    Raises:
-        UserError: The stage names a text or a seed that its method does not use.
+    Raises `UserError` if the stage names a text or a seed that its method does not use.
     """
     method = method_of(one)
     reads = method.data_requirement
@@ -110,8 +109,7 @@ def scan_method(stages: Sequence[Stage]) -> LinearMethod | None:
 def build_scan(stages: Sequence[Stage], by: ScanUnit, text: TextWindows, seed: int) -> SensitivityScan:
     """Build the sensitivity scan of a variant; `text` and `seed` apply if its method has none.
 
-    Raises:
-        UserError: The chain cannot be scanned, or the data has only one sequence.
+    Raises `UserError` if the chain cannot be scanned, or the data has only one sequence.
     """
     if scan_method(stages) is None:
         raise UserError(
@@ -140,8 +138,7 @@ def needs_convolutions(method: Method | type[Method]) -> UserError:
 def check_model_type(source: ModelSource, chain: Sequence[StageRequest], measured: bool) -> bool:
     """Return whether a model is a language model, not an encoder; `measured` runs request numbers of language models.
 
-    Raises:
-        UserError: A stage or a requested number does not apply to this type of model.
+    Raises `UserError` if a stage or a requested number does not apply to this type of model.
     """
     config = config_of(source)
     kind = encoder_of(config)

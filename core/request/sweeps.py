@@ -37,8 +37,7 @@ def count(grid: Grid) -> int:
 def expand_grid(grid: Grid, settings: RunSettings = DEFAULT_SETTINGS) -> tuple[list[RunSpec], dict[str, str]]:
     """Return the runs of a grid in the order of `in_order`, and the error of each invalid model.
 
-    Raises:
-        UserError: Another part of the request is invalid, or all models are.
+    Raises `UserError` if another part of the request is invalid, or all models are.
     """
     if settings.name is not None and len(grid.models) > 1:
         raise UserError(

@@ -107,8 +107,7 @@ def damaged(keys: Collection[str]) -> list[str]:
 def copy_samples(folder: Path, key: str, measurement: Measurement) -> bool:
     """Copy the outcomes behind a measurement from a folder with the user's own layout, unless some are stored.
 
-    Returns:
-        Whether the stored outcomes have the measurement as their mean.
+    Returns whether the stored outcomes have the measurement as their mean.
     """
     file = _local(key, measurement)
     table = sample_files.read(folder / _checked(key) / file.name)

@@ -106,8 +106,7 @@ class Store:
     def delete(self, *keys: str) -> None:
         """Delete the user's own numbers and samples of variants, and their cached models.
 
-        Raises:
-            UserError: One of them is only bundled, or unknown; nothing is deleted.
+        Raises `UserError` if one of them is only bundled, or unknown; nothing is deleted then.
         """
         with self.begin() as connection:
             self._next_change(connection)

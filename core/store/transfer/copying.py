@@ -32,8 +32,7 @@ class Copied(Frozen):
 def named_store(name: str, exists: bool) -> Store:
     """Return the store with a typed URL or SQLite file, which must exist if `exists`, and else is created.
 
-    Raises:
-        UserError: The text names no database, or the file does not exist.
+    Raises `UserError` if the text names no database, or the file does not exist.
     """
     url = database_url(name if "://" in name else URL.create("sqlite", database=str(typed_path(name).absolute())))
     if exists and url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_file():
@@ -44,10 +43,8 @@ def named_store(name: str, exists: bool) -> Store:
 def copy_store(source: Store, target: Store) -> Copied:
     """Copy all results, jobs and searches; a source of an earlier version is upgraded.
 
-    Samples and logs are files of the results folder and stay where they are.
-
-    Raises:
-        UserError: The target has results or jobs, or jobs of the source run.
+    Samples and logs are files of the results folder and stay where they are. Raises `UserError` if the target has
+    results or jobs, or if jobs of the source run.
     """
     with target.begin() as new, source.begin() as old:
         for name in (RESULTS, JOBS, SEARCHES):  # so that nothing else changes the source meanwhile

@@ -42,8 +42,7 @@ class Imported(Frozen):
 def import_database(file: Path, store: Store) -> Imported:
     """Add the results of a SQLite database, and the samples next to it, to a store; existing numbers do not change.
 
-    Raises:
-        UserError: The file is no database of this program, of a newer version, damaged, or the store's own.
+    Raises `UserError` if the file is no database of this program, of a newer version, damaged, or the store's own.
     """
     if _in_use(file, store):
         raise UserError(f"{short(str(file))} is the database in use; give another file.")
