@@ -307,9 +307,7 @@ class Result(Frozen):
     def updated(self, newer: "Result") -> "Result":
         """Merge a newer result of the same variant, whose values replace those of this one."""
         numbers = {measurement.identity: measurement for measurement in (*self.measurements, *newer.measurements)}
-        return newer.model_copy(
-            update={"measurements": tuple(numbers.values()), "layers": newer.layers or self.layers},
-        )
+        return newer.model_copy(update={"measurements": tuple(numbers.values()), "layers": newer.layers or self.layers})
 
 
 class LoadedResults(NamedTuple):

@@ -9,15 +9,7 @@ from core.methods.terms import REASONS
 from core.notation.chain import bits_or_factor_of
 from core.registry import build_method, get_stage, leaves, settings_of
 from core.results import Variant
-from core.specs import (
-    COUNTED,
-    DTYPES,
-    Dtype,
-    Scalar,
-    Stage,
-    TextWindows,
-    VariantSpec,
-)
+from core.specs import COUNTED, DTYPES, Dtype, Scalar, Stage, TextWindows, VariantSpec
 
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_RATIO = 0.5
