@@ -1,23 +1,18 @@
 """The state of unfinished work, kept in the cache of variants, where interrupted work resumes."""
 
-from __future__ import annotations
-
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from core.base.paths import variants_dir
 from core.cache.disk import intact, room, writing
 from core.cache.folders import CACHE_BYTES, build_once, make_room
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 ENDING = ".blocks"  # of the folder of an interrupted stage or pass
 INTERVAL = 60.0  # seconds between two times at which work is kept
@@ -60,11 +55,7 @@ class Checkpoint:
         self._rest = PAUSE * (self._kept - started)
 
     def has_room(self, size: int) -> bool:
-        """Return whether `size` bytes more can be kept, for which other folders of the cache make room.
-
-        Raises:
-            StorageError: The disk is full.
-        """
+        """Return whether `size` bytes more can be kept, as others make room; a `StorageError` on a full disk."""
         root = self.folder.parent
         with writing(self.folder):
             own = sum(file.stat().st_size for file in self.folder.rglob("*"))

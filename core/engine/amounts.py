@@ -15,7 +15,7 @@ from core.methods.numerics.levels import level_shares
 from core.methods.parameters import RATIO_STEP
 from core.models.parts.blocks import select
 from core.models.parts.sizes import size_before
-from core.notation.achieved import GAP_TOLERANCE, format_percent
+from core.notation.removal import GAP_TOLERANCE, format_percent
 from core.specs import Stage
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ from core.models.sources import (
     load_tokenizer,
 )
 from core.models.terms import check_here
-from core.request.complete import check_device, default_perplexity, identified_perplexity
+from core.request.complete import check_device, default_perplexity, identified_text
 from core.request.stages import parse_dtype
 from core.specs import Dtype, Perplexity, Stage, VariantSpec
 from core.store.slots import compute_lock
@@ -122,7 +122,7 @@ def _read_pair(dense: ModelSource, other: ModelSource, texts: Sequence[Perplexit
     read, scored = Texts(), {}
     for asked in texts or [default_perplexity(min(shapes, key=lambda shape: shape.max_window))]:
         for shape in shapes:
-            text = identified_perplexity(asked, shape)
+            text = identified_text(asked, shape)
         corpus = read.corpus(text.corpus)
         same = token_ids(corpus.text, first).equal(token_ids(corpus.text, second))
         if not same or window_start(first) != window_start(second):

@@ -29,7 +29,7 @@ from core.models.parts.blocks import find_blocks, select
 from core.models.parts.precision import in_precision
 from core.protocols import scan_protocol
 from core.registry import leaves
-from core.request.sensitivity import scan_method
+from core.request.resolve import scan_method
 from core.results import SENSITIVITY, Measurement
 from core.specs import Perplexity, RunSpec, SensitivityScan, VariantSpec
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from core.base.errors import UserError, echo
-from core.base.regular_files import check_regular
+from core.base.paths import check_regular
 from core.models.shape import Config, check_depth
 
 

@@ -23,12 +23,11 @@ from core.jobs.queue import Job, Row, UnreadableJob, Work
 from core.jobs.supervisor import ACTIVE, ENDED, FETCH_SECONDS
 from core.models.facts import load_shape
 from core.models.sources import identify_again
-from core.notation.achieved import describe_gap
 from core.notation.formatting import variant_name
+from core.notation.removal import describe_gap
 from core.request.expected.estimate import estimate_left
 from core.search.titles import work_title
-from core.shipping.formats import type_words, usual_words
-from core.shipping.proof import saved_words
+from core.shipping.formats import saved_words, type_words
 from core.specs import ModelId, RunSpec
 from core.store.slots import slots
 from dashboard import data
@@ -252,10 +251,9 @@ def _lacking(spec: str) -> str | None:
 def _show_saved(job: Job) -> None:
     """Show the folder of a job that exports its model."""
     if job.spec.save:
-        form = type_words(job.spec)
-        planned = f"Exports to {job.spec.save} as {form}"
+        planned = f"Exports to {job.spec.save} as {type_words(job.spec)}"
         done = job.state == "done"
-        st.caption(literal(saved_words(job.spec.save, form, usual_words(job.spec)) if done else planned))
+        st.caption(literal(saved_words(job.spec) if done else planned))
 
 
 def _show_ended(models: Sequence[ModelId]) -> None:

@@ -14,7 +14,7 @@ from core.evaluation.layers import ReportFields
 from core.methods.convolution.base import ConvMethod, Cut, Options, allocate
 from core.models.modeling_slimscope import put
 from core.models.parts.convolutions import Convolution, convolutions_of, pair_in_place_of
-from core.request.compatibility import needs_convolutions
+from core.request.resolve import needs_convolutions
 from core.results import CONVOLUTION, LayerReport
 
 if TYPE_CHECKING:

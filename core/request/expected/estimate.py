@@ -4,13 +4,10 @@ The time is the floating-point operations (`core.request.expected.cost`) over th
 Without stored runs, the speed follows from that of a product of matrices, or is a cautious constant on a GPU.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 
@@ -23,10 +20,8 @@ from core.request.execution import choose_execution
 from core.request.expected.cost import perplexity_work, prompts_work, scan_work, stage_work, task_work
 from core.request.expected.speeds import Speeds, history_of
 from core.specs import BYTES, Frozen, RunSpec, Stage, VariantSpec
+from core.store.store import Store
 from core.training.base import TrainingMethod
-
-if TYPE_CHECKING:
-    from core.store.store import Store
 
 LOADS = Path("/proc/loadavg")  # the means, then the running threads of all
 NOTICED = 1.25  # factor below which a machine counts as quiet

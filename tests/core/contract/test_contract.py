@@ -4,7 +4,7 @@ import pytest
 
 from core.amount import Pattern
 from core.registry import METHODS, PREPARATIONS, RECONSTRUCTIONS, RECOVERIES, STAGES, leaves
-from core.request.compatibility import on_convolutions
+from core.request.resolve import on_convolutions
 from core.training.base import TrainPruneMethod
 from tests.core.contract import checks
 from tests.core.contract.declared import check_declared, check_key, check_of

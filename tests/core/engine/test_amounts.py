@@ -23,7 +23,7 @@ from core.models.facts import dense_sizes
 from core.models.parts.blocks import find_blocks, select
 from core.models.parts.sizes import linear_sizes
 from core.models.sources import identify, load_model
-from core.notation.achieved import counted_removed_fraction
+from core.notation.removal import counted_removed_fraction
 from core.registry import get_stage
 from core.request.stages import build_stage
 from core.specs import RunSpec, TextWindows, VariantSpec

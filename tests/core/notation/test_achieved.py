@@ -2,14 +2,14 @@
 
 import pytest
 
-from core.notation.achieved import (
+from core.notation.removal import (
     counted_removed_fraction,
+    covered_share,
     describe_gap,
     embedding_words,
     format_percent,
     uncovered_words,
 )
-from core.notation.removal import covered_share
 from core.results import LayerReport
 from core.specs import Stage
 from core.store.bundled import read_measured

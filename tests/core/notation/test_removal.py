@@ -3,8 +3,7 @@
 import pytest
 
 from core.findings.numbers.frame import tidy
-from core.notation.achieved import describe_gap, format_percent
-from core.notation.removal import bits_words, block_share, model_share, parameters_left
+from core.notation.removal import bits_words, block_share, describe_gap, format_percent, model_share, parameters_left
 from core.registry import quantises
 from core.results import LayerReport
 from core.specs import Stage

@@ -6,7 +6,7 @@ import pytest
 
 from core.statistics.correlations import WIDENED, largest_factor, record
 from core.statistics.longrun import inflation
-from core.store.corrected import corrected
+from core.store.rows import corrected
 from core.store.store import Store
 from tests.core.factories import KEY, make, perplexity
 

@@ -78,7 +78,7 @@ def test_an_invalid_bundled_line_is_named(kind, bundled_folder):
     assert Store().read() == (results, (warning,))
 
 
-@pytest.mark.parametrize("line", ["[" * 100_000, '{"schema_version":1,"variant":' + "[" * 100_000, "9" * 5000])
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"schema_version":2,"variant":' + "[" * 100_000, "9" * 5000])
 def test_an_unparsable_bundled_line_is_named(line, bundled_folder):
     bundled_folder.mkdir()
     (bundled_folder / "a.jsonl").write_text(line)

@@ -130,18 +130,6 @@ def test_bundled_samples_serve_every_number_of_the_row():
     assert store.samples(KEY, answered(2, {"limit": 3})) is None  # another protocol
 
 
-def test_bundled_samples_can_have_any_order():
-    store = Store()
-    tasks = [answered(2, {"limit": 2}, dataset=dataset) for dataset in ("piqa", "boolq")]
-    for task in tasks:
-        store.put_samples(KEY, task, pandas.DataFrame({"doc_id": [0, 1], "target": [1, 0], "acc": [1.0, 0.0]}))
-    file = samples.ship_samples(make(*tasks), paths.SHIPPED_MEASURED)
-    pandas.read_parquet(file).sort_values("doc_id", kind="stable").to_parquet(file)
-    for task in tasks:
-        found = samples.read_shipped_samples(KEY, task)
-        assert found.to_dict("list") == {"doc_id": [0, 1], "target": [1, 0], "acc": [1.0, 0.0]}
-
-
 @pytest.mark.parametrize(("key", "dataset"), [("../../etc", "piqa"), (KEY, "../piqa"), (KEY, "a/b"), ("A" * 64, "x")])
 def test_samples_reject_invalid_keys_and_tasks(key, dataset):
     wanted = Measurement(metric="acc", dataset=dataset, value=0.5, n=1, protocol={"fewshot": 0})

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from core.base.errors import StorageError
-from core.store import database, transactions
+from core.store import database
 from core.store.store import Store
 
 
@@ -61,7 +61,7 @@ def test_an_unresponsive_server_times_out(kind, reason, waits, monkeypatch):
         raise OperationalError("", {}, Exception(reason))
 
     engine = SimpleNamespace(connect=connect, dialect=SimpleNamespace(name=kind))
-    for work in (transactions.transaction(engine).__enter__, lambda: database._bring_up_to_date(engine)):
+    for work in (lambda: database.connect(engine), lambda: database._bring_up_to_date(engine)):
         tries.clear()
         with pytest.raises(OperationalError):
             work()

@@ -22,7 +22,7 @@ from core.findings.reading import StoreReader
 from core.findings.rows import choices, points
 from core.findings.seeds import Seeds
 from core.registry import METHODS, STAGES
-from core.request.compatibility import on_convolutions
+from core.request.resolve import on_convolutions
 from core.specs import OUTSIDE_BLOCKS
 from core.store.bundled import read_measured
 from core.training.base import TrainingMethod
