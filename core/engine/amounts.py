@@ -1,10 +1,10 @@
 """The amount of a stage, as the share of the current weights to remove and as a target, and that of each linear."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+from torch import Tensor
 
 from core.amount import RATIO_PLACES, Bits, Pattern, Ratio
 from core.base.errors import UserError
@@ -13,15 +13,10 @@ from core.methods.base import Method
 from core.methods.linear import LinearMethod, Plan, Target
 from core.methods.numerics.levels import level_shares
 from core.methods.parameters import RATIO_STEP
-from core.models.parts.blocks import select
+from core.models.parts.blocks import Linear, select
 from core.models.parts.sizes import size_before
 from core.notation.achieved import GAP_TOLERANCE, format_percent
 from core.specs import Stage
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from core.models.parts.blocks import Linear
 
 
 def fraction_to_remove(method: Method, given: StageInput) -> float:

@@ -1,12 +1,10 @@
 """Computation of a run: create the variant, measure it, and store each number at once."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from itertools import chain
-from typing import TYPE_CHECKING
 
 import torch
+from transformers import PreTrainedModel
 
 from core.base.errors import CancelledError, UserError
 from core.base.memory import reuse_freed_memory
@@ -25,9 +23,6 @@ from core.results import Result
 from core.shipping.export import export
 from core.specs import RunSpec
 from core.store.store import Store
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 def execute(spec: RunSpec, session: Session, store: Store, progress: Progress) -> None:

@@ -3,15 +3,13 @@
 Nothing is stored, because a stored number belongs to a chain of this project that makes its variant again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pandas as pd
+from transformers import PreTrainedTokenizerBase
 
 from core.base.errors import UserError
 from core.base.memory import reuse_freed_memory
@@ -42,9 +40,6 @@ from core.request.complete import check_device, default_perplexity, identified_p
 from core.request.stages import parse_dtype
 from core.specs import Dtype, Perplexity, Stage, VariantSpec
 from core.store.slots import compute_lock
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 LIGHT = 1e12  # floating-point operations with which a comparison does not wait for a run
 

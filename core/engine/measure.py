@@ -1,14 +1,16 @@
 """Measurement of a variant: perplexity, tasks, latency and layer sensitivity, each number as soon as it is known."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from functools import partial
 from statistics import mean, stdev
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from uuid import uuid4
+
+import pandas as pd
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from core.base.paths import cache_dir
 from core.base.progress import Progress
@@ -32,13 +34,6 @@ from core.registry import leaves
 from core.request.sensitivity import scan_method
 from core.results import SENSITIVITY, Measurement
 from core.specs import Perplexity, RunSpec, SensitivityScan, VariantSpec
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from torch import Tensor
-    from transformers import PreTrainedModel
-
-    from core.engine.session import Session
 
 
 class Outcome(NamedTuple):

@@ -5,17 +5,15 @@ Other sequences measure the loss. They run from the compressed block on, so all 
 losses of each part are cached at once, so that an interrupted scan resumes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from core.base.paths import cache_dir
 from core.cache.folders import read_small, write_small
@@ -29,9 +27,6 @@ from core.models.parts.blocks import Blocks, Linear, by_block, first, move
 from core.models.parts.products import quick_products
 from core.models.parts.recorder import Recorder
 from core.specs import ScanUnit, canonical_json, sha256
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 VERSION = 1  # of the definition of the losses
 WHOLE = ""  # name of the losses without any compression

@@ -1,10 +1,12 @@
 """The inputs of a run, each resolved once and shared by the variant and its dense baseline."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from core.base.errors import UserError
 from core.base.progress import Progress, silent
@@ -21,11 +23,6 @@ from core.request.complete import check_save_folder
 from core.shipping.base import Format
 from core.shipping.formats import requested_format
 from core.specs import Perplexity, RunSpec
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-    from transformers import PreTrainedModel
 
 
 class ScoredText(NamedTuple):

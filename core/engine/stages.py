@@ -1,11 +1,10 @@
 """Dispatch of each kind of method to the function that runs it, and the hooks of run-time methods."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING
+
+from transformers import PreTrainedModel
 
 from core.base.errors import UserError
 from core.context import Context, StageInput, StageResult
@@ -27,9 +26,6 @@ from core.models.removal.projections import separate_projections
 from core.registry import build_method
 from core.specs import Stage
 from core.training.base import Recovery, TrainPruneMethod
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 # Kinds that treat q, k and v, or gate and up, each on its own.
 APART: frozenset[Kind] = frozenset(

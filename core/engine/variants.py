@@ -4,17 +4,15 @@ A new measurement needs no new compression: the user cache stores each model und
 compression. The cache has a size limit and deletes the least recently used variants first.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
+from transformers import PreTrainedModel
 
 from core.base.errors import CancelledError, StorageError, UserError
 from core.base.paths import cache_dir, cached_variant
@@ -42,9 +40,6 @@ from core.results import Result, Variant
 from core.specs import Stage, VariantSpec
 from core.store.bundled import parse_result
 from core.training.base import TrainingMethod
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 log = logging.getLogger(__name__)
 

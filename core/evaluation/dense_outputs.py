@@ -4,8 +4,6 @@ The hidden states before the head are kept, and the head. Together they give the
 logits would take up to a hundred times as much. Both are mapped from their files, so memory does not grow with a text.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -13,10 +11,10 @@ import shutil
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from core.base.paths import cache_dir
 from core.base.progress import Progress
@@ -27,9 +25,6 @@ from core.evaluation.divergence import DenseHead, DenseText
 from core.evaluation.perplexity import batch_size
 from core.evaluation.states import OutputScale, head_parts, output_scale, states_by_batch, states_by_block
 from core.specs import BYTES, Dtype
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 STATES, WEIGHT, BIAS, SCALE = "states.bin", "weight.bin", "bias.bin", "scale.json"
 HEAD = "head-2"  # the first lacked the soft cap or factor of some models

@@ -1,14 +1,12 @@
 """Memory footprint of a variant, counted on its tensors: parameters, zeros, dense and packed bytes."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from core.amount import WHOLE_BITS, least_bits
 from core.models.modeling_slimscope import FactoredEmbedding, FactoredHead, RotatedEmbedding, RotatedNorm
@@ -18,9 +16,6 @@ from core.models.parts.convolutions import convolutions_of
 from core.models.parts.grids import Grid, grid_of
 from core.models.parts.sizes import active_weights, embedding_tables, is_language_model
 from core.results import Footprint
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 MAC_TOKENS = 64  # tokens of the counted forward pass, as in LLM-Pruner's table (arXiv:2305.11627)
 

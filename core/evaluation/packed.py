@@ -4,22 +4,17 @@ Codes of at most 4 bits use torch's int4 product with bf16 activations. Codes of
 which rounds the weights to one scale per row and the activations to 8 bits.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from core.models.parts.blocks import Linear, find_blocks
 from core.models.parts.grids import Grid, grid_of
 from core.models.parts.precision import in_precision
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 GROUPS = (256, 128, 64, 32)  # inputs that share a scale in the int4 product
 MIDDLE = 8  # the code that the int4 product reads as 0

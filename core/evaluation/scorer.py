@@ -7,18 +7,17 @@ coarser than the difference between many choices. Not every model computes a tre
 on real requests decides between both.
 """
 
-from __future__ import annotations
-
 import copy
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
+from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import has_bos_prefix, resolve_max_length
 from torch import Tensor
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from core.base.errors import UserError
 from core.evaluation.states import passes_by_block
@@ -26,10 +25,6 @@ from core.evaluation.trees import Request, Row, batches, grow, pack
 from core.models.modeling_slimscope import FactoredHead
 from core.models.parts.products import quick_products
 from core.models.parts.recorder import Inputs
-
-if TYPE_CHECKING:
-    from lm_eval.api.instance import Instance
-    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 log = logging.getLogger(__name__)
 

@@ -3,15 +3,14 @@
 They are computed batch by batch, or block by block for a model that exceeds the memory.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from core.base.errors import UserError
 from core.base.memory import HELD_BYTES
@@ -21,9 +20,6 @@ from core.models.parts.blocks import body, find_blocks, first, text_config
 from core.models.parts.products import quick_products
 from core.models.parts.recorder import Inputs, Recorder
 from core.specs import sha256
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedModel
 
 COLUMNS = 2048  # of the vocabulary per chunk of logits, so that a chunk fits into the CPU cache
 # Fields of configurations: soft caps of Gemma's models, and factors of Cohere's and of Falcon-H1.

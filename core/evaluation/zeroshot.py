@@ -1,7 +1,5 @@
 """Task accuracy, zero-shot or with few-shot examples: the harness' prompts and metrics, with shared prefixes."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,28 +7,25 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from lm_eval.utils import handle_non_serializable, hash_string
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from core.base.progress import Progress, silent
+from core.data.harness import LocalTask
 from core.data.tasks import OpenTask
 from core.evaluation.encoded import Encoded, encode
 from core.evaluation.fewshot.build import build
+from core.evaluation.fewshot.dense import DenseModel
 from core.evaluation.fewshot.prompts import Document, Documents, Prompt, requests
 from core.evaluation.outcomes import METRICS, summary
 from core.evaluation.scorer import SharedPrefixLM
 from core.protocols import task_protocol
 from core.results import Measurement
 from core.specs import ZERO_SHOT, Task
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-    from core.data.harness import LocalTask
-    from core.evaluation.fewshot.dense import DenseModel
 
 
 @dataclass

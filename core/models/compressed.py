@@ -1,16 +1,14 @@
 """The configuration and the weights of a model that any tool compressed, to compare it with the dense model."""
 
-from __future__ import annotations
-
 import logging
 import math
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from core.base.errors import UserError, echo
 from core.base.progress import Progress, silent
@@ -24,9 +22,6 @@ from core.models.shape import SIZES, Config, text_part
 from core.models.source import ModelSource
 from core.models.sources import BY_KIND
 from core.specs import Dtype
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 log = logging.getLogger(__name__)
 

@@ -1,16 +1,14 @@
 """Checkpoints of compressed models, and the shapes that their configuration does not describe."""
 
-from __future__ import annotations
-
 import copy
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 import transformers
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from core.base.errors import UserError
 from core.models import modeling_slimscope
@@ -24,9 +22,6 @@ from core.models.parts.grids import load_grids, save_grids
 from core.models.parts.shards import save_mixture
 from core.models.parts.sizes import is_language_model
 from core.models.removal.units import find_units
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedModel
 
 CODE = Path(modeling_slimscope.__file__)
 

@@ -1,10 +1,9 @@
 """Training of a model in memory, alone or with pruning: add adapters, train and merge them."""
 
-from __future__ import annotations
-
 import math
 from functools import partial
-from typing import TYPE_CHECKING
+
+from transformers import PreTrainedModel
 
 from core.base.errors import UserError
 from core.context import Context, StageInput, StageResult
@@ -26,9 +25,6 @@ from core.training.examples import Examples, read_examples
 from core.training.loop import Budget, train
 from core.training.losses import text_loss
 from core.training.recomputation import recomputed
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 def train_stage(

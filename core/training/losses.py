@@ -4,27 +4,23 @@ References: Hinton et al., 2015 (arXiv:1503.02531), for the loss on softened pro
 squared; Agarwal et al., On-Policy Distillation, 2023 (arXiv:2306.13649), for the three divergences.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax
+from transformers import PreTrainedModel
 
 from core.evaluation.states import output_scale
 from core.methods.cost import LOGIT_BYTES
 from core.models.modeling_slimscope import FactoredHead
 from core.models.parts.blocks import body, find_blocks, first
 from core.training.examples import Batch
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 Divergence = Literal["forward", "reverse", "jensen-shannon"]
 CHUNK_BYTES = LOGIT_BYTES // 4  # logits in memory at once, without their gradients

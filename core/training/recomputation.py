@@ -1,18 +1,13 @@
 """Backward passes that store less: blocks run again instead of storing their activations."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
 
 from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
 
 from core.models.parts.blocks import find_blocks
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 @contextmanager

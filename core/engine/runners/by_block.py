@@ -1,14 +1,12 @@
 """Block-wise quantisation: all linears of a block together, on the output of the quantised blocks before it."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from core.context import Context, StageInput, StageResult
 from core.engine.amounts import target_of
@@ -17,9 +15,6 @@ from core.evaluation.layers import relative_error, report
 from core.methods.quantised.base import BlockQuantMethod, BlockView
 from core.models.parts.grids import set_grid
 from core.models.parts.reference import clear_reference
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 @torch.no_grad()

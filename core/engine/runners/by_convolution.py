@@ -1,12 +1,10 @@
 """Decomposition of each convolution of a model, in place, into two consecutive convolutions."""
 
-from __future__ import annotations
-
 import time
 from math import prod
-from typing import TYPE_CHECKING
 
 import torch
+from transformers import PreTrainedModel
 
 from core.base.errors import UserError
 from core.context import Context, StageInput, StageResult
@@ -16,9 +14,6 @@ from core.models.modeling_slimscope import put
 from core.models.parts.convolutions import Convolution, convolutions_of, pair_in_place_of
 from core.request.compatibility import needs_convolutions
 from core.results import CONVOLUTION, LayerReport
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 @torch.no_grad()

@@ -1,11 +1,8 @@
 """Factorisation, in place, of the embedding and of a head tied to it, and quantisation of embedding and head."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import torch
-from torch import nn
+from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from core.amount import Factor
 from core.base.errors import UserError
@@ -14,16 +11,10 @@ from core.context import Context, StageInput, StageResult
 from core.engine.amounts import target_of
 from core.methods.embedding.base import EmbeddingMethod
 from core.methods.kinds import TableQuantMethod
-from core.models.modeling_slimscope import FactoredHead, RotatedEmbedding, put
+from core.models.modeling_slimscope import FactoredEmbedding, FactoredHead, RotatedEmbedding, put
 from core.models.parts.blocks import text_config
 from core.models.parts.grids import set_grid
 from core.models.parts.sizes import embedding_tables
-
-if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import PreTrainedModel
-
-    from core.models.modeling_slimscope import FactoredEmbedding
 
 CHUNK = 4096  # rows per comparison
 TRIED = 64  # rows that show whether a table scales its rows

@@ -1,15 +1,13 @@
 """Linear-by-linear compression of a model in memory: plan, run the blocks, compress each linear, report on it."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from core.amount import Pattern
 from core.base.errors import UserError
@@ -35,9 +33,6 @@ from core.models.parts.reference import resolve_reference, set_reference
 from core.models.removal.units import factors_of
 from core.request.stages import check_divides
 from core.results import LayerReport
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageInput, context: Context) -> StageResult:

@@ -1,14 +1,12 @@
 """Removal, in place, of whole experts, of whole blocks, or of entries of the hidden states."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from core.base.errors import UserError
 from core.cache.observations import Tensors, observed
@@ -22,9 +20,6 @@ from core.models.modeling_slimscope import Expert, Experts
 from core.models.parts.blocks import Blocks
 from core.models.removal.depth import keep_blocks, keep_hidden
 from core.models.removal.experts import check_removal, groups_of, keep_experts, recount_experts
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 Layers = Mapping[str, Experts]  # by name
 

@@ -5,12 +5,9 @@ States x become R^T x. The matrices that read a norm absorb its gain.
 References: Ashkboos et al., QuaRot, 2024 (arXiv:2404.00456), section 4, stages 1a and 1b.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from core.base.errors import UserError
 from core.cache.shelf import changing
@@ -29,9 +26,6 @@ from core.models.removal.stream import (
     write,
 )
 from core.models.removal.units import Units, find_units
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 TRIED = 64  # tokens on which the rotation must not change the output
 NEAR = {torch.float32: 1e-4}  # relative tolerance

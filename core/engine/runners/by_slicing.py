@@ -6,16 +6,14 @@ absorb its scale. The matrices that write to the residual stream absorb a LayerN
 References: Ashkboos et al., SliceGPT, 2024 (arXiv:2401.15024), algorithm 1.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from core.context import Context, StageInput, StageResult
 from core.engine.walking.observe import collect_block_views
@@ -27,9 +25,6 @@ from core.models.parts.constraints import clear_constraint
 from core.models.parts.recorder import Call, Recorder
 from core.models.parts.reference import clear_reference
 from core.models.removal.stream import block_submodules, check_blocks, final_norm, fold_norm, like, write
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 @torch.no_grad()

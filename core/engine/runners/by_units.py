@@ -10,10 +10,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from core.base.progress import Progress
 from core.cache.shelf import changing
@@ -30,9 +30,6 @@ from core.models.parts.constraints import apply_constraint, clear_constraint
 from core.models.parts.reference import rescaled, scale_reference
 from core.models.removal.units import KeptUnits, check_channels, check_heads, factors_of, head_norms, spread
 from core.results import LayerReport
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 def remove_units(model: PreTrainedModel, method: UnitMethod, given: StageInput, context: Context) -> StageResult:

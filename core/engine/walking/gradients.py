@@ -1,15 +1,13 @@
 """Gradients of the next-token loss with respect to block linears, one calibration sequence at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from core.cache.checkpoint import Checkpoint
 from core.context import Context
@@ -19,9 +17,6 @@ from core.models.parts.overflow import Overflow
 from core.training.examples import Batch
 from core.training.losses import text_loss
 from core.training.recomputation import recomputed
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 GRADIENTS = "gradients"
 

@@ -1,16 +1,14 @@
 """Observation of the whole model for a structured method, before it plans."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from core.cache.checkpoint import Checkpoint
 from core.cache.disk import intact
@@ -26,9 +24,6 @@ from core.models.parts.blocks import Blocks, Linear
 from core.models.parts.finished import KeptBlocks
 from core.models.removal.geometry import Mode
 from core.models.removal.units import find_units, whole_block
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 class KeptObservations(KeptBlocks):

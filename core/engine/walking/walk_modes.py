@@ -1,12 +1,9 @@
 """Choice of the walker's micro-batches, and of the memory for their activations."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import psutil
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from core.base.memory import ACTIVATION_SHARE, process_bytes
 from core.context import Context
@@ -15,9 +12,6 @@ from core.engine.walking.walker import Walker
 from core.methods.cost import COPIES, GRAMS
 from core.models.parts.blocks import Blocks, Linear
 from core.models.parts.finished import KeptBlocks
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 def make_walker(

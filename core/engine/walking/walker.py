@@ -15,18 +15,16 @@ compression, and another pass computes its output.
 References: Frantar & Alistarh, 2023 (arXiv:2301.00774), section 3; Sun et al., 2023 (arXiv:2306.11695), section 3.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from greenlet import getcurrent, greenlet
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from core.cache.shelf import Shelf, trying
 from core.engine.walking.collector import Collector, Routing, SumsOf, routings_of
@@ -35,9 +33,6 @@ from core.models.parts.blocks import Blocks, Linear, by_block, first
 from core.models.parts.finished import KeptBlocks, changing_block
 from core.models.parts.overflow import Overflow, live_tensors
 from core.models.parts.recorder import Recorder
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 SAMPLED_TOKENS = 512  # approximate number of a linear's inputs for the output error in the layer report
 

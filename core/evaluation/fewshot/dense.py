@@ -1,20 +1,15 @@
 """The dense model's embeddings and continuations of texts, for building prompts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from core.evaluation.scorer import SharedPrefixLM
 from core.models.parts.blocks import body
 from core.models.parts.products import quick_products
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 READ = 512  # maximum tokens of a text in its embedding
 BATCH = 16  # texts per forward pass

@@ -1,21 +1,17 @@
 """Generation of an answer, token by token, with the log-probability and the likeliest tokens at each step."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
+from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
 
 from core.base.errors import UserError
 from core.base.window_start import window_start
 from core.evaluation.generation.sampling import LIKELIEST, Candidate, Sampling, Token
 from core.models.loading import sentences
-
-if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
 
 BEFORE = 8  # tokens of the prompt that decide how the first piece reads, such as by a space
 UNFINISHED = "\N{REPLACEMENT CHARACTER}"  # of bytes that are no whole character

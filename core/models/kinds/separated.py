@@ -3,8 +3,6 @@
 transformers stacks the experts of a layer in memory, so a mixture cannot stream from its own files.
 """
 
-from __future__ import annotations
-
 import copy
 import logging
 import shutil
@@ -13,12 +11,13 @@ from functools import partial
 from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import torch
 import transformers
 from accelerate.utils import align_module_device
 from safetensors import safe_open
+from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from core.base.errors import UserError
 from core.base.paths import cache_dir
@@ -31,11 +30,6 @@ from core.models.parts.blocks import base_class
 from core.models.parts.experts import stacks_experts
 from core.models.parts.shards import in_parts, stored_names, write_parts
 from core.specs import canonical_json, sha256
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
-    from transformers import PreTrainedModel
 
 OTHERS = ("config.json", "generation_config.json")
 

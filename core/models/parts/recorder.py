@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from core.base.errors import UserError
 from core.models.parts.blocks import Args, Blocks, Kwargs, Output, body, first, move, sliding_window, text_config
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 Inputs = Mapping[str, Tensor]  # of a model, by name
 

@@ -1,21 +1,16 @@
 """Weights written to several files with their index, of which one file at a time is in memory."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from safetensors.torch import save_file
+from torch import Tensor
+from transformers import PreTrainedModel
 from transformers.core_model_loading import revert_weight_conversion
 
 from core.models.modeling_slimscope import Experts
 from core.models.parts.experts import stacked
-
-if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import PreTrainedModel
 
 PART_BYTES = 2**28  # of a file whose tensors need not be together
 

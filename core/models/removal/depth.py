@@ -1,20 +1,15 @@
 """Removal of decoder blocks and of hidden-state entries."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from core.base.errors import UserError
 from core.models.parts.blocks import Blocks, base_class, text_config
 from core.models.removal.units import cut, find_units, recount, slice_linear
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedModel
 
 ATTENTION = ("attention", "full_attention", "sliding_attention", "chunked_attention")  # kinds of a hybrid's blocks
 

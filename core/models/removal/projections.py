@@ -4,15 +4,13 @@ No architecture is named. The order of the outputs is found by a trial: if an ou
 changing it changes nothing once the columns that read this head or channel are zero.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from core.models.modeling_slimscope import Joined, put
@@ -22,9 +20,6 @@ from core.models.parts.constraints import constraint_of, set_constraint, slice_c
 from core.models.parts.recorder import Recorder
 from core.models.parts.reference import join_references, slice_reference
 from core.models.removal.units import head_width, spread
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 Rows = Mapping[str, Tensor]  # outputs of a joined projection, by the name of the part that computes them
 TOKENS = 16  # of the trial

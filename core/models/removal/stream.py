@@ -1,22 +1,17 @@
 """The parts of a block that read and write the hidden states, for methods that rotate or slice these."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from core.base.errors import UserError
 from core.models.modeling_slimscope import Parts, norm_eps
 from core.models.parts.blocks import Blocks, first
 from core.models.parts.recorder import Recorder
 from core.models.removal.units import Units
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 def block_submodules(block: nn.Module, unit: Units) -> Parts:

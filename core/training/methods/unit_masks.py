@@ -3,8 +3,6 @@
 References: Zhang et al., LoRAPrune, 2023 (arXiv:2305.18403), sections 3.2 and 3.3.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from functools import reduce

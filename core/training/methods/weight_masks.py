@@ -4,8 +4,6 @@ References: Han et al., Learning both Weights and Connections for Efficient Neur
 section 3.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
