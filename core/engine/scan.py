@@ -19,11 +19,11 @@ from core.base.paths import cache_dir
 from core.cache.folders import read_small, write_small
 from core.cache.shelf import trying
 from core.context import Context, StageInput
-from core.engine.walking.walk_modes import make_walker
+from core.engine.walking.walker import make_walker
 from core.evaluation.perplexity import window_losses
 from core.methods.cost import unread
 from core.methods.linear import LinearMethod, Statistics, Target
-from core.models.parts.blocks import Blocks, Linear, by_block, first, move
+from core.models.parts.blocks import Blocks, Linear, by_block, move
 from core.models.parts.products import quick_products
 from core.models.parts.recorder import Recorder
 from core.specs import ScanUnit, canonical_json, sha256
@@ -134,8 +134,7 @@ class _Tail:
             block = self.blocks.holder[self.place]
             with quick_products(self.model.dtype):
                 for one in self.recordings:
-                    call = one.calls[self.place].to(self.device)
-                    one.hidden = first(block(one.hidden, *call.args, **call.kwargs))
+                    one.hidden = one.calls[self.place].to(self.device).run(block, one.hidden)
             self.place += 1
         losses: Losses = []
         for one, window in zip(self.recordings, self.windows.split(1), strict=True):

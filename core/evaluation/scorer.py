@@ -258,13 +258,12 @@ def head_at(model: PreTrainedModel, head: torch.nn.Module | None, row: Tensor, c
         return (args[0][row, column][None].to(dtype_of(head)), *args[1:])  # (1, positions, hidden)
 
     own = model.get_output_embeddings()
-    handle = head.register_forward_pre_hook(select)
-    try:
-        model.set_output_embeddings(head)
-        yield cut
-    finally:
-        model.set_output_embeddings(own)
-        handle.remove()
+    with head.register_forward_pre_hook(select):
+        try:
+            model.set_output_embeddings(head)
+            yield cut
+        finally:
+            model.set_output_embeddings(own)
 
 
 def local_window(config: PreTrainedConfig) -> int:

@@ -16,7 +16,7 @@ from core.base.errors import UserError
 from core.base.memory import HELD_BYTES
 from core.cache.checkpoint import Checkpoint
 from core.models.modeling_slimscope import FactoredHead
-from core.models.parts.blocks import body, find_blocks, first, text_config
+from core.models.parts.blocks import body, find_blocks, text_config
 from core.models.parts.products import quick_products
 from core.models.parts.recorder import Inputs, Recorder
 from core.specs import sha256
@@ -79,11 +79,8 @@ def check_logits(model: PreTrainedModel, ids: Tensor) -> None:
     hidden = body(model)(input_ids=some, use_cache=False).last_hidden_state
     scale = output_scale(model)
     ours = torch.cat([scale(linear(hidden, *part).float()) for part in head_parts(model)], -1)
-    widened = model.get_output_embeddings().register_forward_hook(lambda head, args, logits: logits.float())
-    try:
+    with model.get_output_embeddings().register_forward_hook(lambda head, args, logits: logits.float()):
         own = model(input_ids=some, use_cache=False).logits.float()
-    finally:
-        widened.remove()
     gap = (ours.log_softmax(-1) - own.log_softmax(-1)).norm()
     if gap > max(ROUNDING, torch.finfo(hidden.dtype).eps) * own.norm():  # not so for NaN, of a model that has diverged
         raise UserError(
@@ -170,14 +167,13 @@ def _pass(recorder: Recorder, batches: Sequence[Inputs], key: str, advance: Adva
     with quick_products(recorder.model.dtype):  # a rotated embedding has a product, too
         recordings = recorder.record(batches)
     kept = Checkpoint(sha256(key, *(str(batch["input_ids"].tolist()) for batch in batches)))
-    begun, states = kept.restore_states()
+    begun, states, _ = kept.restore_states()
     for one, hidden in zip(recordings, states, strict=False):  # none without an interrupted pass
         one.hidden = hidden.to(one.hidden.device)
     with torch.inference_mode(), quick_products(recordings[0].hidden.dtype):
         for index in range(begun, last):
             for one in recordings:
-                call = one.calls[index]
-                one.hidden = first(blocks[index](one.hidden, *call.args, **call.kwargs))
+                one.hidden = one.calls[index].run(blocks[index], one.hidden)
             if kept.due and kept.has_room(sum(one.hidden.nbytes for one in recordings)):
                 with kept.keeping():
                     kept.write_states(index, [one.hidden for one in recordings])

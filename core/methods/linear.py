@@ -107,15 +107,12 @@ class Accumulator(Protocol):
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the accumulated tensors by name."""
-        ...
 
     def state(self) -> dict[str, Tensor]:
         """Return all that it needs to continue with the next sequence; empty before the first one."""
-        ...
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Continue from a `state` that is not empty."""
-        ...
 
 
 class LinearMethod(Method):

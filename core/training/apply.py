@@ -23,8 +23,7 @@ from core.training.base import (
 )
 from core.training.examples import Examples, read_examples
 from core.training.loop import Budget, train
-from core.training.losses import text_loss
-from core.training.recomputation import recomputed
+from core.training.losses import recomputed, text_loss
 
 
 def train_stage(

@@ -105,25 +105,20 @@ class Pruning(Protocol):
 
     def begin(self, adapters: dict[str, SparseLora]) -> None:
         """Set the adapters that mask the weights, by linear name."""
-        ...
 
     def after_gradients(self, spent: float) -> None:
         """Act on the gradients of a step before the optimiser does; `spent` is the used share of the budget."""
-        ...
 
     def is_final(self, spent: float) -> bool:
         """Return whether all changes are complete, so that the weights can become the best ones."""
-        ...
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the state that `restore` needs."""
-        ...
 
     def restore(self, tensors: dict[str, Tensor]) -> None: ...
 
     def finish(self) -> list[LayerReport]:
         """Make the removal permanent after the merge of the adapters, and return one report per linear."""
-        ...
 
 
 def resolved_rank(parameters: RecoveryParameters) -> int:

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from core.context import Context, StageInput, StageResult
 from core.engine.amounts import target_of
-from core.engine.walking.walk_modes import make_walker
+from core.engine.walking.walker import make_walker
 from core.evaluation.layers import relative_error, report
 from core.methods.quantised.base import BlockQuantMethod, BlockView
 from core.models.parts.grids import set_grid

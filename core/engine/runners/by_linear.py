@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -15,22 +15,21 @@ from core.base.progress import Progress
 from core.cache.observations import Tensors, observed
 from core.context import Context, StageInput, StageResult
 from core.engine.amounts import Allotment, allot, target_of
-from core.engine.dense import DenseWeights
 from core.engine.scan import group_linears, measure_sensitivity
 from core.engine.walking.collector import SumsOf
 from core.engine.walking.gradients import gather_gradients
 from core.engine.walking.observe import KeptObservations
-from core.engine.walking.walk_modes import make_walker
-from core.engine.walking.walker import Compress
+from core.engine.walking.walker import Compress, make_walker
 from core.evaluation.layers import ReportFields, few_tokens, few_tokens_note, relative_error, report
 from core.methods.linear import LinearMethod, Statistics, Target
 from core.models.modeling_slimscope import put
-from core.models.parts.blocks import Blocks, Linear, by_block, select
+from core.models.parts.blocks import Blocks, Linear, by_block, find_blocks, select
 from core.models.parts.constraints import apply_constraint, clear_constraint, constraint_of, set_constraint
 from core.models.parts.finished import KeptBlocks, changing_block
 from core.models.parts.grids import set_grid
 from core.models.parts.reference import resolve_reference, set_reference
 from core.models.removal.units import factors_of
+from core.models.sources import load_model
 from core.request.stages import check_divides
 from core.results import LayerReport
 
@@ -110,10 +109,7 @@ def _observe(
     An interrupted pass of this `name` is resumed.
     """
     observations: Tensors = {}
-    blocks, total = by_block(linears), len(linears)
-
-    def of_block(index: int) -> Tensors:
-        return {linear.name: observations[linear.name] for linear in blocks.get(index, ())}
+    total = len(linears)
 
     def observe(linear: Linear, statistics: Statistics, sample: Tensor | None) -> None:
         # Linears with the same input share their sums, but a file cannot store a shared tensor twice.
@@ -121,7 +117,7 @@ def _observe(
         progress("observe", len(observations), total, linear.name)
 
     progress("observe", 0, total, "")
-    walk(observe, kept=KeptObservations(name, observations, of_block) if name else None)
+    walk(observe, kept=KeptObservations(name, observations) if name else None)
     return observations
 
 
@@ -140,6 +136,27 @@ def _differentiate(
     accumulators = {linear: method.accumulator() for linear in linears}
     gather_gradients(model, accumulators, given.calibration, context, name)
     return {linear.name: tensor for linear, one in accumulators.items() for tensor in one.tensors().values()}
+
+
+@dataclass
+class DenseWeights:
+    """Weights of the dense model, which is loaded at the first access in the precision named `dtype`."""
+
+    context: Context
+    dtype: str
+
+    @cached_property
+    def _linears(self) -> dict[str, Linear]:
+        source = self.context.dense
+        if source is None:
+            raise TypeError("The context has no dense model, which this stage needs as reference.")
+        mapped = self.context.shelf is not None
+        model = load_model(source, self.dtype, progress=self.context.progress, mapped=mapped)
+        return {linear.name: linear for linear in find_blocks(model).all_linears()}
+
+    def weight(self, name: str) -> Tensor:
+        """Return the weight (out, in) of a linear, by its name in the dense model."""
+        return self._linears[name].weight
 
 
 @dataclass

@@ -12,7 +12,7 @@ from core.base.errors import UserError
 from core.cache.observations import Tensors, observed
 from core.context import Context, StageInput, StageResult
 from core.engine.walking.observe import KeptObservations, collect_block_views
-from core.engine.walking.walk_modes import make_walker
+from core.engine.walking.walker import make_walker
 from core.evaluation.layers import ReportFields, report, unit_reports
 from core.methods.structured.base import BlockRemovalMethod, HiddenSizeMethod
 from core.methods.structured.experts import ExpertMethod, RoutingStatistics
@@ -103,11 +103,7 @@ def _observe(
                 hooks.callback(hook)
         context.progress("observe", 0, total, "")
         linears = list(given.blocks.all_linears())
-
-        def of_block(index: int) -> Tensors:
-            return {name: one for name, one in found.items() if name.startswith(f"{given.blocks.name}.{index}.")}
-
-        kept = KeptObservations(pass_name, found, of_block) if pass_name else None
+        kept = KeptObservations(pass_name, found) if pass_name else None
         blocks, calibration = given.blocks, given.calibration
         walker = make_walker(
             model, blocks, calibration, lambda _: frozenset(), context, linears, observes=True, finished=kept

@@ -19,7 +19,7 @@ from core.base.progress import Progress
 from core.cache.shelf import changing
 from core.context import Context, StageInput, StageResult
 from core.engine.walking.observe import collect_block_views
-from core.engine.walking.walk_modes import make_walker
+from core.engine.walking.walker import make_walker
 from core.evaluation.layers import ReportFields, relative_error, unit_reports
 from core.methods.linear import Statistics
 from core.methods.structured.base import ChannelChoice, FactoredUnitMethod, HeadChoice, StructuredBlockView, UnitMethod

@@ -15,8 +15,7 @@ from core.methods.linear import Accumulator
 from core.models.parts.blocks import Linear, move
 from core.models.parts.overflow import Overflow
 from core.training.examples import Batch
-from core.training.losses import text_loss
-from core.training.recomputation import recomputed
+from core.training.losses import recomputed, text_loss
 
 GRADIENTS = "gradients"
 

@@ -1,22 +1,17 @@
 """Observation of the whole model for a structured method, before it plans."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from core.cache.checkpoint import Checkpoint
-from core.cache.disk import intact
-from core.cache.observations import FILE, Tensors, observed
+from core.cache.observations import Tensors, observed
 from core.context import Context, StageInput
 from core.engine.walking.gradients import gather_gradients
-from core.engine.walking.walk_modes import make_walker
-from core.engine.walking.walker import Walker
+from core.engine.walking.walker import Walker, make_walker
 from core.methods.cost import SUMS
 from core.methods.linear import Statistics
 from core.methods.structured.base import StructuredBlockView, StructuredMethod
@@ -27,35 +22,22 @@ from core.models.removal.units import find_units, whole_block
 
 
 class KeptObservations(KeptBlocks):
-    """The observations of the blocks that a pass has left; each block's lie in a folder of their own.
+    """The observations of the blocks that a pass has left, which lie in one file with the states after them.
 
     Args:
         name: Identifies the pass.
         tensors: Receives what an interrupted pass observed: tensors that exist are filled.
-        of_block: Returns those of `tensors` that belong to a block.
     """
 
-    def __init__(self, name: str, tensors: Tensors, of_block: Callable[[int], Tensors]):
-        self._checkpoint, self._tensors, self._of_block = Checkpoint(name), tensors, of_block
-        self._written = 0  # blocks
+    def __init__(self, name: str, tensors: Tensors):
+        self._checkpoint, self._tensors = Checkpoint(name), tensors
 
     def restore(self, blocks: Blocks) -> tuple[int, list[Tensor]]:
-        """Restore what an interrupted pass observed.
-
-        Returns:
-            The number of its blocks, and the states (sequences, tokens, hidden) with which the next one starts.
-        """
-        count, states = self._checkpoint.restore_states()
-        folders = [self._checkpoint.folder / f"observed-{index}" for index in range(count)]
-        if not all(map(intact, folders)):
+        count, states, observed = self._checkpoint.restore_states()
+        if not observed:  # of an earlier version
             return 0, []
-        for folder in folders:
-            for name, tensor in load_file(folder / FILE).items():
-                if name in self._tensors:
-                    self._tensors[name].copy_(tensor)
-                else:
-                    self._tensors[name] = tensor
-        self._written = count
+        for name, tensor in observed.items():
+            self._tensors.setdefault(name, torch.empty_like(tensor)).copy_(tensor)
         return count, states
 
     def begin(self, index: int, block: nn.Module) -> None:
@@ -65,21 +47,11 @@ class KeptObservations(KeptBlocks):
         """Keep the observations up to a block and the states after it, if it is time and there is room."""
         if not self._checkpoint.due:
             return False
-        parts = [self._of_block(place) for place in range(self._written, index + 1)]
-        tensors = [*states, *(tensor for part in parts for tensor in part.values())]
-        if not self._checkpoint.has_room(sum(tensor.nbytes for tensor in tensors)):
+        if not self._checkpoint.has_room(sum(tensor.nbytes for tensor in (*states, *self._tensors.values()))):
             return False
         with self._checkpoint.keeping():
-            for place, part in enumerate(parts, self._written):
-                own = {name: tensor.cpu().contiguous() for name, tensor in part.items()}
-                self._checkpoint.write(f"observed-{place}", partial(_write, own))
-            self._written = index + 1
-            self._checkpoint.write_states(index, states)
+            self._checkpoint.write_states(index, states, self._tensors)
         return True
-
-
-def _write(tensors: Tensors, folder: Path) -> None:
-    save_file(tensors, folder / FILE)
 
 
 def collect_block_views(
@@ -161,16 +133,13 @@ class ModelStatistics:
     def _statistics(self, name: str | None) -> Tensors:
         tensors: Tensors = {}
 
-        def of_block(index: int) -> Tensors:
-            return {own: one for own, one in tensors.items() if own.startswith(f"{self.blocks.name}.{index}.")}
-
         def copy(linear: Linear, statistics: Statistics, sample: Tensor | None) -> None:
             for name, value in statistics.sums.items():
                 tensors[f"{linear.name} {name}"] = value.to(self.model.device, copy=True)  # q, k and v share theirs
             self.context.progress("observe", linear.block + 1, len(self.views), linear.name)
 
         self.context.progress("observe", 0, len(self.views), "")
-        self._walker(name, tensors, of_block).walk(self._linears, copy)
+        self._walker(name, tensors).walk(self._linears, copy)
         return tensors
 
     def _similarities(self, name: str | None) -> Tensors:
@@ -183,10 +152,10 @@ class ModelStatistics:
             self.context.progress("observe", index + 1, len(totals), "")
 
         self.context.progress("observe", 0, len(totals), "")
-        self._walker(name, totals, lambda index: {str(index): totals[str(index)]}).observe(compare)
+        self._walker(name, totals).observe(compare)
         return {"similarity": torch.stack(list(totals.values())) / self.windows.numel()}
 
-    def _walker(self, name: str | None, tensors: Tensors, of_block: Callable[[int], Tensors]) -> Walker:
+    def _walker(self, name: str | None, tensors: Tensors) -> Walker:
         return make_walker(
             self.model,
             self.blocks,
@@ -195,7 +164,7 @@ class ModelStatistics:
             self.context,
             self._linears,
             observes=True,
-            finished=KeptObservations(name, tensors, of_block) if name else None,
+            finished=KeptObservations(name, tensors) if name else None,
         )
 
     @property

@@ -31,6 +31,10 @@ class Call:
     def to(self, device: torch.device) -> Call:
         return Call(_to(self.args, device), _to(self.kwargs, device))
 
+    def run(self, block: nn.Module, hidden: Tensor) -> Tensor:
+        """Return the hidden states that a block computes from others, (sequences, tokens, hidden) both."""
+        return first(block(hidden, *self.args, **self.kwargs))
+
 
 @dataclass
 class Recording:
@@ -104,17 +108,10 @@ class Recorder:
     def _output_form(self) -> int | None:
         """Return the number of values that a block returns after the hidden states; None for a bare tensor."""
         outputs: list[Output] = []
-        handle = self.blocks.holder[0].register_forward_hook(lambda module, args, output: outputs.append(output))
-        try:
-            tokens = torch.zeros(1, 2, dtype=torch.long, device=next(self.model.parameters()).device)
-            self._inner()(input_ids=tokens, use_cache=False)
-        finally:
-            handle.remove()
+        tokens = torch.zeros(1, 2, dtype=torch.long, device=next(self.model.parameters()).device)
+        with self.blocks.holder[0].register_forward_hook(lambda module, args, output: outputs.append(output)):
+            body(self.model)(input_ids=tokens, use_cache=False)
         return None if isinstance(outputs[0], Tensor) else len(outputs[0]) - 1
-
-    def _inner(self) -> nn.Module:
-        """Return the model without its language-modelling head, which calibration never needs."""
-        return body(self.model)
 
     @torch.no_grad()
     def record(self, batches: Sequence[Tensor | Inputs]) -> list[Recording]:
@@ -122,18 +119,19 @@ class Recorder:
         calls: list[Call] = []
         seen: list[Tensor] = []
         home = next(self.model.parameters()).device
+
+        def look(module: nn.Module, args: Args, kwargs: Kwargs) -> None:
+            seen.append(split_hidden(args, kwargs)[0])
+
         with _stubs(self.blocks, calls, self.extras):
             move(self.model, self.device)
-            handle = self.blocks.holder[0].register_forward_pre_hook(
-                lambda module, args, kwargs: seen.append(split_hidden(args, kwargs)[0]), with_kwargs=True
-            )
             try:
-                for batch in batches:
-                    inputs = {"input_ids": batch} if isinstance(batch, Tensor) else batch
-                    there = {name: tensor.to(self.device) for name, tensor in inputs.items()}
-                    self._inner()(**there, use_cache=False)
+                with self.blocks.holder[0].register_forward_pre_hook(look, with_kwargs=True):
+                    for batch in batches:
+                        inputs = {"input_ids": batch} if isinstance(batch, Tensor) else batch
+                        there = {name: tensor.to(self.device) for name, tensor in inputs.items()}
+                        body(self.model)(**there, use_cache=False)
             finally:
-                handle.remove()
                 move(self.model, home)
         depth = len(self.blocks.holder)
         return [Recording(hidden, calls[i * depth : (i + 1) * depth]) for i, hidden in enumerate(seen)]
@@ -146,12 +144,9 @@ class Recorder:
             _, call = split_hidden(args, kwargs)
             return (hidden, *call.args), call.kwargs
 
-        handle = self.blocks.holder[index].register_forward_pre_hook(enter, with_kwargs=True)
-        try:
-            with _stubs(self.blocks, [], self.extras, index):
-                yield
-        finally:
-            handle.remove()
+        entering = self.blocks.holder[index].register_forward_pre_hook(enter, with_kwargs=True)
+        with entering, _stubs(self.blocks, [], self.extras, index):
+            yield
 
     def _checked(self, windows: Tensor) -> Tensor:
         """Return tokens, (1, length), longer than the model's sliding window if its positions allow that."""
@@ -168,16 +163,12 @@ class Recorder:
         """
         tokens = self._checked(windows)
         outputs: list[Tensor] = []
-        handle = self.blocks.holder[-1].register_forward_hook(lambda module, args, out: outputs.append(first(out)))
-        try:
-            self._inner()(input_ids=tokens.to(next(self.model.parameters()).device), use_cache=False)
-        finally:
-            handle.remove()
+        with self.blocks.holder[-1].register_forward_hook(lambda module, args, out: outputs.append(first(out))):
+            body(self.model)(input_ids=tokens.to(next(self.model.parameters()).device), use_cache=False)
         [recording] = self.record([tokens])
         hidden = recording.hidden.to(outputs[0].device)
         for block, call in zip(self.blocks.holder, recording.calls, strict=True):
-            call = call.to(hidden.device)
-            hidden = first(block(hidden, *call.args, **call.kwargs))
+            hidden = call.to(hidden.device).run(block, hidden)
         gap = (hidden - outputs[0]).norm() / outputs[0].norm()
         if not gap.isfinite():
             raise UserError(

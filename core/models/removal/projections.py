@@ -15,7 +15,7 @@ from transformers.pytorch_utils import Conv1D
 
 from core.models.modeling_slimscope import Joined, put
 from core.models.parts import constraints, reference
-from core.models.parts.blocks import Blocks, Linear, first
+from core.models.parts.blocks import Blocks, Linear
 from core.models.parts.constraints import constraint_of, set_constraint, slice_constraint
 from core.models.parts.recorder import Recorder
 from core.models.parts.reference import join_references, slice_reference
@@ -157,9 +157,9 @@ def _order(model: PreTrainedModel, blocks: Blocks, linear: Linear) -> int | None
         columns, changed = _last_unit(rows, _head(blocks, linear) if linear.role == "qkv" else 1)
         with torch.no_grad():
             read[:, columns] = 0
-            expected = first(block(recording.hidden, *call.args, **call.kwargs))
+            expected = call.run(block, recording.hidden)
             own[changed] = own[changed] * -2 + 1
-            gap = (first(block(recording.hidden, *call.args, **call.kwargs)) - expected).norm() / expected.norm()
+            gap = (call.run(block, recording.hidden) - expected).norm() / expected.norm()
         if gap <= NEAR.get(expected.dtype, NEAR_16):
             return width
     return None

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from core.base.errors import UserError
 from core.models.modeling_slimscope import Parts, norm_eps
-from core.models.parts.blocks import Blocks, first
+from core.models.parts.blocks import Blocks
 from core.models.parts.recorder import Recorder
 from core.models.removal.units import Units
 
@@ -99,7 +99,7 @@ def check_blocks(blocks: Blocks, parts: Parts, windows: Tensor, recorder: Record
     [recording] = recorder.record([windows[:1, :64]])
     block = blocks.holder[0].to(device)
     call, states = recording.calls[0].to(device), recording.hidden
-    expected = first(block(states, *call.args, **call.kwargs))
+    expected = call.run(block, states)
     norms = [getattr(block, name) for name in parts["norms"]]
     try:
         hidden = states + getattr(block, parts["attention"])(norms[0](states), *call.args, **call.kwargs)[0]
