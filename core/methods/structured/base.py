@@ -111,7 +111,7 @@ class StructuredMethod(Method):
 
 
 class UnitMethod(StructuredMethod):
-    """A method that removes heads and FFN channels. Subclasses score them in `heads` and `channels`, at once."""
+    """A method that removes heads and FFN channels. Subclasses score them, or choose them in `heads` and `channels`."""
 
     kind: ClassVar[Kind] = "units"
     requires: ClassVar[Structure] = "heads"
@@ -122,13 +122,21 @@ class UnitMethod(StructuredMethod):
         shapes = [view.shape for view in views]
         return allocate(shapes, ratio, uniform(shapes, ratio))
 
+    def head_scores(self, view: StructuredBlockView) -> tuple[Tensor, Tensor]:
+        """Return the importance of query heads, (query heads,), and of key-value heads, (key-value heads,)."""
+        raise NotImplementedError
+
+    def channel_scores(self, view: StructuredBlockView) -> Tensor:
+        """Return the importance of FFN channels, (channels,)."""
+        raise NotImplementedError
+
     def heads(self, view: StructuredBlockView, steps: int) -> HeadChoice:
         """Choose the kept heads when `steps` attention steps (see `Geometry`) are removed."""
-        raise NotImplementedError
+        return keep_heads(*self.head_scores(view), steps, view.shape)
 
     def channels(self, view: StructuredBlockView, count: int) -> ChannelChoice:
         """Choose the kept FFN channels when `count` are removed."""
-        raise NotImplementedError
+        return ChannelChoice(keep_largest(self.channel_scores(view), count))
 
 
 class SequentialUnitMethod(UnitMethod):

@@ -14,15 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from core.methods.structured.base import (
-    ChannelChoice,
-    HeadChoice,
-    StructuredBlockView,
-    keep_heads,
-    keep_largest,
-    step_scores,
-    unit_sums,
-)
+from core.methods.structured.base import StructuredBlockView, step_scores, unit_sums
 from core.methods.structured.budget import Removal, allocate_globally
 from core.methods.structured.gradients import GradientParameters, GradientUnitMethod, Taylor, element_scores
 from core.methods.terms import Citation
@@ -113,12 +105,12 @@ class HyWIA(GradientUnitMethod):
                     share = torch.softmax(local * context / 2**0.5, dim=0)[0]  # (units,)
                 view.scores[kind] = share * local[0] + (1 - share) * local[1]
 
-    def heads(self, view: StructuredBlockView, steps: int) -> HeadChoice:
+    def head_scores(self, view: StructuredBlockView) -> tuple[Tensor, Tensor]:
         score = view.scores["heads"]  # (query heads,)
-        return keep_heads(score, score.new_zeros(view.shape.kv_heads), steps, view.shape)
+        return score, score.new_zeros(view.shape.kv_heads)
 
-    def channels(self, view: StructuredBlockView, count: int) -> ChannelChoice:
-        return ChannelChoice(keep_largest(view.scores["channels"], count))
+    def channel_scores(self, view: StructuredBlockView) -> Tensor:
+        return view.scores["channels"]
 
 
 def _importances(view: StructuredBlockView, kind: str) -> tuple[Tensor, Tensor]:

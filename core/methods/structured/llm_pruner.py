@@ -17,12 +17,9 @@ from core.amount import Amount
 from core.methods.parameters import MethodParameters
 from core.methods.structured.base import (
     BlockRemovalMethod,
-    ChannelChoice,
-    HeadChoice,
     HiddenSizeMethod,
     StructuredBlockView,
     StructuredMethod,
-    keep_heads,
     keep_largest,
 )
 from core.methods.structured.budget import blocks_left
@@ -106,12 +103,12 @@ class LLMPruner(_Declared, GradientUnitMethod):
             fold=self.parameters.fold,
         )
 
-    def heads(self, view: StructuredBlockView, steps: int) -> HeadChoice:
+    def head_scores(self, view: StructuredBlockView) -> tuple[Tensor, Tensor]:
         scores = self._scores(view)[0]
-        return keep_heads(total(scores, ("q", "o")), total(scores, ("k", "v")), steps, view.shape)
+        return total(scores, ("q", "o")), total(scores, ("k", "v"))
 
-    def channels(self, view: StructuredBlockView, count: int) -> ChannelChoice:
-        return ChannelChoice(keep_largest(total(self._scores(view)[1], ("gate", "up", "down")), count))
+    def channel_scores(self, view: StructuredBlockView) -> Tensor:
+        return total(self._scores(view)[1], ("gate", "up", "down"))
 
 
 class LLMPrunerChannels(_Declared, Gradients, HiddenSizeMethod):

@@ -13,14 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from core.methods.structured.base import (
-    ChannelChoice,
-    HeadChoice,
-    StructuredBlockView,
-    keep_heads,
-    keep_largest,
-    unit_sums,
-)
+from core.methods.structured.base import StructuredBlockView, unit_sums
 from core.methods.structured.gradients import GradientParameters, GradientUnitMethod
 from core.methods.terms import Citation
 from core.models.removal.geometry import Geometry
@@ -134,10 +127,9 @@ class LoRAPrune(GradientUnitMethod):
     def _generator(self) -> torch.Generator:
         return self.generator()
 
-    def heads(self, view: StructuredBlockView, steps: int) -> HeadChoice:
+    def head_scores(self, view: StructuredBlockView) -> tuple[Tensor, Tensor]:
         scores = {role: view.gradients[role]["score"] for role in ("q", "k", "v", "o")}
-        return keep_heads(scores["q"] + scores["o"], scores["k"] + scores["v"], steps, view.shape)
+        return scores["q"] + scores["o"], scores["k"] + scores["v"]
 
-    def channels(self, view: StructuredBlockView, count: int) -> ChannelChoice:
-        score = reduce(add, (view.gradients[role]["score"] for role in (*view.ffn_roles, "down")))
-        return ChannelChoice(keep_largest(score, count))
+    def channel_scores(self, view: StructuredBlockView) -> Tensor:
+        return reduce(add, (view.gradients[role]["score"] for role in (*view.ffn_roles, "down")))
