@@ -7,21 +7,17 @@ one linear at a time, with the statistics of that linear's input.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar, cast
+from typing import ClassVar, Protocol, TypeVar, cast
 
 from pydantic import ValidationError
 
 from core.amount import Amount, Bits, Pattern, Ratio
 from core.base.errors import UserError, echo
+from core.methods.lazy import Generator, PreTrainedModel
 from core.methods.parameters import MethodParameters, ShiftedParameters, WalkerParameters, parse_shifts
 from core.methods.terms import REASONS, STORED, Citation, Family, Kind, Place, Reads, Structure, Trait
 from core.models.shape import ModelShape
 from core.specs import RatioKind, Scalar, TextWindows, sha256
-
-if TYPE_CHECKING:
-    from torch import Generator
-    from transformers import PreTrainedModel
-
 
 P = TypeVar("P", bound=MethodParameters, covariant=True)
 

@@ -1,23 +1,16 @@
 """Base classes of methods that remove nothing: preparations, run-time changes, rounded tables, reconstructions."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from core.amount import Amount
 from core.base.errors import UserError
 from core.methods.base import Method
+from core.methods.lazy import Linear, PreTrainedModel, Tensor
 from core.methods.linear import Compressed, LinearMethod, Plan, Target
 from core.methods.terms import STORED, TRAITS, Kind, Trait
 from core.models.shape import ModelShape
 from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import PreTrainedModel
-
-    from core.models.parts.blocks import Linear
 
 
 class TransformMethod(Method):

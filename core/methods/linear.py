@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from core.methods.base import Method
 from core.methods.cost import COPIES, SELECTION, Sum, gram_bytes, walking
+from core.methods.lazy import Generator, Grid, Linear, Tensor
 from core.methods.terms import STORED, Kind
 from core.models.shape import ModelShape
 from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
-
-    from core.models.parts.blocks import Linear
-    from core.models.parts.grids import Grid
 
 Computed = TypeVar("Computed")
 Plan = Mapping[str, int | None]  # of each linear by name: its rank or its bits

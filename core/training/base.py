@@ -11,16 +11,15 @@ from core.base.errors import UserError
 from core.base.progress import Progress
 from core.methods.base import Method
 from core.methods.cost import LOGIT_BYTES
+from core.methods.lazy import Blocks, PreTrainedModel, Tensor
 from core.methods.parameters import MethodParameters
 from core.methods.terms import STORED
 from core.specs import TextWindows
 
 if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
     from core.data.windows import TextData
-    from core.models.parts.blocks import Blocks
     from core.models.shape import ModelShape
     from core.models.teacher import Teacher
     from core.results import LayerReport

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from core.methods.base import Method
 from core.methods.convolution.forms import Form, Pair, spectrum, truncate
+from core.methods.lazy import Tensor
 from core.methods.numerics.levels import Choices, spend
 from core.methods.terms import STORED
 from core.models.shape import ModelShape
 from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 STEPS = 60  # of the bisection over the share that each convolution keeps
 TINY = 1e-30  # replaces the squared norm of a zero kernel

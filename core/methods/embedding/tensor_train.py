@@ -7,26 +7,19 @@ such shapes compete with others, and the closest on a sample of rows wins. The s
 not measured here.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from core.base.errors import UserError
 from core.methods.embedding.base import EmbeddingMethod, EmbeddingParameters
+from core.methods.lazy import FactoredEmbedding, Tensor
 from core.methods.terms import Citation
 from core.models.shape import ModelShape
 from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from core.models.modeling_slimscope import TensorTrainEmbedding
 
 Shape = tuple[int, ...]
 CHUNK = 4096  # rows per decomposition
@@ -143,7 +136,7 @@ class TensorTrain(EmbeddingMethod):
 
     def factored(
         self, table: Tensor, factor: float, progress: Callable[[int, int], None]
-    ) -> tuple[TensorTrainEmbedding, str]:
+    ) -> tuple[FactoredEmbedding, str]:
         import torch
 
         from core.methods.embedding.trains import train_cores

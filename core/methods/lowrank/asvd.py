@@ -5,20 +5,14 @@ References: Yuan et al., ASVD: Activation-aware Singular Value Decomposition for
 perplexity of the whole model. Here ranks are uniform, or allocated by the loss that the singular values imply.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from pydantic import Field
 
 from core.methods.cost import Sum
+from core.methods.lazy import Tensor
 from core.methods.linear import Statistics
 from core.methods.lowrank.base import LowRank, LowRankParameters
 from core.methods.parameters import WalkerParameters
 from core.methods.terms import Citation
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class ASVDParameters(WalkerParameters, LowRankParameters):

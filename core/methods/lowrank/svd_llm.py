@@ -5,18 +5,12 @@ References: Wang et al., SVD-LLM: Truncation-aware Singular Value Decomposition 
 output error of exactly the sum of the squares of the others.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from core.methods.cost import Sum
+from core.methods.lazy import Tensor
 from core.methods.linear import Statistics
 from core.methods.lowrank.base import LowRank, LowRankParameters
 from core.methods.parameters import WalkerParameters
 from core.methods.terms import Citation
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class SVDLLMParameters(WalkerParameters, LowRankParameters):

@@ -5,22 +5,16 @@ References: Lin et al., AWQ: Activation-aware Weight Quantization for LLM Compre
 sequences, with the outputs of the rounded blocks before. A scale that would change the block's outputs is omitted.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from pydantic import Field
 
 from core.methods.cost import walking
+from core.methods.lazy import Tensor
 from core.methods.linear import Compressed, Target
 from core.methods.numerics.groups import SymmetricScales
 from core.methods.quantised.base import BlockQuantMethod, BlockView, GridParameters, QuantisedLinear
 from core.methods.terms import Citation
 from core.models.shape import ModelShape
 from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 UNCLIPPED = ("q", "k", "qkv")  # roles whose products are attention scores, where few weights matter most
 

@@ -6,16 +6,15 @@ Group-aware order: groups stay whole, sorted by their largest diagonal entry of 
 sorted too. For a requested mean of bits, see `core.methods.quantised.rounding_losses`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from core.amount import Amount, Bits
 from core.methods.base import Method
 from core.methods.cost import Sum, differentiating, gradient_bytes, solving
+from core.methods.lazy import Factor, Grid, Linear, Tensor
 from core.methods.linear import Accumulator, Compressed, Plan, Statistics, Target
 from core.methods.numerics.groups import SymmetricScales
 from core.methods.parameters import MethodParameters, ShiftedParameters, WalkerParameters
@@ -24,13 +23,6 @@ from core.methods.quantised.rounding_losses import RoundingLosses
 from core.methods.terms import Citation
 from core.models.shape import ModelShape
 from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from core.methods.numerics.hessian import Factor
-    from core.models.parts.blocks import Linear
-    from core.models.parts.grids import Grid
 
 SCORING = 20  # operations to round a weight and score the change
 

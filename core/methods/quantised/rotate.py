@@ -7,20 +7,14 @@ unchanged, because the last norm's gain is between embedding and head. One matri
 another rotates the last norm's input back. Both matrices count.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from pydantic import Field
 
 from core.methods.kinds import TransformMethod
+from core.methods.lazy import Tensor
 from core.methods.parameters import MethodParameters
 from core.methods.terms import Citation
 from core.models.shape import ModelShape
 from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class RotateParameters(MethodParameters):

@@ -10,16 +10,10 @@ greedy on the lower convex hull of each linear's losses (Shoham & Gersho, Effici
 of quantizers, 1988).
 """
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from core.models.parts.grids import Grid
+from core.methods.lazy import Grid, Tensor
 
 
 class RoundingLosses:

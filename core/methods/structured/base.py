@@ -6,16 +6,15 @@ a block sees the outputs of the shrunk blocks before it. Methods that remove oth
 base classes of their own.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from core.methods.base import Method
 from core.methods.cost import SELECTION, Sum, gram_bytes, walking
+from core.methods.lazy import Tensor, Units
 from core.methods.linear import Accumulator, Statistics
 from core.methods.parameters import MethodParameters
 from core.methods.structured.budget import Removal, allocate, uniform
@@ -23,12 +22,6 @@ from core.methods.terms import STORED, Kind, Structure
 from core.models.removal.geometry import Geometry, Mode
 from core.models.shape import ModelShape
 from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-    from core.models.removal.units import Units
 
 Observes = Literal["nothing", "similarity", "statistics", "gradients"]
 
@@ -246,7 +239,7 @@ def step_scores(queries: Tensor, shape: Geometry) -> list[float]:
     return grouped.sort(dim=1).values.mean(0).tolist()
 
 
-def keep_largest(score: Tensor, count: int, spared: int = 0) -> torch.Tensor:
+def keep_largest(score: Tensor, count: int, spared: int = 0) -> Tensor:
     """Return the kept indices, ascending, after removing the `count` lowest scores except the `spared` lowest.
 
     At most half of the kept entries are spared, so that they never displace all high scores.

@@ -4,19 +4,14 @@ REAP: Lasby et al., REAP the Experts: Why Pruning Prevails for One-Shot MoE Comp
 compares with the frequency of experts as a baseline.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from core.methods.cost import walking
+from core.methods.lazy import Tensor
 from core.methods.structured.base import StructuredMethod
 from core.methods.terms import STORED, Citation
 from core.models.shape import ModelShape
 from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,10 @@ var(x_j) |W_j|^2, squared for attention and standardised inside each block and k
 columns, sum_j W_j mean(x_j), becomes the bias.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from core.methods.cost import Sum
+from core.methods.lazy import Tensor
 from core.methods.structured.base import (
     ChannelChoice,
     HeadChoice,
@@ -23,9 +21,6 @@ from core.methods.structured.base import (
 )
 from core.methods.structured.budget import Removal, allocate_globally
 from core.methods.terms import Citation
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class FLAP(UnitMethod):

@@ -5,22 +5,18 @@ unit-level Taylor importance adaptively, without training. The paper's equations
 is this project's own, so its numbers must not be read as the paper's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
+from core.methods.lazy import Tensor
 from core.methods.structured.base import StructuredBlockView, step_scores, unit_sums
 from core.methods.structured.budget import Removal, allocate_globally
 from core.methods.structured.gradients import GradientParameters, GradientUnitMethod, Taylor, element_scores
 from core.methods.terms import Citation
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 MEMBERS = {"heads": ("q", "k", "v", "o"), "channels": ("gate", "up", "down")}
 

@@ -4,16 +4,15 @@ References: Ma et al., LLM-Pruner: On the Structural Pruning of Large Language M
 3. Heads and channels are scored inside each block; the first and last blocks stay whole.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from core.amount import Amount
+from core.methods.lazy import Tensor
 from core.methods.parameters import MethodParameters
 from core.methods.structured.base import (
     BlockRemovalMethod,
@@ -32,9 +31,6 @@ from core.methods.structured.gradients import (
     unit_scores,
 )
 from core.methods.terms import Citation
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class LLMPrunerParameters(GradientParameters):

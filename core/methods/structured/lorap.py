@@ -5,15 +5,14 @@ References: Li et al., LoRAP: Transformer Sub-Layers Deserve Differentiated Stru
 removed by the norms of their activation-weighted rows and columns, except the lowest 1 %.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from core.methods.cost import Sum
+from core.methods.lazy import Tensor
 from core.methods.parameters import WalkerParameters
 from core.methods.structured.base import (
     ChannelChoice,
@@ -24,9 +23,6 @@ from core.methods.structured.base import (
 )
 from core.methods.structured.budget import Removal, with_steps
 from core.methods.terms import Citation
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 LEAST_SHARE = 0.01  # share of the channels, the lowest-scored, to keep
 

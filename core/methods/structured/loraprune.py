@@ -5,22 +5,16 @@ References: Zhang et al., LoRAPrune: Structured Pruning Meets Low-Rank Parameter
 gradient G is then g_B A with g_B = G A^T: a projection to the rank of the adapter.
 """
 
-from __future__ import annotations
-
 from functools import cached_property, reduce
 from operator import add
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from core.methods.lazy import Generator, Tensor
 from core.methods.structured.base import StructuredBlockView, unit_sums
 from core.methods.structured.gradients import GradientParameters, GradientUnitMethod
 from core.methods.terms import Citation
 from core.models.removal.geometry import Geometry
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
 
 DECAY = 0.9  # of the moving average over sequences or steps
 
@@ -57,7 +51,7 @@ def averaged(known: Tensor | None, score: Tensor) -> Tensor:
 class LoraScore:
     """A moving average over sequences of one linear's unit scores, each divided by its sequence's norm."""
 
-    def __init__(self, role: str, shape: Geometry, rank: int, generator: torch.Generator):
+    def __init__(self, role: str, shape: Geometry, rank: int, generator: Generator):
         self.role, self.shape, self.rank, self.generator = role, shape, rank, generator
         self.down: Tensor | None = None  # A (rank, in)
         self.scores: dict[str, Tensor] = {}  # "score" (units,), after the first sequence
@@ -124,7 +118,7 @@ class LoRAPrune(GradientUnitMethod):
         return blocks // 10, round(blocks / 32)
 
     @cached_property
-    def _generator(self) -> torch.Generator:
+    def _generator(self) -> Generator:
         return self.generator()
 
     def head_scores(self, view: StructuredBlockView) -> tuple[Tensor, Tensor]:

@@ -4,15 +4,9 @@ References: Han et al., Learning both Weights and Connections for Efficient Neur
 the criterion. Here it is summed over all weights of a unit, as a baseline that every structured method must beat.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
+from core.methods.lazy import Tensor
 from core.methods.structured.base import StructuredBlockView, UnitMethod, head_sums
 from core.methods.terms import Citation
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class NeuronMagnitude(UnitMethod):

@@ -5,17 +5,12 @@ References: Ashkboos et al., SliceGPT: Compress Large Language Models by Deletin
 matrix, whose weights count as the block's.
 """
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
 
 from core.base.errors import UserError
+from core.methods.lazy import Tensor
 from core.methods.structured.base import SliceMethod
 from core.methods.terms import Citation
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class SliceGPT(SliceMethod):

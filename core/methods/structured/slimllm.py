@@ -6,14 +6,13 @@ one of down. For indicators s and t of kept units, output channel c of o has cov
 C_c[i, j] = w_ci' Sigma_ij w_cj. No activation is stored.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from core.methods.cost import Sum, solving
+from core.methods.lazy import Tensor
 from core.methods.linear import Statistics
 from core.methods.structured.base import (
     ChannelChoice,
@@ -27,9 +26,6 @@ from core.methods.structured.budget import LIGHT_UP_TO, Removal, allocate
 from core.methods.terms import Citation
 from core.models.shape import ModelShape
 from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 # The authors' settings at 20 and 50 %: share of the blocks to prune, those that change their input least, and alpha.
 LIGHT, STRONG = (26 / 32, 10.0), (30 / 32, 7.0)

@@ -5,22 +5,16 @@ Masks, 2021 (arXiv:2102.08124). `core.methods.unstructured.reconstruct` solves t
 matrix of its inputs; the paper runs Adam on batches of inputs instead.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from pydantic import Field
 
 from core.methods.cost import Sum, solving
 from core.methods.kinds import Reconstruction
+from core.methods.lazy import Tensor
 from core.methods.linear import Compressed, Statistics, Target
 from core.methods.parameters import WalkerParameters
 from core.methods.terms import Citation
 from core.models.shape import ModelShape
 from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 HELD = 8  # matrices of a linear's size in memory during the solve
 

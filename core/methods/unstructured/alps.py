@@ -6,21 +6,15 @@ inversely, so that the outputs stay the same. The mask keeps the largest weights
 re-solved by `core.methods.unstructured.reconstruct`, whose preconditioner is the identity in this scale.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from pydantic import Field
 
 from core.methods.cost import solving
+from core.methods.lazy import Tensor
 from core.methods.linear import Compressed, Statistics, Target
 from core.methods.terms import Citation
 from core.methods.unstructured.base import ByHessian, ByHessianParameters
 from core.models.shape import ModelShape
 from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 TOLERANCE = 1e-4  # of the conjugate gradients' residual, as in the paper
 USUAL = 40  # iterations until masks settle: 30 to 36 on the default model

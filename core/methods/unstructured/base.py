@@ -4,22 +4,16 @@ References: Hassibi & Stork, Second order derivatives for network pruning: Optim
 compensating for it adds w_j^2 / (H^-1)_jj to the error, up to a factor.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from core.base.errors import UserError
 from core.methods.cost import Sum
+from core.methods.lazy import Factor, Generator, Tensor
 from core.methods.linear import Compressed, Statistics, Target
 from core.methods.parameters import WalkerParameters
 from core.methods.unstructured.allocation import NORMS, Allocated, AllocatedParameters
-
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
-
-    from core.methods.numerics.hessian import Factor
 
 
 class ScoreMethod(Allocated):

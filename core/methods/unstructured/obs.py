@@ -9,25 +9,17 @@ the removals run in fp32. On 32 to 64 rows of linears of the default model's fir
 fp32 removed the same weights as fp64. Its costs were off by a share of less than 1e-6.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from core.base.errors import UserError
+from core.methods.lazy import Factor, Linear, Tensor
 from core.methods.linear import Compressed, Plan, Statistics, Target
 from core.methods.terms import Citation
 from core.methods.unstructured.base import ByHessian, ByHessianParameters
 from core.models.shape import ModelShape
 from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from core.methods.numerics.hessian import Factor
-    from core.models.parts.blocks import Linear
 
 # Cost per weight of removing half the weights: STEP + PRODUCT * inputs^2, in operations of a matrix product. The many
 # small steps of a removal are slower than such products. Measured at 576 and 1536 inputs.

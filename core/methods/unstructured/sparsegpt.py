@@ -7,16 +7,14 @@ U^T U with U upper triangular: U_jj^2 is the leading entry of the inverse of H's
 update direction of OBS.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from core.base.errors import UserError
 from core.methods.cost import solving
 from core.methods.fields import only_with
+from core.methods.lazy import DynamicGroups, Linear, Tensor
 from core.methods.linear import Compressed, Plan, Statistics, Target
 from core.methods.numerics.groups import (
     GROUP_SIZE,
@@ -33,12 +31,6 @@ from core.methods.terms import Citation
 from core.methods.unstructured.base import ByHessian, ByHessianParameters
 from core.models.shape import ModelShape
 from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from core.methods.numerics.sweep import DynamicGroups
-    from core.models.parts.blocks import Linear
 
 
 class SparseGPTParameters(ByHessianParameters, ScaleParameters):

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from core.base.errors import UserError
+from core.methods.lazy import PreTrainedModel, Tensor
 from core.methods.terms import Citation
 from core.training.base import Recovery, TeacherParameters
 
 if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
     from core.data.windows import TextData
     from core.models.teacher import Teacher

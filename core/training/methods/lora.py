@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from core.methods.lazy import PreTrainedModel, Tensor
 from core.methods.terms import Citation
 from core.training.base import Recovery
 
 if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import PreTrainedModel
-
     from core.models.teacher import Teacher
     from core.training.examples import Batch
 
