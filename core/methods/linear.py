@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from core.methods.base import Method
-from core.methods.cost import COPIES, SELECTION, Sum, gram_bytes, walking
+from core.methods.cost import COPIES, SELECTION, Sum, gram_bytes, solving, walking
 from core.methods.lazy import Generator, Grid, Linear, Tensor
 from core.methods.terms import STORED, Kind
 from core.models.shape import ModelShape
@@ -118,10 +118,12 @@ class LinearMethod(Method):
     leaves = frozenset({"zeros"})
     accepts = STORED - {"pattern", "grid", "convolutions"}  # a ratio removes unevenly from the groups of N:M
     observes_gradients: ClassVar[bool] = False  # instead of sums over inputs
+    input_sums: ClassVar[frozenset[Sum]] = frozenset()  # that `compress` and `observe` need
+    solves: ClassVar[int] = 0  # of a linear with its Gram matrix, such as a sweep, for the cost
 
     def required_statistics(self, role: str) -> frozenset[Sum]:
         """Return the input sums that `compress` and `observe` need for a linear with this role."""
-        return frozenset()
+        return self.input_sums
 
     @property
     def needs_sensitivity(self) -> bool:
@@ -175,7 +177,8 @@ class LinearMethod(Method):
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         """Count forward passes over the calibration data, Gram matrices with their factors, and ranking weights."""
         passes = (1 if self.true_sequential else 2) + bool(self.observations and not self.observes_gradients)
-        return SELECTION * shape.block_weights + walking(shape, text, passes, self.required_statistics)
+        walk = walking(shape, text, passes, self.required_statistics)
+        return SELECTION * shape.block_weights + walk + self.solves * solving(shape)
 
     def memory(self, shape: ModelShape, text: TextWindows | None, item: int, streams: bool = False) -> int:
         copies = 4 * COPIES * shape.hidden * max(shape.hidden, shape.ffn)

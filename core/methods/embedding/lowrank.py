@@ -1,7 +1,4 @@
-"""Low-rank embedding: the whole table as the product of two thin matrices, a baseline for tensor trains of single rows.
-
-References: Eckart & Young, 1936 (doi:10.1007/BF02288367): of all tables of a rank, it is the closest.
-"""
+"""Low-rank embedding: the whole table as the product of two thin matrices, a baseline for tensor trains."""
 
 from collections.abc import Callable
 

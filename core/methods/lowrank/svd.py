@@ -1,8 +1,4 @@
-"""Plain SVD: every matrix becomes the product of its first singular vectors.
-
-References: Eckart & Young, 1936 (doi:10.1007/BF02288367): of all matrices of a rank, it is the closest to the weight.
-It ignores the inputs, so the outputs of language models suffer badly.
-"""
+"""Plain SVD: every matrix becomes the product of its first singular vectors, whatever its inputs are."""
 
 from core.methods.lazy import Tensor
 from core.methods.linear import Statistics

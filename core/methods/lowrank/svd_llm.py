@@ -5,7 +5,6 @@ References: Wang et al., SVD-LLM: Truncation-aware Singular Value Decomposition 
 output error of exactly the sum of the squares of the others.
 """
 
-from core.methods.cost import Sum
 from core.methods.lazy import Tensor
 from core.methods.linear import Statistics
 from core.methods.lowrank.base import LowRank, LowRankParameters
@@ -45,10 +44,8 @@ class SVDLLM(LowRank):
     }
     data_requirement = "calibration"
     Parameters = SVDLLMParameters
+    input_sums = frozenset({"gram"})
     spectra = "spectra of the outputs"
-
-    def required_statistics(self, role: str) -> frozenset[Sum]:
-        return frozenset({"gram"})
 
     def scale(self, statistics: Statistics) -> tuple[Tensor | None, str | None]:
         from core.methods.numerics.hessian import lower_factor

@@ -1,9 +1,7 @@
 """AutoRound: learns from the outputs of a block whether to round each weight up or down.
 
-References: Cheng et al., Optimize Weight Rounding via Signed Gradient Descent for the Quantization of LLMs, 2023
-(arXiv:2309.05516), section 3; the iterations and the learning rate are those of its repository's light recipe. A block
-reads the outputs of the rounded blocks before it and is compared with the dense model's block. Each iteration uses one
-micro-batch.
+The iterations and the learning rate are those of the light recipe in the authors' repository. A block reads the outputs
+of the rounded blocks before it and is compared with the dense model's block. Each iteration uses one micro-batch.
 """
 
 from pydantic import Field

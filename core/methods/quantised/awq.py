@@ -1,8 +1,7 @@
 """AWQ: scales up the weights of large inputs before rounding; other weights of the model undo the scales.
 
-References: Lin et al., AWQ: Activation-aware Weight Quantization for LLM Compression and Acceleration, 2023
-(arXiv:2306.00978), section 3.2, and the search for clipped ranges of its repository. Scales are searched on some
-sequences, with the outputs of the rounded blocks before. A scale that would change the block's outputs is omitted.
+The search for clipped ranges is that of the authors' repository. Scales are searched on some sequences, with the
+outputs of the rounded blocks before. A scale that would change the block's outputs is omitted.
 """
 
 from pydantic import Field

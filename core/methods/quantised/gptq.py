@@ -1,9 +1,8 @@
 """GPTQ: rounds column by column and updates the columns that are not rounded yet to compensate.
 
-References: Frantar et al., GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers, 2022
-(arXiv:2210.17323), algorithm 1: SparseGPT's sweep (`core.methods.numerics.sweep`) with every column rounded.
-Group-aware order: groups stay whole, sorted by their largest diagonal entry of the Hessian. Columns inside a group are
-sorted too. For a requested mean of bits, see `core.methods.quantised.rounding_losses`.
+It is SparseGPT's sweep (`core.methods.numerics.sweep`) with every column rounded. Group-aware order: groups stay whole,
+sorted by their largest diagonal entry of the Hessian. Columns inside a group are sorted too. For a requested mean of
+bits, see `core.methods.quantised.rounding_losses`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from pydantic import Field
 
 from core.amount import Amount, Bits
 from core.methods.base import Method
-from core.methods.cost import Sum, differentiating, gradient_bytes, solving
+from core.methods.cost import differentiating, gradient_bytes
 from core.methods.lazy import Factor, Grid, Linear, Tensor
 from core.methods.linear import Accumulator, Compressed, Plan, Statistics, Target
 from core.methods.numerics.groups import SymmetricScales
@@ -79,6 +78,8 @@ class GPTQ(SymmetricScales, QuantisedMethod):
     }
     data_requirement = "calibration"
     Parameters = GPTQParameters
+    input_sums = frozenset({"gram"})
+    solves = 1
 
     @classmethod
     def create(cls, parameters: MethodParameters, seed: int | None, amount: Amount | None = None) -> Method:
@@ -91,12 +92,6 @@ class GPTQ(SymmetricScales, QuantisedMethod):
 
         how, columns = self.parameters, weight.shape[1]
         return find_grid(weight, bits, min(self.group(columns), columns), how.symmetric, how.clip, how.grid)
-
-    def required_statistics(self, role: str) -> frozenset[Sum]:
-        return frozenset({"gram"})
-
-    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
-        return super().cost(shape, text) + solving(shape)
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
         import torch

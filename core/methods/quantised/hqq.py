@@ -1,8 +1,7 @@
 """HQQ: moves the zero points of the groups until few weights are far from their grid; uses no data.
 
-References: Badri & Shaji, Half-Quadratic Quantization of Large Machine Learning Models, 2023
-(mobiusml.github.io/hqq_blog). The range gives the scale. The zero point, any number, is solved for by alternating a
-shrinkage of the errors in an l_p norm with the mean that fits the rest.
+The range gives the scale. The zero point, any number, is solved for by alternating a shrinkage of the errors in an l_p
+norm with the mean that fits the rest.
 """
 
 from pydantic import Field

@@ -85,6 +85,7 @@ class StructuredMethod(Method):
     leaves = frozenset({"shapes"})
     accepts = STORED - {"pattern", "grid", "factors", "convolutions"}  # a removed column shifts the groups of N:M
     observes: Observes = "nothing"  # of the dense model, before anything is removed
+    input_sums: ClassVar[frozenset[Sum]] = frozenset()
 
     @property
     def observations(self) -> tuple[str, ...]:
@@ -92,7 +93,7 @@ class StructuredMethod(Method):
 
     def sums(self, role: str) -> frozenset[Sum]:
         """Return the input sums that the method needs for a linear with this role."""
-        return frozenset()
+        return self.input_sums
 
     def accumulator(self, view: StructuredBlockView, role: str) -> Accumulator:
         """Return the accumulator of one linear's gradients; only if `observes` is gradients."""

@@ -1,8 +1,4 @@
-"""Methods that remove whole experts from mixtures of experts.
-
-REAP: Lasby et al., REAP the Experts: Why Pruning Prevails for One-Shot MoE Compression, 2025 (arXiv:2510.13999), which
-compares with the frequency of experts as a baseline.
-"""
+"""Methods that remove whole experts from mixtures of experts: REAP, and the baseline with which its paper compares."""
 
 from dataclasses import dataclass
 

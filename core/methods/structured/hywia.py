@@ -1,8 +1,8 @@
 """HyWIA-style scores: fine-grained (weights) and coarse-grained (whole units) importance, mixed by attention.
 
-References: Liu et al., Adaptive Estimation Fusion, 2024 (arXiv:2403.10799), for the idea of mixing a weight-level and a
-unit-level Taylor importance adaptively, without training. The paper's equations were not available: the mixture below
-is this project's own, so its numbers must not be read as the paper's.
+The paper of the citation has the idea of mixing a weight-level and a unit-level Taylor importance adaptively, without
+training. Its equations were not available: the mixture below is this project's own, so its numbers must not be read as
+the paper's.
 """
 
 from collections.abc import Sequence

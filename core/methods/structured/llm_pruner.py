@@ -1,7 +1,6 @@
 """LLM-Pruner: removes coupled heads and channels by first- and second-order Taylor scores of the loss.
 
-References: Ma et al., LLM-Pruner: On the Structural Pruning of Large Language Models, 2023 (arXiv:2305.11627), section
-3. Heads and channels are scored inside each block; the first and last blocks stay whole.
+Heads and channels are scored inside each block; the first and last blocks stay whole.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,7 @@
 """LoRAPrune's criterion in one shot: Taylor scores from estimates of the weights' gradients by LoRA's own gradients.
 
-References: Zhang et al., LoRAPrune: Structured Pruning Meets Low-Rank Parameter-Efficient Fine-Tuning, 2023
-(arXiv:2305.18403), equations 7 to 10. As training starts, LoRA's A is random and B zero. The estimate of the weight's
-gradient G is then g_B A with g_B = G A^T: a projection to the rank of the adapter.
+As training starts, LoRA's A is random and B zero. The estimate of the weight's gradient G is then g_B A with g_B = G
+A^T: a projection to the rank of the adapter.
 """
 
 from functools import cached_property, reduce

@@ -1,7 +1,6 @@
 """Neuron pruning by weight norm: removes the whole heads and FFN neurons with the smallest weights.
 
-References: Han et al., Learning both Weights and Connections for Efficient Neural Networks, 2015 (arXiv:1506.02626),
-the criterion. Here it is summed over all weights of a unit, as a baseline that every structured method must beat.
+The paper's criterion, summed over all weights of a unit, as a baseline that every structured method must beat.
 """
 
 from core.methods.lazy import Tensor

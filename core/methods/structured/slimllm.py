@@ -1,7 +1,6 @@
 """SlimLLM: scores heads by the attention output's direction, channels by the principal directions of the FFN output.
 
-References: Guo et al., SlimLLM: Accurate Structured Pruning for Large Language Models, 2025 (arXiv:2505.22689),
-sections 3.1 to 3.4 and the authors' code. All scores follow in closed form from one covariance of the input of o and
+It follows the paper and the authors' code. All scores follow in closed form from one covariance of the input of o and
 one of down. For indicators s and t of kept units, output channel c of o has covariance s' C_c t between them, where
 C_c[i, j] = w_ci' Sigma_ij w_cj. No activation is stored.
 """

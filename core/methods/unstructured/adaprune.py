@@ -1,13 +1,12 @@
 """AdaPrune: re-solves the weights kept by a mask, so that each linear's outputs approach those of its reference.
 
-References: Hubara et al., Accelerated Sparse Neural Training: A Provable and Efficient Method to Find N:M Transposable
-Masks, 2021 (arXiv:2102.08124). `core.methods.unstructured.reconstruct` solves the problem of each linear from the Gram
-matrix of its inputs; the paper runs Adam on batches of inputs instead.
+`core.methods.unstructured.reconstruct` solves the problem of each linear from the Gram matrix of its inputs; the paper
+runs Adam on batches of inputs instead.
 """
 
 from pydantic import Field
 
-from core.methods.cost import Sum, solving
+from core.methods.cost import solving
 from core.methods.kinds import Reconstruction
 from core.methods.lazy import Tensor
 from core.methods.linear import Compressed, Statistics, Target
@@ -63,9 +62,7 @@ class AdaPrune(Reconstruction):
     }
     data_requirement = "calibration"
     Parameters = AdaPruneParameters
-
-    def required_statistics(self, role: str) -> frozenset[Sum]:
-        return frozenset({"gram"})
+    input_sums = frozenset({"gram"})
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         return super().cost(shape, text) + self.parameters.iterations * solving(shape)

@@ -1,9 +1,8 @@
 """ALPS: finds the mask of a linear by ADMM, and re-solves the kept weights by conjugate gradients.
 
-References: Meng et al., ALPS: Improved Optimization for Highly Sparse One-Shot Pruning for Large Language Models, 2024
-(arXiv:2406.07831), sections 3.2 and 3.3. H is damped and scaled to ones on its diagonal. The weights are scaled
-inversely, so that the outputs stay the same. The mask keeps the largest weights of the last iteration. They are
-re-solved by `core.methods.unstructured.reconstruct`, whose preconditioner is the identity in this scale.
+H is damped and scaled to ones on its diagonal. The weights are scaled inversely, so that the outputs stay the same. The
+mask keeps the largest weights of the last iteration. They are re-solved by `core.methods.unstructured.reconstruct`,
+whose preconditioner is the identity in this scale.
 """
 
 from pydantic import Field

@@ -69,13 +69,11 @@ class ScoredByInputs(ScoreMethod):
 
     data_requirement = "calibration"
     Parameters = ScoredByInputsParameters
+    input_sums = frozenset({"sqnorm"})
 
     @property
     def ranked_by(self) -> tuple[str, ...]:
         return (NORMS,)
-
-    def required_statistics(self, role: str) -> frozenset[Sum]:
-        return frozenset({"sqnorm"})
 
 
 class ByHessianParameters(WalkerParameters, AllocatedParameters):
@@ -95,9 +93,7 @@ class ByHessian(Allocated):
     data_requirement = "calibration"
     supports_nm = True
     Parameters = ByHessianParameters
-
-    def required_statistics(self, role: str) -> frozenset[Sum]:
-        return frozenset({"gram"})
+    input_sums = frozenset({"gram"})
 
     def factor(self, statistics: Statistics) -> Factor:
         """Return the factor of the damped Hessian, computed once for all linears that read one input."""

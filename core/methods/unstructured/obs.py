@@ -1,8 +1,7 @@
 """OBS: removes the cheapest weight of a linear, updates the rest of its row to compensate, and repeats.
 
-References: Hassibi & Stork, Second Order Derivatives for Network Pruning: Optimal Brain Surgeon, 1992; Frantar &
-Alistarh, Optimal Brain Compression: A Framework for Accurate Post-Training Quantization and Pruning, 2022
-(arXiv:2208.11580), section 4, ExactOBS. `core.methods.unstructured.surgeon` lists the differences.
+References: Hassibi & Stork, Second Order Derivatives for Network Pruning: Optimal Brain Surgeon, 1992; the citation is
+of ExactOBS. `core.methods.unstructured.surgeon` lists the differences.
 
 W is (out, in) and H = X X^T + damping, as in SparseGPT, so that both solve the same problem. H is factored in fp64, and
 the removals run in fp32. On 32 to 64 rows of linears of the default model's first block, at dampings from 1e-8 to 0.01,

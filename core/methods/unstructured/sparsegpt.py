@@ -1,10 +1,8 @@
 """SparseGPT: prunes column by column and updates the remaining weights of each row to compensate.
 
-References: Frantar & Alistarh, SparseGPT: Massive Language Models Can Be Accurately Pruned in One-Shot, 2023
-(arXiv:2301.00774), algorithm 1. With bits, section 3.5: the same sweep rounds the kept weights as in GPTQ
-(arXiv:2210.17323), on the grid of their group as the sweep reaches it. W is (out, in), H = 2 X X^T + damping, H^-1 =
-U^T U with U upper triangular: U_jj^2 is the leading entry of the inverse of H's trailing part, and U[j, j:] / U_jj the
-update direction of OBS.
+With bits, section 3.5: the same sweep rounds the kept weights as in GPTQ, on the grid of their group as the sweep
+reaches it. W is (out, in), H = 2 X X^T + damping, H^-1 = U^T U with U upper triangular: U_jj^2 is the leading entry of
+the inverse of H's trailing part, and U[j, j:] / U_jj the update direction of OBS.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pydantic import Field
 
 from core.base.errors import UserError
-from core.methods.cost import solving
 from core.methods.fields import only_with
 from core.methods.lazy import DynamicGroups, Linear, Tensor
 from core.methods.linear import Compressed, Plan, Statistics, Target
@@ -29,8 +26,6 @@ from core.methods.numerics.groups import (
 from core.methods.parameters import MethodParameters
 from core.methods.terms import Citation
 from core.methods.unstructured.base import ByHessian, ByHessianParameters
-from core.models.shape import ModelShape
-from core.specs import TextWindows
 
 
 class SparseGPTParameters(ByHessianParameters, ScaleParameters):
@@ -89,6 +84,7 @@ class SparseGPT(SymmetricScales, ByHessian):
         r"\lambda I": "damping: a share of the mean diagonal, added to the diagonal",
     }
     Parameters = SparseGPTParameters
+    solves = 1
 
     def __init__(self, parameters: MethodParameters | None = None, seed: int | None = None):
         super().__init__(parameters, seed)
@@ -107,9 +103,6 @@ class SparseGPT(SymmetricScales, ByHessian):
                     f"choose groups of a multiple of {masked}."
                 )
         return {}
-
-    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
-        return super().cost(shape, text) + solving(shape)
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
         from core.methods.numerics.sweep import sweep

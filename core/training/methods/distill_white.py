@@ -1,7 +1,7 @@
 """White-box distillation: the compressed model learns the next-token distributions of a teacher.
 
-References: Hinton et al., Distilling the Knowledge in a Neural Network, 2015 (arXiv:1503.02531); Gu et al., MiniLLM,
-2023 (arXiv:2306.08543), for the reverse divergence; Agarwal et al., 2023 (arXiv:2306.13649), for Jensen-Shannon.
+References: the citation; Gu et al., MiniLLM, 2023 (arXiv:2306.08543), for the reverse divergence; Agarwal et al., 2023
+(arXiv:2306.13649), for Jensen-Shannon.
 """
 
 from __future__ import annotations

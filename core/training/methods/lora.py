@@ -1,8 +1,4 @@
-"""LoRA: low-rank adapters learn the next tokens of a text, or the answers to instructions.
-
-References: Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, 2021 (arXiv:2106.09685); for the recipe, Ma
-et al., LLM-Pruner, 2023 (arXiv:2305.11627), section 4.1.
-"""
+"""LoRA: low-rank adapters learn the next tokens of a text, or the answers to instructions, by LLM-Pruner's recipe."""
 
 from __future__ import annotations
 

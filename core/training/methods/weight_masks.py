@@ -1,8 +1,4 @@
-"""Masks of weights during the training, which grow in rounds: prune, retrain, and prune again.
-
-References: Han et al., Learning both Weights and Connections for Efficient Neural Networks, 2015 (arXiv:1506.02626),
-section 3.
-"""
+"""Masks of weights during the training, which grow in rounds: prune, retrain, and prune again, as Han et al. do."""
 
 import torch
 from torch import Tensor
