@@ -78,19 +78,11 @@ class Allotment(NamedTuple):
 def allot(
     method: LinearMethod, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor], level: bool
 ) -> Allotment:
-    """Return the amounts of the linears.
+    """Return the amounts of the linears; raise `UserError` for shifts that the model cannot have.
 
     A block with another ratio gets what it would get if the whole model had its ratio. Bits are shifted by the method.
-
-    Args:
-        method: The method.
-        linears: The linears to compress.
-        target: The amount of all.
-        observed: What the method observed on each linear, by name.
-        level: Whether linears that have lost weights before reach one ratio together.
-
-    Raises:
-        UserError: The method has shifts that the model cannot have.
+    `observed` has what the method observed on each linear, by name. With `level`, linears that have lost weights before
+    reach one ratio together.
     """
     blocks, shifts = [linear.block for linear in linears], method.shifts
     if missing := sorted(shifts.keys() - set(blocks)):

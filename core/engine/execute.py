@@ -61,9 +61,8 @@ def execute(spec: RunSpec, session: Session, store: Store, progress: Progress) -
 def make(spec: RunSpec, session: Session, store: Store, progress: Progress) -> tuple[PreTrainedModel, Result]:
     """Create the variant or load it from the cache, store its result, and return the model, on the CPU, and the result.
 
-    Raises:
-        UserError: The variant cannot be created.
-        CancelledError: The run was cancelled; the best weights of a recovery are cached and their result stored.
+    Raises `UserError` if the variant cannot be created. After a `CancelledError`, the best weights of a recovery are
+    cached and their result stored.
     """
     try:
         model, result = make_variant(spec.variant, session, progress, spec.force, store.put)

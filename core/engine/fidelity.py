@@ -97,11 +97,7 @@ class _Pair:
 
 
 def _read_pair(dense: ModelSource, other: ModelSource, texts: Sequence[Perplexity], progress: Progress) -> _Pair:
-    """Fetch two models and read the texts, but load no weights.
-
-    Raises:
-        UserError: A model is no language model, their tokens differ, or a text is missing, too short or too long.
-    """
+    """Fetch two models and read the texts, but load no weights; raise `UserError` if they cannot be compared."""
     dense, other = fetch_model(dense, progress), fetch_compressed(other, progress)
     for source in (dense, other):
         if kind := encoder_of(source.required_config):

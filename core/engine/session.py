@@ -61,11 +61,8 @@ class Session:
     def __init__(self, parts: Sequence[RunSpec], progress: Progress = silent):
         """Resolve the model of a run, and read all texts that its numbers need, so that it fails at once if one lacks.
 
-        The parts of the run are of one model and one device.
-
-        Raises:
-            UserError: The model on this machine is not the revision that the run names, it cannot be read, a text is
-                too short or missing, or the device is missing.
+        The parts of the run are of one model and one device. Raises `UserError` if the model here is not the revision
+        that the run names or cannot be read, a text is too short or missing, or the device is missing.
         """
         wanted = parts[0].variant
         found = identify_again(wanted.model, wanted.revision)
@@ -103,11 +100,7 @@ class Session:
     def load_model(
         self, dtype: str, device: torch.device | str = "cpu", progress: Progress = silent, mapped: bool = False
     ) -> PreTrainedModel:
-        """Return the dense model as of `core.models.sources.load_model`.
-
-        Raises:
-            UserError: Its files have changed since the run started, so its numbers would be of another revision.
-        """
+        """Return the dense model as of `core.models.sources.load_model`; raise `UserError` if its files changed."""
         model = load_model(self.source, dtype, device, progress, mapped)
         self.weights.check()
         return model

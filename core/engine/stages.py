@@ -76,11 +76,7 @@ RUNNERS: dict[Kind, Callable[..., StageResult]] = {
 
 
 def apply(model: PreTrainedModel, given: StageInput, context: Context) -> StageResult:
-    """Apply a stage to the model in place.
-
-    Raises:
-        UserError: The stage does not fit the model, or its method ends the program.
-    """
+    """Apply a stage to the model in place; raise `UserError` if it does not fit, or its method ends the program."""
     method = build_method(given.stage)
     if is_language_model(model):
         given = replace(given, decoder=find_blocks(model))

@@ -55,14 +55,11 @@ def make_variant(
 ) -> tuple[PreTrainedModel, Result]:
     """Create a variant from the longest chain of its first stages in the cache; a `fresh` one uses no cache.
 
-    `on_stage` receives the result of each new variant, one per stage.
+    `on_stage` receives the result of each new variant, one per stage. Returns the compressed model, on the CPU, and its
+    result without measurements.
 
-    Returns:
-        The compressed model, on the CPU, and its result without measurements.
-
-    Raises:
-        UserError: The variant cannot be created.
-        CancelledError: The run was cancelled; the error contains the best result of an unfinished recovery.
+    Raises `UserError` if the variant cannot be created. A `CancelledError` contains the best result of an unfinished
+    recovery.
     """
     prefixes = spec.prefixes
     mapped = session.shelf is not None

@@ -35,22 +35,11 @@ class DenseOutputs:
     """The dense model's outputs on texts; `load` loads the model, which is needed for texts that are not cached."""
 
     def __init__(self, key: str, dtype: Dtype, load: Callable[[], PreTrainedModel], by_block: bool = False):
-        """Name the dense model.
-
-        Args:
-            key: Key of the dense variant.
-            dtype: Its precision.
-            load: Loads the model.
-            by_block: Whether all windows of a text pass a block before any passes the next one.
-        """
+        """Name the dense model by its key; `by_block` lets all windows of a text pass a block before the next."""
         self.key, self.dtype, self._load, self._by_block = key, dtype, load, by_block
 
     def of(self, windows: Tensor, progress: Progress, name: str) -> DenseText:
-        """Return the outputs on the windows (N, L) of the text that `name` names in the progress.
-
-        Raises:
-            StorageError: The cache has no room for them.
-        """
+        """Return the outputs on the windows (N, L) of a text; raise `StorageError` if the cache has no room."""
         head = self._head
         digest = hashlib.sha256(windows.numpy().tobytes()).hexdigest()
         hidden = head.weight.shape[1]

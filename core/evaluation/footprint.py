@@ -23,10 +23,7 @@ MAC_TOKENS = 64  # tokens of the counted forward pass, as in LLM-Pruner's table 
 def packed_bits(weight: Tensor, pattern: NM | None = None, grid: Grid | None = None) -> int:
     """Return the bits of a matrix in its smallest lossless layout; a stored weight takes 16, or those of its grid.
 
-    Args:
-        weight: The matrix, (out, in).
-        pattern: Its N:M sparsity, if any.
-        grid: Its grid, if any, whose scales and zero points add `overhead_bits`.
+    The matrix is (out, in). The scales and zero points of its grid, if any, add `overhead_bits`.
     """
     nonzero = int(torch.count_nonzero(weight))
     each, overhead = (WHOLE_BITS, 0) if grid is None else (grid.bits, grid.overhead_bits)
@@ -38,14 +35,9 @@ def footprint(
 ) -> Footprint:
     """Count the parameters, zeros, bytes and multiply-accumulates of a model.
 
-    For a model that is not a language model, convolution weights replace block weights, since its ratio refers to
-    them. Its packed size is its dense size, and multiply-accumulates are not counted, since it has no tokens.
-
-    Args:
-        model: The variant.
-        dense_parameters: Parameters of the dense model.
-        dense_block_weights: Weights in block linears of the dense model.
-        dense_uncovered: Other block weights of the dense model, which are in no linear.
+    The counts of the dense model are of its parameters, of the weights in block linears, and of other block weights.
+    For a model that is not a language model, convolution weights replace block weights, since its ratio refers to them.
+    Its packed size is its dense size, and multiply-accumulates are not counted, since it has no tokens.
     """
     language = is_language_model(model)
     linears = list(find_blocks(model).all_linears()) if language else []

@@ -54,11 +54,8 @@ def unit_reports(
 ) -> list[LayerReport]:
     """Return the reports of a block's linears after the removal of units.
 
-    Args:
-        units: The units of the block, after the removal.
-        before: `units.sizes` before the removal.
-        seconds: Duration of the block, divided equally among its linears.
-        more: Fields to add or replace, by role.
+    `before` has `units.sizes` before the removal, and `more` the fields to add or replace by role. Each linear gets an
+    equal part of the block's `seconds`.
     """
     each = round(seconds / len(before), 4)
     reports = []

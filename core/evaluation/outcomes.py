@@ -74,14 +74,9 @@ def summary(metric: str, samples: DataFrame, error: Callable[[np.ndarray], Stand
 def text_rows(
     reading: TextLosses[Perplexity], corpus: CorpusSource, tokens: int, tokenizer: PreTrainedTokenizerBase, dtype: str
 ) -> list[Measurement]:
-    """Return the perplexity on a text, and the distance to the dense model if the reading has it.
+    """Return the perplexity on a text, and the distance to the dense model if the `reading` of its windows has it.
 
-    Args:
-        reading: What a model computed on the windows.
-        corpus: The text.
-        tokens: The number of tokens in the windows.
-        tokenizer: The tokenizer of the windows.
-        dtype: The precision.
+    `tokens` is the number of tokens in the windows.
     """
     protocol = perplexity_protocol(reading.text, dtype) | start_protocol(tokenizer) | {"source": corpus.source}
     number = corpus.id, protocol, VALUES["perplexity"]

@@ -25,13 +25,7 @@ class Int4Linear(nn.Module):
     """A linear on a grid of at most 4 bits, for activations in bf16."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, grid: Grid):
-        """Pack a weight.
-
-        Args:
-            weight: The weight, (out, in), on the grid.
-            bias: Its bias, (out,), if any.
-            grid: A grid whose group is divisible by one of `GROUPS`.
-        """
+        """Pack a weight (out, in) on a grid whose group is divisible by one of `GROUPS`, and a bias (out,)."""
         super().__init__()
         self.group = _group(grid.group)
         repeats = grid.group // self.group

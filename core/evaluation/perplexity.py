@@ -62,17 +62,11 @@ def perplexity(
     dense: Mapping[Text, DenseText] | None = None,
     by_block: str | None = None,
 ) -> Iterator[TextLosses[Text]]:
-    """Compute the losses on several texts; windows of equal length share forward passes.
+    """Compute the losses on windows (N, L) of several texts; windows of equal length share forward passes.
 
-    Args:
-        model: The model.
-        texts: Windows (N, L) of each text; `str` of a text names it in the progress.
-        progress: Called after each forward pass.
-        dense: What the dense model computed on each text, to compare with it.
-        by_block: Key of a model that exceeds the memory, so that all windows pass a block before any passes the next.
-
-    Yields:
-        The losses of each text after its last window, grouped by length in order of its first text.
+    Yields the losses of each text after its last window, grouped by length in order of its first text. `str` of a text
+    names it in the progress. `dense` is what the dense model computed on each text, to compare with it. `by_block` is
+    the key of a model that exceeds the memory, so that all windows pass a block before any passes the next.
     """
     lengths: dict[int, dict[Text, Tensor]] = {}
     for text, windows in texts.items():

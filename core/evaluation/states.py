@@ -113,11 +113,7 @@ def states_by_batch(model: PreTrainedModel, batches: Sequence[Tensor]) -> Iterat
 
 
 def states_by_block(model: PreTrainedModel, batches: Sequence[Tensor], key: str, advance: Advance) -> Iterator[States]:
-    """Yield the states of `states_by_batch`, computed as in `passes_by_block`; all windows have one length.
-
-    Raises:
-        UserError: Block by block, the model's output differs from its own.
-    """
+    """Yield the states of `states_by_batch`, computed as in `passes_by_block`; all windows have one length."""
     passes = passes_by_block(model, [{"input_ids": batch} for batch in batches], key, advance)
     for batch, share in zip(batches, passes, strict=True):
         started = time.perf_counter()
@@ -130,20 +126,12 @@ def passes_by_block(
 ) -> Iterator[float]:
     """Let many batches pass a block before any passes the next, so that a block is read once for all of them.
 
-    The states are kept once a minute, and an interrupted pass resumes after the last kept block.
+    The states are kept once a minute, and an interrupted pass resumes after the last kept block; `key` identifies the
+    model with its precision. `input_ids` of a batch is (B, L). `advance` is called after each block.
 
-    Args:
-        model: The model.
-        batches: Inputs of the model by name; `input_ids` is (B, L).
-        key: Identifies the model with its precision.
-        advance: Called after each block.
-
-    Yields:
-        Once for each batch, the seconds that its part took. Until the next one, the model computes only its last block
-        and what follows it, for this batch.
-
-    Raises:
-        UserError: Block by block, the model's output differs from its own.
+    Yields, once for each batch, the seconds that its part took. Until the next one, the model computes only its last
+    block and what follows it, for this batch. Raises `UserError` if the model's output differs from its own block by
+    block.
     """
     width: int = text_config(model).hidden_size * next(model.parameters()).element_size()  # bytes of a token
     recorder = Recorder(model, find_blocks(model), model.device)

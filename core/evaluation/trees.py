@@ -78,11 +78,9 @@ class Row:
 
 
 def grow(requests: Sequence[Request], longest: int) -> list[Row]:
-    """Return the trees of all requests, one tree per row.
+    """Return the trees of all requests, one tree per row; inputs of more than `longest` tokens do not branch.
 
-    Args:
-        requests: (input tokens, targets) each.
-        longest: Inputs of at most so many tokens may branch. A longer input shares its row only with its prefixes.
+    A longer input shares its row only with its prefixes.
     """
     rows: list[Row] = []
     previous: list[int] = []

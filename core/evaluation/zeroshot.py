@@ -66,20 +66,11 @@ def evaluate(
     dense: DenseModel | None = None,
     by_block: str | None = None,
 ) -> Iterator[TaskOutcome]:
-    """Evaluate a causal LM on tasks.
+    """Evaluate a causal LM on tasks, and yield the outcome of each task as soon as it is complete.
 
-    Args:
-        model: The model.
-        tokenizer: Its tokenizer.
-        tasks: The tasks, and what was read of each; the limit of a group of tasks (mmlu) is per subject.
-        dtype: Precision of the evaluation, for the protocol.
-        progress: Called during preparation and after each forward pass.
-        cache: Folder for tokenised requests and prompts; None for no cache.
-        dense: The dense model, from which few-shot prompts are built; only zero-shot tasks need none.
-        by_block: Key of a model that exceeds the memory, so that many batches pass a block before any passes the next.
-
-    Yields:
-        The outcome of each task as soon as it is complete.
+    The limit of a group of tasks (mmlu) is per subject. `dtype` names the precision in the protocol. `cache` is the
+    folder for tokenised requests and prompts, if any. Few-shot prompts are built from the dense model. `by_block` is
+    the key of a model that exceeds the memory, so that many batches pass a block before any passes the next.
     """
     lm = SharedPrefixLM(model, tokenizer, by_block=by_block)
     prepared = []

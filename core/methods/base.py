@@ -117,16 +117,10 @@ class Method:
         return self.draws or self.data_requirement != "nothing"
 
     def generator(self, name: str | None = None) -> Generator:
-        """Create a random generator from the seed.
+        """Create a random generator on the CPU, the same for the same seed and name.
 
-        Args:
-            name: Name of a linear. Each linear then draws its own numbers, in whatever order they are compressed.
-
-        Returns:
-            A new generator on the CPU, the same for the same seed and name.
-
-        Raises:
-            TypeError: The method does not declare `draws`.
+        With the `name` of a linear, each linear draws its own numbers, in whatever order they are compressed. Raises
+        `TypeError` if the method does not declare `draws`.
         """
         import torch
 

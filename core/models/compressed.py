@@ -62,10 +62,8 @@ def config_like(file: Path, derived: Config, dense: Config) -> Config:
 
     A file lacks fields such as the scale of attention, which transformers replaces by defaults. They are those of the
     dense model, if it has the same architecture. What the file states is its own. A warning names each stated field
-    that differs, and whether it is used.
-
-    Raises:
-        UserError: A stated number is not finite, or the configuration is invalid.
+    that differs, and whether it is used. Raises `UserError` for a number that is not finite, or an invalid
+    configuration.
     """
     dense = text_part(dense)
     config = derived
@@ -131,10 +129,8 @@ def load_compressed(
 ) -> PreTrainedModel:
     """Return a causal LM on `device` with whole weights, as its outputs need no codes; its numbers are not checked.
 
-    Weights of a GGUF file are dequantised. transformers does the same for codes of compressed-tensors.
-
-    Raises:
-        UserError: The model is incomplete, or a package that reads its format is not installed.
+    Weights of a GGUF file are dequantised. transformers does the same for codes of compressed-tensors. Raises
+    `UserError` if the model is incomplete, or a package that reads its format is not installed.
     """
     precision = getattr(torch, dtype)
 

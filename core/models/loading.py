@@ -84,14 +84,10 @@ def copy_to_memory(model: nn.Module) -> None:
 
 
 def check_size(build: Callable[..., PreTrainedModel], folder: Path, name: str) -> None:
-    """Raise `UserError` if a model needs far more parameters than its folder stores.
+    """Raise `UserError` if the model `name` needs far more parameters than its folder stores.
 
-    The model is built without memory, because transformers would fill missing weights until memory runs out.
-
-    Args:
-        build: Builds a model from a transformers configuration.
-        folder: Folder of the model.
-        name: Name of the model in the error.
+    It is built from its configuration without memory, because transformers would fill missing weights until memory runs
+    out.
     """
     stored = sum(map(prod, weight_shapes(folder).values()))
     with sentences(f"{name} could not be loaded as its configuration describes it"), torch.device("meta"):

@@ -31,9 +31,8 @@ def train_stage(
 ) -> StageResult:
     """Train the model in place, and prune it meanwhile if the method does; a cancelled one leaves the best weights.
 
-    Raises:
-        UserError: There is too little training data or the ratio is not reachable, and the model stays unchanged, or
-            the loss is not a number.
+    Raises `UserError` if there is too little training data or the ratio is not reachable, and the model stays
+    unchanged, or if the loss is not a number.
     """
     teacher: Teacher | None = None
     pruning: Pruning | None = None

@@ -45,8 +45,7 @@ class Batch:
 def read_examples(data: TextData, tokenizer: PreTrainedTokenizerBase, seed: int) -> list[Example]:
     """Read N examples of at most L tokens: sequences of a text, or instructions with a loss on their answers.
 
-    Raises:
-        UserError: The corpus has fewer examples.
+    Raises `UserError` if the corpus has fewer.
     """
     pairs = data.corpus.pairs
     if pairs is None:

@@ -72,14 +72,9 @@ def train(
     """Train `parameters` in place, and leave those with the lowest held-out loss in the model.
 
     The state is written to `checkpoint` once a minute and at a cancellation, and a later training resumes from it. The
-    caller deletes the file.
+    caller deletes the file. Returns the course of the training; a cancelled one has `ended` = "cancelled".
 
-    Returns:
-        The course of the training; a cancelled one has `ended` = "cancelled".
-
-    Raises:
-        UserError: The loss or its gradients are not numbers.
-        CancelledError: The training was cancelled before its first best weights.
+    Raises `UserError` if the loss or its gradients are not numbers, and `CancelledError` before the first best weights.
     """
     device = next(model.parameters()).device
     optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0)

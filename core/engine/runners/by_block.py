@@ -19,11 +19,7 @@ from core.models.parts.reference import clear_reference
 
 @torch.no_grad()
 def round_blocks(model: PreTrainedModel, method: BlockQuantMethod, given: StageInput, context: Context) -> StageResult:
-    """Quantise every linear of the model in place.
-
-    Raises:
-        UserError: The stage does not fit the model, which stays unchanged.
-    """
+    """Quantise every linear of the model in place; raise `UserError` for one that the stage does not fit."""
     blocks = given.blocks
     linears = list(blocks.all_linears())
     target = target_of(given.stage, given.share)

@@ -22,8 +22,7 @@ def decompose_convolutions(
 ) -> StageResult:
     """Decompose the model's convolutions to remove a share of all their weights; report errors of the weights.
 
-    Raises:
-        UserError: The model has no convolutions, or none can be made smaller. It stays unchanged.
+    Raises `UserError` if the model has no convolutions, or none can be made smaller; it stays unchanged.
     """
     convolutions = convolutions_of(model)
     total = len(convolutions)

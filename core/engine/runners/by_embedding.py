@@ -27,9 +27,8 @@ def factor_embedding(
 ) -> StageResult:
     """Factor the embedding of the model in place.
 
-    Raises:
-        UserError: The embedding is no plain table, layers share blocks, or no factors are small enough. The model
-            stays unchanged.
+    Raises `UserError` if the embedding is no plain table, layers share blocks, or no factors are small enough; the
+    model stays unchanged.
     """
     table, head = model.get_input_embeddings(), model.get_output_embeddings()
     tied = head is not None and getattr(head, "weight", None) is table.weight

@@ -37,8 +37,7 @@ from core.results import LayerReport
 def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageInput, context: Context) -> StageResult:
     """Compress the selected linears of the model in place, one by one.
 
-    Raises:
-        UserError: The stage does not fit the model, which stays unchanged, or some linears received no input.
+    Raises `UserError` if the stage does not fit the model, which stays unchanged, or some linears received no input.
     """
     stage, progress = given.stage, context.progress
     blocks = given.blocks

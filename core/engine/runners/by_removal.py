@@ -27,8 +27,7 @@ Layers = Mapping[str, Experts]  # by name
 def remove_experts(model: PreTrainedModel, method: ExpertMethod, given: StageInput, context: Context) -> StageResult:
     """Remove experts in place, equally many from every layer; the report uses the names before the removal.
 
-    Raises:
-        UserError: The model has no experts, its layers differ in their number, or too few would remain.
+    Raises `UserError` if the model has no experts, its layers differ in their number, or too few would remain.
     """
     blocks = given.blocks
     layers = {name: module for name, module in model.named_modules() if isinstance(module, Experts)}

@@ -36,8 +36,7 @@ NEAR_16 = 0.05
 def rotate_model(model: PreTrainedModel, method: TransformMethod, given: StageInput, context: Context) -> StageResult:
     """Rotate the model in place.
 
-    Raises:
-        UserError: The model cannot be rotated and stays unchanged, or the rotation changed its output.
+    Raises `UserError` if the model cannot be rotated and stays unchanged, or the rotation changed its output.
     """
     blocks = given.blocks
     units = [find_units(blocks, index) for index in range(len(blocks.holder))]

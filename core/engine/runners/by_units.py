@@ -33,11 +33,7 @@ from core.results import LayerReport
 
 
 def remove_units(model: PreTrainedModel, method: UnitMethod, given: StageInput, context: Context) -> StageResult:
-    """Remove heads and channels from all blocks in place, without sequential calibration.
-
-    Raises:
-        UserError: The method does not fit the model, which stays unchanged.
-    """
+    """Remove heads and channels from all blocks in place; raise `UserError` if the method does not fit the model."""
     views = collect_block_views(model, method, given, context, method.parameters.attention)
     if not given.share:
         return StageResult([])

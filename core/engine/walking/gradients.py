@@ -21,12 +21,9 @@ GRADIENTS = "gradients"
 
 
 class KeptGradients:
-    """The states of the accumulators after some sequences, in the folder of the pass, a file for each linear.
+    """The states of the `accumulators` after some sequences, in the folder of the pass `name`, a file for each linear.
 
-    Args:
-        name: Identifies the pass.
-        accumulators: Those of the linears, without any sequence yet.
-        overflow: Moves to disk what the accumulators restore.
+    `overflow` moves to disk what the accumulators restore.
     """
 
     def __init__(self, name: str, accumulators: Mapping[Linear, Accumulator], overflow: Overflow):
@@ -45,11 +42,7 @@ class KeptGradients:
         return done
 
     def keep(self, done: int) -> None:
-        """Keep the accumulators after `done` sequences if it is time, and if the disk and the cache have room.
-
-        Raises:
-            StorageError: The disk is full.
-        """
+        """Keep the accumulators after `done` sequences if it is time, and if the disk and the cache have room."""
         if not self._checkpoint.due:
             return
         with self._checkpoint.keeping():

@@ -22,11 +22,9 @@ from core.models.removal.units import find_units, whole_block
 
 
 class KeptObservations(KeptBlocks):
-    """The observations of the blocks that a pass has left, which lie in one file with the states after them.
+    """The observations of the blocks that the pass `name` has left, in one file with the states after them.
 
-    Args:
-        name: Identifies the pass.
-        tensors: Receives what an interrupted pass observed: tensors that exist are filled.
+    `tensors` receives what an interrupted pass observed: tensors that exist are filled.
     """
 
     def __init__(self, name: str, tensors: Tensors):
@@ -59,15 +57,7 @@ def collect_block_views(
 ) -> list[StructuredBlockView]:
     """Build a view of each block, with the method's observations if the stage removes anything.
 
-    Args:
-        model: The model before the stage.
-        method: The method, which names its observations.
-        given: The stage with its calibration data.
-        context: Device and progress of the run.
-        mode: How attention shrinks.
-
-    Raises:
-        UserError: The blocks are of a kind from which no units can be removed.
+    `mode` tells how attention shrinks. Raises `UserError` for blocks from which no units can be removed.
     """
     blocks = given.blocks
     whole = method.observes == "similarity" and not method.modifies  # it needs no heads and channels

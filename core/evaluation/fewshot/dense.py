@@ -45,13 +45,7 @@ class DenseModel:
 
     @torch.inference_mode()
     def generate(self, texts: Sequence[str], tokens: int, done: Callable[[int], None]) -> list[str]:
-        """Continue texts greedily to the end of the line.
-
-        Args:
-            texts: The texts.
-            tokens: Maximum number of generated tokens.
-            done: Called after each batch with its number of texts.
-        """
+        """Continue texts greedily to the line's end; `done` gets the number of texts after each batch."""
         model, ends = self.lm.model, self.tokenizer.eos_token_id
         continuations = [""] * len(texts)
         for places, ids, seen in self._batches([self.lm.tok_encode(text) for text in texts], "left"):

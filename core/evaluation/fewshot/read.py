@@ -49,12 +49,7 @@ def load_scored_task(task: Task) -> list[ScoredTask]:
 
 
 def document_at(parts: list[ScoredTask], place: int) -> tuple[ScoredTask, Document]:
-    """Return a scored document with its task or subject.
-
-    Args:
-        parts: The task, or the subjects of a group.
-        place: Place of the document among all scored ones.
-    """
+    """Return the document at a place among all scored ones, with its task or the subject of a group."""
     for part in parts:
         if place < len(part.documents):
             return part, part.documents[place]
@@ -65,14 +60,7 @@ def document_at(parts: list[ScoredTask], place: int) -> tuple[ScoredTask, Docume
 def reading(
     parts: list[ScoredTask], place: int, prompt: Prompt, tokenizer: PreTrainedTokenizerBase | None = None
 ) -> PromptView:
-    """Rebuild the prompt of a scored document.
-
-    Args:
-        parts: The task, or the subjects of a group.
-        place: Place of the document among all scored ones.
-        prompt: Its stored prompt.
-        tokenizer: The tokenizer of a chat prompt; else None.
-    """
+    """Rebuild the stored prompt of the document at a place among all scored ones; a chat needs its tokenizer."""
     part, document = document_at(parts, place)
     chat = chat_of(tokenizer) if tokenizer else None
     pairs = requests(part.task, document, prompt, part.pool, chat)
@@ -116,12 +104,7 @@ class Question(NamedTuple):
 
 
 def read_question(parts: list[ScoredTask], place: int) -> Question:
-    """Return the question of a scored document; raise `UserError` if this machine lacks the document.
-
-    Args:
-        parts: The task, or the subjects of a group.
-        place: Place of the document among all scored ones.
-    """
+    """Return the question at a place among all scored documents; raise `UserError` if this machine lacks it."""
     part, document = document_at(parts, place)
     pairs = requests(part.task, document)
     lengths = [len(choice) for choice in part.task.doc_to_choice(document)]

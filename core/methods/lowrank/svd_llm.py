@@ -1,9 +1,4 @@
-"""SVD-LLM: the SVD of each matrix times a factor of its inputs' Gram matrix, so that truncation loses the least output.
-
-References: Wang et al., SVD-LLM: Truncation-aware Singular Value Decomposition for Large Language Model Compression,
-2024 (arXiv:2403.07378), section 3.1. With X X^T = L L^T, keeping the first r singular values of W L has a squared
-output error of exactly the sum of the squares of the others.
-"""
+"""SVD-LLM: the SVD of each matrix times a factor of its inputs' Gram matrix, so that the least output is lost."""
 
 from core.methods.lazy import Tensor
 from core.methods.linear import Statistics

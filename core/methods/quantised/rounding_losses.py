@@ -48,11 +48,7 @@ def allocate_bits(
 ) -> dict[str, int]:
     """Return the bits of each linear; the mean over weights is at most `mean`, and as near as whole linears allow.
 
-    Args:
-        losses: Losses of each linear at each of `widths`.
-        sizes: Weights of each linear.
-        widths: Bits in ascending order; the first is less than `mean`.
-        mean: Requested mean of bits per weight.
+    `losses` are those of a linear at each of `widths`, which ascend from less than the mean; `sizes` are their weights.
     """
     left = (mean - widths[0]) * sum(sizes.values())  # bits of the model still to assign
     bits = dict.fromkeys(losses, widths[0])

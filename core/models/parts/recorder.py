@@ -158,8 +158,7 @@ class Recorder:
     def check(self, windows: Tensor) -> None:
         """Check that the blocks, run one by one, give the model's own output on some tokens of `windows` (N, L).
 
-        Raises:
-            UserError: The outputs differ, as the model changes hidden states between blocks, or they are not finite.
+        Raises `UserError` if not, as the model changes hidden states between blocks, or if the outputs are not finite.
         """
         tokens = self._checked(windows)
         outputs: list[Tensor] = []

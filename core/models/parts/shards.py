@@ -54,13 +54,9 @@ def write_parts(parts: Iterable[Mapping[str, Tensor]], folder: Path) -> None:
 
 
 def save_mixture(model: PreTrainedModel, layers: Mapping[str, Experts], folder: Path, original: bool) -> None:
-    """Write a model whose stacked tensors have no memory; those of one layer of experts are made at a time.
+    """Write a model inside `stacked_shapes` to an empty folder; the tensors of one layer of experts are made at a time.
 
-    Args:
-        model: The model inside `stacked_shapes`.
-        layers: Its layers of experts by name.
-        folder: An empty folder.
-        original: Whether the tensors get the names and layouts of published checkpoints, as by transformers.
+    With `original`, tensors get the names and layouts of published checkpoints, as by transformers.
     """
     model.save_pretrained(folder, state_dict={})  # only the configuration
     parts = _stored(model, layers)

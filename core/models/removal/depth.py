@@ -19,9 +19,8 @@ DENSE_FIRST = ("first_k_dense_replace", "num_dense_layers")  # counts of first b
 def keep_blocks(model: PreTrainedModel, blocks: Blocks, kept: Sequence[int]) -> None:
     """Remove every block but the given ones in place; update cache indices and configuration.
 
-    Raises:
-        UserError: No attention block of a hybrid model would be left, or its configuration requires other blocks at
-            these places. The model stays unchanged.
+    Raises `UserError` if no attention block of a hybrid model would be left, or its configuration requires other blocks
+    at these places; the model stays unchanged.
     """
     kinds = getattr(text_config(model), "layer_types", None) or ()
     attends = {index for index, kind in enumerate(kinds) if kind in ATTENTION}  # without one, a hybrid's cache fails
