@@ -9,13 +9,11 @@ from transformers import PreTrainedModel
 from core.base.errors import UserError
 from core.context import Context, StageInput, StageResult
 from core.engine.amounts import fraction_to_remove
-from core.engine.runners.by_block import round_blocks
 from core.engine.runners.by_convolution import decompose_convolutions
 from core.engine.runners.by_embedding import factor_embedding, quantise_tables
-from core.engine.runners.by_linear import compress_linears
+from core.engine.runners.by_linear import compress_linears, round_blocks
 from core.engine.runners.by_removal import remove_blocks, remove_experts, remove_hidden
-from core.engine.runners.by_rotation import rotate_model
-from core.engine.runners.by_slicing import slice_model
+from core.engine.runners.by_slicing import rotate_model, slice_model
 from core.engine.runners.by_units import factor_and_remove_units, remove_units, remove_units_walking
 from core.methods.base import Method
 from core.methods.terms import Kind

@@ -64,7 +64,7 @@ class AutoRound(SymmetricScales, BlockQuantMethod):
         return super().cost(shape, text) + walking(shape, text, 3, self.required_statistics) + learning
 
     def round_block(self, view: BlockView, target: Target) -> dict[str, QuantisedLinear]:
-        from core.methods.quantised.inputs import read_inputs
+        from core.methods.quantised.scaling import read_inputs
         from core.methods.quantised.signed import LearnedRounding, learn
 
         how = self.parameters

@@ -82,8 +82,7 @@ class AWQ(SymmetricScales, BlockQuantMethod):
 
     def round_block(self, view: BlockView, target: Target) -> dict[str, QuantisedLinear]:
         from core.methods.find import find_grid
-        from core.methods.quantised.inputs import read_inputs
-        from core.methods.quantised.scaling import best_scales, clipped, inspect, judges
+        from core.methods.quantised.scaling import best_scales, clipped, inspect, judges, read_inputs
         from core.models.parts.folds import find_folds
         from core.models.parts.grids import Grid
 
