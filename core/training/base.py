@@ -98,6 +98,12 @@ class RecoveryParameters(MethodParameters):
         description="Held-out losses in a row, of ten in all, that end the training if none improves; 0 sets no limit.",
     )
 
+    @property
+    def resolved(self) -> tuple[int, int]:
+        """The rank of the adapters, and the examples per step, from the preset where not given."""
+        rank, batch = PRESETS[self.preset]
+        return self.rank or rank, self.batch or batch
+
 
 class Pruning(Protocol):
     """Pruning during the training."""
@@ -118,16 +124,6 @@ class Pruning(Protocol):
 
     def finish(self) -> list[LayerReport]:
         """Make the removal permanent after the merge of the adapters, and return one report per linear."""
-
-
-def resolved_rank(parameters: RecoveryParameters) -> int:
-    """Return the rank of the adapters, from the preset if not given."""
-    return parameters.rank or PRESETS[parameters.preset][0]
-
-
-def resolved_batch(parameters: RecoveryParameters) -> int:
-    """Return the examples per step, from the preset if not given."""
-    return parameters.batch or PRESETS[parameters.preset][1]
 
 
 class TeacherParameters(RecoveryParameters):
@@ -167,7 +163,7 @@ class TrainingMethod(Method):
         if text is None:
             return 0.0
         own = self.parameters
-        examples = min(own.epochs * text.windows, (own.steps or math.inf) * resolved_batch(own))
+        examples = min(own.epochs * text.windows, (own.steps or math.inf) * own.resolved[1])
         return shape.forward(examples * text.window, text.window, head=True)
 
     def answers(self, text: TextWindows) -> int:
@@ -177,7 +173,7 @@ class TrainingMethod(Method):
     def memory(self, shape: ModelShape, text: TextWindows | None, item: int, streams: bool = False) -> int:
         """Count the adapters with their gradients, averages and best values, the activations and some logits."""
         sides = 4 * 2 * shape.hidden + 3 * (shape.hidden + shape.ffn)  # inputs and outputs of a block's linears
-        adapters = 5 * resolved_rank(self.parameters) * shape.blocks * sides
+        adapters = 5 * self.parameters.resolved[0] * shape.blocks * sides
         return 4 * (adapters + MICRO_TOKENS * shape.saved_by(streams)) + LOGIT_BYTES
 
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -82,7 +82,7 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageI
     counts = method.takes_amount and method.ratio_kind == "sparsity" and not target.pattern
     chained = share != stage.ratio or any(constraint_of(linear.module) for linear in linears)
     allotted = allot(method, linears, target, observations, counts and chained)
-    dense = DenseWeights(context, str(model.dtype).removeprefix("torch."))
+    dense = dense_weights(context, str(model.dtype).removeprefix("torch."))
     work = _Work(model, method, target, allotted, dense, given.reports, len(linears), blocks, progress)
     walk(method.required_statistics, work.compress, work.finish)
     if unused := {linear.name for linear in linears} - {done.name for done in work.reports}:
@@ -138,25 +138,17 @@ def _differentiate(
     return {linear.name: tensor for linear, one in accumulators.items() for tensor in one.tensors().values()}
 
 
-@dataclass
-class DenseWeights:
-    """Weights of the dense model, which is loaded at the first access in the precision named `dtype`."""
+def dense_weights(context: Context, dtype: str) -> Callable[[str], Tensor]:
+    """Return a function from the name of a linear to its weight (out, in) in the dense model, loaded at first use."""
 
-    context: Context
-    dtype: str
-
-    @cached_property
-    def _linears(self) -> dict[str, Linear]:
-        source = self.context.dense
-        if source is None:
+    @cache
+    def linears() -> dict[str, Linear]:
+        if context.dense is None:
             raise TypeError("The context has no dense model, which this stage needs as reference.")
-        mapped = self.context.shelf is not None
-        model = load_model(source, self.dtype, progress=self.context.progress, mapped=mapped)
+        model = load_model(context.dense, dtype, progress=context.progress, mapped=context.shelf is not None)
         return {linear.name: linear for linear in find_blocks(model).all_linears()}
 
-    def weight(self, name: str) -> Tensor:
-        """Return the weight (out, in) of a linear, by its name in the dense model."""
-        return self._linears[name].weight
+    return lambda name: linears()[name].weight
 
 
 @dataclass
@@ -167,7 +159,7 @@ class _Work:
     method: LinearMethod
     target: Target
     allotted: Allotment
-    dense: DenseWeights
+    dense: Callable[[str], Tensor]  # weight of a linear of the dense model
     reports: list[LayerReport]
     total: int
     blocks: Blocks
@@ -217,7 +209,7 @@ class _Work:
         if zeros is None and self.allotted.shares:
             zeros = torch.zeros_like(linear.weight, dtype=torch.bool)
         if zeros is not None and not self.method.takes_amount:
-            reference = resolve_reference(linear.module, linear.weight, self.dense.weight)
+            reference = resolve_reference(linear.module, linear.weight, self.dense)
         ratio = self.allotted.shares.get(linear.name, self.target.ratio)
         return replace(self.target, ratio=ratio, zeros=zeros, reference=reference)
 

@@ -1,6 +1,6 @@
 """Removal, in place, of whole experts, of whole blocks, or of entries of the hidden states."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 
@@ -98,8 +98,7 @@ def _observe(
         for name, experts in layers.items():
             use = RoutingStatistics(*(torch.zeros(len(experts), dtype=torch.float64) for _ in range(2)))
             found |= {f"{name} tokens": use.tokens, f"{name} contribution": use.contribution}
-            for hook in _hooks(experts, use):
-                hooks.callback(hook)
+            _count_into(use, experts, hooks)
         context.progress("observe", 0, total, "")
         linears = list(given.blocks.all_linears())
         kept = KeptObservations(pass_name, found) if pass_name else None
@@ -113,8 +112,8 @@ def _observe(
     return found
 
 
-def _hooks(experts: Experts, use: RoutingStatistics) -> list[Callable[[], None]]:
-    """Add what the experts do on each call to `use`; return functions that end this."""
+def _count_into(use: RoutingStatistics, experts: Experts, hooks: ExitStack) -> None:
+    """Add what the experts do on each call to `use`, until the hooks end."""
     routed: list[tuple[Tensor, Tensor]] = []  # chosen experts and their weights, (tokens, k), of the current call
 
     def before(module: nn.Module, args: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -127,9 +126,9 @@ def _hooks(experts: Experts, use: RoutingStatistics) -> list[Callable[[], None]]
         use.tokens[number] += len(rows)
         use.contribution[number] += (weights[rows, slots].float() * sizes).sum().cpu().double()
 
-    ends = [experts.register_forward_pre_hook(before).remove]
-    ends += [one.register_forward_hook(partial(after, number=number)).remove for number, one in enumerate(experts)]
-    return ends
+    hooks.enter_context(experts.register_forward_pre_hook(before))
+    for number, one in enumerate(experts):
+        hooks.enter_context(one.register_forward_hook(partial(after, number=number)))
 
 
 def remove_blocks(

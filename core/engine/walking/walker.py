@@ -33,7 +33,7 @@ from core.context import Context
 from core.engine.walking.collector import Collector, Routing, SumsOf, routings_of
 from core.methods.cost import COPIES, GRAMS
 from core.methods.linear import Statistics
-from core.models.parts.blocks import Blocks, Linear, by_block
+from core.models.parts.blocks import Blocks, Linear, by_block, hooked
 from core.models.parts.finished import KeptBlocks, changing_block
 from core.models.parts.overflow import Overflow, live_tensors
 from core.models.parts.recorder import Recorder
@@ -252,17 +252,7 @@ class Walker:
                 routing.add(args[1])
                 route(routing)
 
-            stack.callback(routing.experts.register_forward_pre_hook(pre_hook).remove)
-        return stack
-
-    def _hooked(self, linears: Sequence[Linear], hook: Callable[[Linear, Tensor], None]) -> ExitStack:
-        stack = ExitStack()
-        for linear in linears:
-
-            def pre_hook(module: nn.Module, args: tuple[Tensor, ...], linear: Linear = linear) -> None:
-                hook(linear, args[0])
-
-            stack.callback(linear.module.register_forward_pre_hook(pre_hook).remove)
+            stack.enter_context(routing.experts.register_forward_pre_hook(pre_hook))
         return stack
 
     def _coroutines(
@@ -321,7 +311,7 @@ class Walker:
             if not last:
                 self._set_hidden(part, output)
 
-        with self._routed(routings, wait), self._hooked(linears, hook):
+        with self._routed(routings, wait), hooked(linears, hook):
             for part in range(len(self.hidden)):
                 parts[greenlet(lambda part=part: body(part))] = part
             running = list(parts)
@@ -365,7 +355,7 @@ class Walker:
                 if part == 0:
                     groups[position][0].append(linear)
 
-            with self._hooked(linears, hook):
+            with hooked(linears, hook):
                 self._run(index, part)
         return groups
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from core.methods.quantised.base import BlockView
-from core.models.parts.blocks import Args, Kwargs, Output, first
+from core.models.parts.blocks import Args, Kwargs, Linear, Output, first, hooked
 from core.models.parts.folds import Fold
 
 SAMPLED = 512  # approximate number of sampled tokens per input
@@ -36,19 +36,17 @@ class Inputs:
 def read_inputs(view: BlockView) -> dict[str, Inputs]:
     """Return the input of each linear of a block over all calibration data, by name."""
     found: dict[str, Inputs] = {}
-    with ExitStack() as stack:
-        for linear in view.linears:
 
-            def look(module: nn.Module, args: tuple[Tensor, ...], name: str = linear.name) -> None:
-                rows = args[0].flatten(0, -2)  # (tokens, in)
-                one = found.setdefault(name, Inputs(0, rows.new_zeros(rows.shape[1], dtype=torch.float32), []))
-                # An odd step covers all positions across micro-batches, since first tokens have outsized activations.
-                step = view.parts * len(rows) // SAMPLED | 1
-                one.rows.append(rows[-one.tokens % step :: step].float())
-                one.tokens += len(rows)
-                one.total += rows.abs().sum(0, dtype=torch.float32)  # a norm is slower, tenfold at 2048
+    def look(linear: Linear, inputs: Tensor) -> None:
+        rows = inputs.flatten(0, -2)  # (tokens, in)
+        one = found.setdefault(linear.name, Inputs(0, rows.new_zeros(rows.shape[1], dtype=torch.float32), []))
+        # An odd step covers all positions across micro-batches, since first tokens have outsized activations.
+        step = view.parts * len(rows) // SAMPLED | 1
+        one.rows.append(rows[-one.tokens % step :: step].float())
+        one.tokens += len(rows)
+        one.total += rows.abs().sum(0, dtype=torch.float32)  # a norm is slower, tenfold at 2048
 
-            stack.callback(linear.module.register_forward_pre_hook(look).remove)
+    with hooked(view.linears, look):
         for part in range(view.parts):
             view.run(part)
     return found
@@ -83,7 +81,7 @@ def inspect(view: BlockView, modules: Sequence[nn.Module], parts: int) -> Inspec
 
     with ExitStack() as stack:
         for module in modules:
-            stack.callback(module.register_forward_hook(look, with_kwargs=True).remove)
+            stack.enter_context(module.register_forward_hook(look, with_kwargs=True))
         for part in range(min(parts, view.parts)):
             view.run(part)
     return found

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -188,6 +189,18 @@ def by_block(linears: Iterable[Linear]) -> dict[int, list[Linear]]:
     for linear in linears:
         found.setdefault(linear.block, []).append(linear)
     return found
+
+
+def hooked(linears: Iterable[Linear], hook: Callable[[Linear, Tensor], None]) -> ExitStack:
+    """Return a context in which `hook` gets each linear and its input before the linear runs."""
+    stack = ExitStack()
+    for linear in linears:
+
+        def pre_hook(module: nn.Module, args: tuple[Tensor, ...], linear: Linear = linear) -> None:
+            hook(linear, args[0])
+
+        stack.enter_context(linear.module.register_forward_pre_hook(pre_hook))
+    return stack
 
 
 def first(output: Output) -> Tensor:

@@ -12,7 +12,7 @@ from core.context import Context
 from core.data.corpora import identify_corpus
 from core.engine import variants
 from core.engine.runners import by_linear
-from core.engine.runners.by_linear import DenseWeights
+from core.engine.runners.by_linear import dense_weights
 from core.engine.session import Session
 from core.engine.variants import make_variant
 from core.models.parts.blocks import find_blocks
@@ -149,4 +149,4 @@ def test_the_dense_model_is_loaded_once_and_only_as_a_reference(monkeypatch):
 
 def test_accessing_a_missing_dense_model_fails():
     with pytest.raises(TypeError, match="no dense model"):
-        DenseWeights(Context(torch.device("cpu")), "float32").weight("any")
+        dense_weights(Context(torch.device("cpu")), "float32")("any")
