@@ -95,6 +95,16 @@ class Compressed:
     factors: tuple[Tensor, Tensor] | None = None  # left (out, rank), right (rank, in); their product is `weight`
 
 
+@dataclass(frozen=True)
+class Factor:
+    """A factor U of the inverse of a damped Gram matrix, U^T U."""
+
+    upper: Tensor  # (in, in) U, fp32
+    dead: Tensor  # (in,) True for an input that is always zero
+    damping: float  # used damping, as a share of the mean diagonal
+    note: str | None
+
+
 class Accumulator(Protocol):
     """A consumer of the loss gradients of one linear's weight (out, in), one calibration sequence at a time."""
 

@@ -1,9 +1,7 @@
 """Base classes of methods that train: their parameters, their pruning hooks, and the loss of a recovery."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from pydantic import Field
 
@@ -14,17 +12,11 @@ from core.methods.cost import LOGIT_BYTES
 from core.methods.lazy import Blocks, PreTrainedModel, Tensor
 from core.methods.parameters import MethodParameters
 from core.methods.terms import STORED
+from core.models.lazy import PreTrainedTokenizerBase
+from core.models.shape import ModelShape
+from core.results import LayerReport
 from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-    from core.data.windows import TextData
-    from core.models.shape import ModelShape
-    from core.models.teacher import Teacher
-    from core.results import LayerReport
-    from core.training.adapters import SparseLora
-    from core.training.examples import Batch, Example
+from core.training.lazy import Batch, Example, SparseLora, Teacher, TextData
 
 MICRO_TOKENS = 2048  # tokens per micro-batch
 AT_ONCE = 16  # prompts per batch of a teacher's answers

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import JsonValue
 
 from core.base.errors import UserError
+from core.models.lazy import PreTrainedTokenizerBase
 from core.specs import Frozen
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
     from core.data.harness import LocalTask
     from core.evaluation.fewshot.dense import DenseModel
 

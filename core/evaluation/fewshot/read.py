@@ -11,11 +11,10 @@ from core.base.errors import UserError
 from core.data.tasks import harness_tasks
 from core.evaluation.fewshot.build import pool_of
 from core.evaluation.fewshot.prompts import Document, Documents, Prompt, chat_of, requests, right
+from core.models.lazy import PreTrainedTokenizerBase
 from core.specs import ZERO_SHOT, Task
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
     from core.data.harness import LocalTask
 
 Kind = Literal["", "instruction", "example", "question", "reasoning"]

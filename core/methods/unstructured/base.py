@@ -10,8 +10,8 @@ from pydantic import Field
 
 from core.base.errors import UserError
 from core.methods.cost import Sum
-from core.methods.lazy import Factor, Generator, Tensor
-from core.methods.linear import Compressed, Statistics, Target
+from core.methods.lazy import Generator, Tensor
+from core.methods.linear import Compressed, Factor, Statistics, Target
 from core.methods.parameters import WalkerParameters
 from core.methods.unstructured.allocation import NORMS, Allocated, AllocatedParameters
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pydantic import Field
 
 from core.base.errors import UserError
-from core.methods.lazy import Factor, Linear, Tensor
-from core.methods.linear import Compressed, Plan, Statistics, Target
+from core.methods.lazy import Linear, Tensor
+from core.methods.linear import Compressed, Factor, Plan, Statistics, Target
 from core.methods.terms import Citation
 from core.methods.unstructured.base import ByHessian, ByHessianParameters
 from core.models.shape import ModelShape

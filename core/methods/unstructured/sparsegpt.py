@@ -11,7 +11,7 @@ from pydantic import Field
 
 from core.base.errors import UserError
 from core.methods.fields import only_with
-from core.methods.lazy import DynamicGroups, Linear, Tensor
+from core.methods.lazy import Linear, Tensor
 from core.methods.linear import Compressed, Plan, Statistics, Target
 from core.methods.numerics.groups import (
     GROUP_SIZE,
@@ -105,9 +105,16 @@ class SparseGPT(SymmetricScales, ByHessian):
         return {}
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
-        from core.methods.numerics.sweep import sweep
+        from core.methods.find import find_grid
+        from core.methods.numerics.sweep import DynamicGroups, sweep
 
-        rounding = self._rounding(weight.shape[1])
+        how, group = self.parameters, self.parameters.group_size or weight.shape[1]
+        rounding: DynamicGroups | None = None
+        if how.bits is not None:
+            bits = how.bits
+            rounding = DynamicGroups(
+                lambda part: find_grid(part, bits, min(group, part.shape[1]), how.symmetric, rule=how.grid), group
+            )
         factor = self.factor(statistics)
         weight[:, factor.dead] = 0
         swept, pruned = sweep(
@@ -115,24 +122,11 @@ class SparseGPT(SymmetricScales, ByHessian):
             factor.upper,
             ratio=target.ratio,
             pattern=target.pattern,
-            mask_block=self.parameters.mask_block,
-            block_size=self.parameters.block_size,
+            mask_block=how.mask_block,
+            block_size=how.block_size,
             zeros=target.zeros,
             rounding=rounding,
         )
         pruned[:, factor.dead] = True
         grid = rounding.result_grid() if rounding else None
         return Compressed(swept, zeros=pruned, damping=factor.damping, note=factor.note, grid=grid)
-
-    def _rounding(self, inputs: int) -> DynamicGroups | None:
-        """Return the rounding of a linear's columns; None without bits."""
-        how = self.parameters
-        if how.bits is None:
-            return None
-        from core.methods.find import find_grid
-        from core.methods.numerics.sweep import DynamicGroups
-
-        bits, group = how.bits, how.group_size or inputs
-        return DynamicGroups(
-            lambda part: find_grid(part, bits, min(group, part.shape[1]), how.symmetric, rule=how.grid), group
-        )

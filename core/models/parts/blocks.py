@@ -4,26 +4,22 @@ No architecture is named here: the blocks are the model's largest list of module
 name inside the block.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from core.base.errors import UserError, echo
+from core.models.lazy import PreTrainedConfig, PreTrainedModel
 from core.models.parts.constraints import apply_constraint, constraint_of
 from core.models.parts.experts import routers_in
 from core.models.parts.selection import selects
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedModel
 
 Args = tuple[Any, ...]  # Any: a module's arguments depend on the architecture
 Kwargs = dict[str, Any]  # Any: as of `Args`

@@ -4,23 +4,16 @@ References: the citation; Gu et al., MiniLLM, 2023 (arXiv:2306.08543), for the r
 (arXiv:2306.13649), for Jensen-Shannon.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from core.base.errors import UserError
 from core.methods.lazy import PreTrainedModel, Tensor
 from core.methods.terms import Citation
+from core.models.lazy import PreTrainedTokenizerBase
 from core.training.base import Recovery, TeacherParameters
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-    from core.data.windows import TextData
-    from core.models.teacher import Teacher
-    from core.training.examples import Batch
+from core.training.lazy import Batch, Teacher, TextData
 
 
 class DistillWhiteParameters(TeacherParameters):

@@ -1,16 +1,9 @@
 """LoRA: low-rank adapters learn the next tokens of a text, or the answers to instructions, by LLM-Pruner's recipe."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from core.methods.lazy import PreTrainedModel, Tensor
 from core.methods.terms import Citation
 from core.training.base import Recovery
-
-if TYPE_CHECKING:
-    from core.models.teacher import Teacher
-    from core.training.examples import Batch
+from core.training.lazy import Batch, Teacher
 
 
 class LoRA(Recovery):
