@@ -67,7 +67,7 @@ class DenseOutputs:
 
     def _kept(self, name: str, size: Callable[[], int], make: Callable[[Path], None]) -> Path:
         """Return a folder of about `size()` bytes, which `make` fills unless an intact one exists."""
-        folder = self._folder(name)
+        folder = cache_dir() / "dense_outputs" / f"{self.key[:16]}-{name}"
         if folder.is_dir() and disk.intact(folder):
             os.utime(folder)
             return folder
@@ -75,9 +75,6 @@ class DenseOutputs:
         check_disk(folder.parent, size(), "The comparison with the dense model")
         make_room(folder.parent, max(0, CACHE_BYTES - size()))
         return build_once(folder, make)
-
-    def _folder(self, name: str) -> Path:
-        return cache_dir() / "dense_outputs" / f"{self.key[:16]}-{name}"
 
     def _mapped(self, file: Path) -> Tensor:
         """Return the numbers of a file, (n,), read from it when they are used."""

@@ -4,8 +4,6 @@ A method never loops over layers and never names an architecture. The walker (`c
 one linear at a time, with the statistics of that linear's input.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import ClassVar, Protocol, TypeVar, cast
 
@@ -73,7 +71,7 @@ class Method:
         return cast("P", self._parameters)
 
     @classmethod
-    def create(cls, parameters: MethodParameters, seed: int | None, amount: Amount | None = None) -> Method:
+    def create(cls, parameters: MethodParameters, seed: int | None, amount: Amount | None = None) -> "Method":
         """Return the method with its parameters.
 
         The parameters or the amount may select another class.

@@ -1,7 +1,5 @@
 """Methods that compress one linear after another, and the arguments and the result of a call for one linear."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -141,7 +139,7 @@ class LinearMethod(Method):
         return False
 
     @property
-    def uniform(self) -> LinearMethod:
+    def uniform(self) -> "LinearMethod":
         """The same method with equal ratios for all parts; a scan compresses with it."""
         return self
 

@@ -1,7 +1,7 @@
 """Factorisation, in place, of the embedding and of a head tied to it, and quantisation of embedding and head."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
 
 from core.amount import Factor
@@ -11,7 +11,7 @@ from core.context import Context, StageInput, StageResult
 from core.engine.amounts import target_of
 from core.methods.embedding.base import EmbeddingMethod
 from core.methods.kinds import TableQuantMethod
-from core.models.modeling_slimscope import FactoredEmbedding, FactoredHead, RotatedEmbedding, put
+from core.models.modeling_slimscope import FactoredHead, RotatedEmbedding, put
 from core.models.parts.blocks import text_config
 from core.models.parts.grids import set_grid
 from core.models.parts.sizes import embedding_tables
@@ -50,7 +50,9 @@ def factor_embedding(
     if not isinstance(given.stage.amount, Factor):
         raise TypeError(f"The amount of {method.name} is not a factor.")
     factored, description = method.factored(weight, given.stage.amount.factor, progress)
-    error = _error(weight, factored)
+    parts = factored.parts(CHUNK)
+    lost = sum((weight[part] - factored.rows(part)).square().sum(dtype=torch.float64) for part in parts)
+    error = float(lost / weight.square().sum(dtype=torch.float64))
     for parameter in factored.parameters():
         parameter.data = parameter.data.to(own)  # its dtype and device
         parameter.requires_grad_(own.requires_grad)
@@ -76,12 +78,6 @@ def _scale(table: nn.Module) -> float | None:
     rows = torch.arange(min(TRIED, len(weight)), device=weight.device)
     only_scaled = torch.allclose(table(rows).float(), weight[rows].float() * scale, rtol=NEAR, atol=0)
     return scale if isinstance(table, nn.Embedding) and only_scaled else None
-
-
-def _error(weight: Tensor, factored: FactoredEmbedding) -> float:
-    """Return the relative squared error |E - E'|^2 / |E|^2 of a factored table (tokens, width)."""
-    lost = sum((weight[part] - factored.rows(part)).square().sum(dtype=torch.float64) for part in factored.parts(CHUNK))
-    return float(lost / weight.square().sum(dtype=torch.float64))
 
 
 @torch.no_grad()

@@ -68,7 +68,8 @@ def _count(blocks: Blocks, layers: Layers, share: float, groups: int) -> int:
 
     Raises `UserError` for a share that removes none, or more than all.
     """
-    each = groups * sum(_weights(experts[0]) for experts in layers.values())  # of one expert per group in every layer
+    firsts = [parameter for experts in layers.values() for parameter in experts[0].parameters()]
+    each = groups * sum(one.numel() for one in firsts if one.dim() > 1)  # of one expert per group in every layer
     total = sum(linear.weight.numel() for linear in blocks.all_linears())
     count = groups * round(share * total / each)
     most = len(next(iter(layers.values())))
@@ -78,10 +79,6 @@ def _count(blocks: Blocks, layers: Layers, share: float, groups: int) -> int:
             f"{(most / groups - 1) * each / total:.3g}."
         )
     return count
-
-
-def _weights(expert: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in expert.parameters() if parameter.dim() > 1)
 
 
 @torch.no_grad()

@@ -5,8 +5,6 @@ have zeros in those columns and the method's compensation (scale, bias). This gi
 matrices.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,7 +60,7 @@ def factor_and_remove_units(
 
 
 def _walk(
-    model: PreTrainedModel, method: UnitMethod, given: StageInput, context: Context, kind: type[_Work]
+    model: PreTrainedModel, method: UnitMethod, given: StageInput, context: Context, kind: "type[_Work]"
 ) -> StageResult:
     views = collect_block_views(model, method, given, context, method.parameters.attention)
     if not given.share:

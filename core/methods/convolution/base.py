@@ -4,8 +4,6 @@ Every convolution loses the same share of its weights, as far as whole ranks and
 form stays whole, and the others lose more. Weights left over by rounding go where they lower the loss most.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -42,7 +40,7 @@ class Options:
     cuts: tuple[Cut, ...]  # of all choices but the last
 
     @classmethod
-    def of(cls, kernel: Tensor, groups: int, forms: Sequence[Form]) -> Options:
+    def of(cls, kernel: Tensor, groups: int, forms: Sequence[Form]) -> "Options":
         """Return the options of a kernel (out, in / groups, *size)."""
         import torch
 

@@ -4,6 +4,7 @@ No architecture is named here: the blocks are the model's largest list of module
 name inside the block.
 """
 
+import copy
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -212,6 +213,13 @@ def text_config(model: PreTrainedModel) -> PreTrainedConfig:
 def base_class(model: PreTrainedModel) -> type:
     """Return the transformers architecture of a model."""
     return next(c for c in type(model).__mro__ if c.__module__.startswith("transformers.models"))
+
+
+def plain_like(model: PreTrainedModel, config: PreTrainedConfig) -> PreTrainedModel:
+    """Return a new model of the same architecture without memory for its weights."""
+    with torch.device("meta"):
+        plain: PreTrainedModel = base_class(model)(copy.deepcopy(config))
+    return plain
 
 
 def body(model: PreTrainedModel) -> nn.Module:

@@ -4,8 +4,6 @@ Each block has its own positional and keyword arguments. Masks and rotary tables
 mix full and sliding attention.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +26,7 @@ class Call:
     args: Args
     kwargs: Kwargs
 
-    def to(self, device: torch.device) -> Call:
+    def to(self, device: torch.device) -> "Call":
         return Call(_to(self.args, device), _to(self.kwargs, device))
 
     def run(self, block: nn.Module, hidden: Tensor) -> Tensor:
@@ -148,19 +146,15 @@ class Recorder:
         with entering, _stubs(self.blocks, [], self.extras, index):
             yield
 
-    def _checked(self, windows: Tensor) -> Tensor:
-        """Return tokens, (1, length), longer than the model's sliding window if its positions allow that."""
-        limit = getattr(text_config(self.model), "max_position_embeddings", windows.numel())
-        length = min(max(64, (sliding_window(self.model) or 0) + 8), limit, windows.numel())
-        return windows.flatten()[None, :length]
-
     @torch.no_grad()
     def check(self, windows: Tensor) -> None:
         """Check that the blocks, run one by one, give the model's own output on some tokens of `windows` (N, L).
 
         Raises `UserError` if not, as the model changes hidden states between blocks, or if the outputs are not finite.
         """
-        tokens = self._checked(windows)
+        limit = getattr(text_config(self.model), "max_position_embeddings", windows.numel())
+        length = min(max(64, (sliding_window(self.model) or 0) + 8), limit, windows.numel())  # longer than the window
+        tokens = windows.flatten()[None, :length]
         outputs: list[Tensor] = []
         with self.blocks.holder[-1].register_forward_hook(lambda module, args, out: outputs.append(first(out))):
             body(self.model)(input_ids=tokens.to(next(self.model.parameters()).device), use_cache=False)

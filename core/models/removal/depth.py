@@ -3,12 +3,11 @@
 import copy
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from core.base.errors import UserError
-from core.models.parts.blocks import Blocks, base_class, text_config
+from core.models.parts.blocks import Blocks, plain_like, text_config
 from core.models.removal.units import cut, find_units, recount, slice_linear
 
 ATTENTION = ("attention", "full_attention", "sliding_attention", "chunked_attention")  # kinds of a hybrid's blocks
@@ -57,9 +56,7 @@ def _describe(config: PreTrainedConfig, kept: Sequence[int]) -> None:
 
 def _parameters(model: PreTrainedModel, blocks: Blocks, config: PreTrainedConfig) -> list[set[str]]:
     """Return the names of the parameters in each block of a new model of a configuration."""
-    with torch.device("meta"):
-        new: nn.Module = base_class(model)(copy.deepcopy(config))
-    holder = new.get_submodule(blocks.name)
+    holder = plain_like(model, config).get_submodule(blocks.name)
     return [{name for name, _ in block.named_parameters()} for block in holder.children()]
 
 
