@@ -14,7 +14,7 @@ from core.engine.runners.by_embedding import factor_embedding, quantise_tables
 from core.engine.runners.by_linear import compress_linears, round_blocks
 from core.engine.runners.by_removal import remove_blocks, remove_experts, remove_hidden
 from core.engine.runners.by_slicing import rotate_model, slice_model
-from core.engine.runners.by_units import factor_and_remove_units, remove_units, remove_units_walking
+from core.engine.runners.by_units import remove_units, remove_units_walking
 from core.methods.base import Method
 from core.methods.terms import Kind
 from core.models.parts.blocks import find_blocks
@@ -61,7 +61,7 @@ RUNNERS: dict[Kind, Callable[..., StageResult]] = {
     "embedding": factor_embedding,
     "units": remove_units,
     "units in sequence": remove_units_walking,
-    "factored units": factor_and_remove_units,
+    "factored units": remove_units_walking,
     "blocks": remove_blocks,
     "experts": remove_experts,
     "hidden size": remove_hidden,

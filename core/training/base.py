@@ -100,8 +100,11 @@ class RecoveryParameters(MethodParameters):
 class Pruning(Protocol):
     """Pruning during the training."""
 
+    adapters: dict[str, SparseLora]  # by linear name
+
     def begin(self, adapters: dict[str, SparseLora]) -> None:
-        """Set the adapters that mask the weights, by linear name."""
+        """Set the adapters that mask the weights."""
+        self.adapters = adapters
 
     def after_gradients(self, spent: float) -> None:
         """Act on the gradients of a step before the optimiser does; `spent` is the used share of the budget."""

@@ -68,11 +68,15 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageI
                 if after:
                     after(index)
 
+    def observe(name: str | None) -> Tensors:
+        if not method.observes_gradients:
+            return _observe(method, linears, partial(walk, method.observed_sums), progress, name)
+        accumulators = {linear: method.accumulator() for linear in linears}
+        gather_gradients(model, accumulators, given.calibration, context, name)
+        return {linear.name: tensor for linear, one in accumulators.items() for tensor in one.tensors().values()}
+
     observations: Tensors = {}
     if method.observations:
-        observe = partial(_observe, method, linears, partial(walk, method.observed_sums), progress)
-        if method.observes_gradients:
-            observe = partial(_differentiate, model, method, linears, given, context)
         observations = observed(given.input_key, stage, method.observations, observe)
     elif method.needs_sensitivity:
         rises = measure_sensitivity(model, method.uniform, target, linears, given, context)
@@ -119,23 +123,6 @@ def _observe(
     progress("observe", 0, total, "")
     walk(observe, kept=KeptObservations(name, observations) if name else None)
     return observations
-
-
-def _differentiate(
-    model: PreTrainedModel,
-    method: LinearMethod,
-    linears: Sequence[Linear],
-    given: StageInput,
-    context: Context,
-    name: str | None,
-) -> Tensors:
-    """Return the accumulated gradients of each linear by name, before any linear is changed.
-
-    An interrupted pass of this `name` is resumed.
-    """
-    accumulators = {linear: method.accumulator() for linear in linears}
-    gather_gradients(model, accumulators, given.calibration, context, name)
-    return {linear.name: tensor for linear, one in accumulators.items() for tensor in one.tensors().values()}
 
 
 def dense_weights(context: Context, dtype: str) -> Callable[[str], Tensor]:

@@ -48,20 +48,8 @@ def remove_units(model: PreTrainedModel, method: UnitMethod, given: StageInput, 
 def remove_units_walking(
     model: PreTrainedModel, method: UnitMethod, given: StageInput, context: Context
 ) -> StageResult:
-    """Remove heads and channels in place, block by block, each on the output of the shrunk blocks before it."""
-    return _walk(model, method, given, context, _Work)
-
-
-def factor_and_remove_units(
-    model: PreTrainedModel, method: FactoredUnitMethod, given: StageInput, context: Context
-) -> StageResult:
-    """Factor attention's matrices to a lower rank and remove channels, in place, block by block."""
-    return _walk(model, method, given, context, _FactoringWork)
-
-
-def _walk(
-    model: PreTrainedModel, method: UnitMethod, given: StageInput, context: Context, kind: "type[_Work]"
-) -> StageResult:
+    """Remove heads or factor attention, and remove channels, each block on the output of the shrunk ones before it."""
+    kind = _FactoringWork if isinstance(method, FactoredUnitMethod) else _Work
     views = collect_block_views(model, method, given, context, method.parameters.attention)
     if not given.share:
         return StageResult([])
