@@ -22,13 +22,10 @@ from core.specs import Stage
 def fraction_to_remove(method: Method, given: StageInput) -> float:
     """Compute the share of the current weights that a stage must remove to reach its pruning ratio.
 
-    The ratio refers to the dense model's block-linear weights, or to the selected ones with `layers`. It counts
-    removed weights and weights with a zero constraint. A method that zeroes weights knows the zeros, so its share is
-    of all current weights. A method that removes units removes their zeros evenly, so its share is of the nonzero
-    weights. N:M sparsity refers to the current rows.
-
-    Raises:
-        UserError: Earlier stages removed more than the ratio allows, beyond rounding.
+    The ratio refers to the dense model's block-linear weights, or to the selected ones with `layers`. It counts removed
+    weights and weights with a zero constraint. A method that zeroes weights knows the zeros, so its share is of all
+    current weights. A method that removes units removes their zeros evenly, so its share is of the nonzero weights. N:M
+    sparsity refers to the current rows. Raises `UserError` if earlier stages removed more than the ratio allows.
     """
     stage = given.stage
     alone = "convolutions" in method.modifies  # no other removal may precede it

@@ -56,19 +56,10 @@ def measure_sensitivity(
     context: Context,
     by: ScanUnit = "block",
 ) -> dict[str, Losses]:
-    """Measure the loss rise of each part when `method` compresses it alone.
+    """Measure the loss rise of each part when `method` compresses it alone; the model is unchanged afterwards.
 
-    Args:
-        model: The model, which is unchanged afterwards.
-        method: The method under test.
-        target: Compression target of each linear of a part.
-        linears: The linears to group into parts.
-        given: The stage with calibration sequences, (N, L), which `split` divides.
-        context: Device and progress of the run.
-        by: Whether a part is a block or a linear.
-
-    Returns:
-        The loss rise on each sequence not used for calibration, in nats per token, by name of the part.
+    `given` has the calibration sequences, (N, L), which `split` divides. Returns the rise on each sequence not used for
+    calibration, in nats per token, by name of the part: a block or a linear.
     """
     blocks = given.blocks
     groups = group_linears(linears, blocks, by)

@@ -69,11 +69,7 @@ def unit_reports(
 def relative_error(dense: Tensor, compressed: Tensor, sample: Tensor | None, bias: Tensor | None = None) -> float:
     """Return the relative output error |W x - W' x - b|^2 / |W x|^2, or |W - W'|^2 / |W|^2 without a sample.
 
-    Args:
-        dense: W, (out, in).
-        compressed: W', (out, in).
-        sample: Inputs x, (tokens, in).
-        bias: b, (out,).
+    W is `dense` and W' `compressed`, (out, in) each; the inputs x are (tokens, in) and the bias b is (out,).
     """
     gap = dense.float() - compressed.float()  # (out, in)
     if sample is None:

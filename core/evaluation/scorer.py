@@ -109,14 +109,10 @@ class SharedPrefixLM(TemplateLM):  # type: ignore[misc]  # the harness has no ty
     def score(
         self, pairs: Sequence[tuple[list[int], list[int]]], done: Callable[[int], None] = lambda requests: None
     ) -> list[tuple[float, bool]]:
-        """Score requests; a context that is too long loses tokens on its left.
+        """Return (log-likelihood in nats, whether greedy decoding produces the continuation) of each pair in tokens.
 
-        Args:
-            pairs: (context, continuation) in tokens.
-            done: Called after each forward pass with the number of requests that it finished.
-
-        Returns:
-            (log-likelihood in nats, whether greedy decoding produces the continuation) of each pair.
+        A context that is too long loses tokens on its left. `done` gets the number of requests that each forward pass
+        finished.
         """
         inputs = [self._fit(context, continuation) for context, continuation in pairs]
         answers: list[tuple[float, bool]] = [(0.0, False)] * len(pairs)

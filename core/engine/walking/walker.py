@@ -55,33 +55,20 @@ class _Group:
 
 
 class Walker:
-    """Sequential calibration of a model's blocks.
-
-    Args:
-        model: The model to calibrate.
-        blocks: Its blocks.
-        tokens: Calibration data, (sequences, length).
-        sums: Maps the role of a linear to the sums to collect of its input.
-        device: Where the blocks run.
-        batch: Sequences per micro-batch.
-        true_sequential: Whether earlier linears of the block are compressed before a linear's statistics are collected.
-        shelf: Receives each block that `walk` and `change` have left; None keeps the blocks in memory.
-        limit: Bytes of memory for the activations of paused micro-batches; None: no limit.
-        finished: Keeps the blocks that a walk has left, where it resumes; None keeps none.
-    """
+    """Sequential calibration of a model's blocks."""
 
     def __init__(
         self,
         model: PreTrainedModel,
         blocks: Blocks,
-        tokens: Tensor,
-        sums: SumsOf,
+        tokens: Tensor,  # (sequences, length)
+        sums: SumsOf,  # to collect of the input of a linear
         device: torch.device,
-        batch: int = 1,
-        true_sequential: bool = True,
-        shelf: Shelf | None = None,
-        limit: int | None = None,
-        finished: KeptBlocks | None = None,
+        batch: int = 1,  # sequences per micro-batch
+        true_sequential: bool = True,  # whether statistics follow the compression of earlier linears of the block
+        shelf: Shelf | None = None,  # receives each block that `walk` and `change` have left; None keeps them in memory
+        limit: int | None = None,  # bytes of memory for the activations of paused micro-batches; None: no limit
+        finished: KeptBlocks | None = None,  # keeps the blocks that a walk has left, where it resumes
     ):
         self.blocks, self.sums, self.device = blocks, sums, device
         self.true_sequential, self.shelf, self.finished = true_sequential, shelf, finished

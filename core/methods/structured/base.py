@@ -210,14 +210,7 @@ class SliceMethod(StructuredMethod):
 
 
 def keep_heads(queries: Tensor, keys: Tensor, steps: int, shape: Geometry) -> HeadChoice:
-    """Remove the lowest-scored attention steps.
-
-    Args:
-        queries: Importance of the query heads, (query heads,).
-        keys: Importance of the key-value heads, (key-value heads,).
-        steps: Attention steps to remove.
-        shape: Geometry of the block.
-    """
+    """Remove the lowest-scored attention steps, by the importance of the query heads and of the key-value heads."""
     import torch
 
     from core.models.removal.units import spread

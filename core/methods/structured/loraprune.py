@@ -29,14 +29,7 @@ class LoRAPruneParameters(GradientParameters):
 
 
 def normed_sums(estimate: Tensor, weight: Tensor, role: str, shape: Geometry) -> Tensor:
-    """Return the unit scores of a matrix, (units,), divided by their norm.
-
-    Args:
-        estimate: Estimated gradient of the weight, (out, in).
-        weight: (out, in).
-        role: Role of the linear.
-        shape: Geometry of its block.
-    """
+    """Return the unit scores of a matrix, (units,), divided by their norm; `estimate` is its gradient, (out, in)."""
     sums = unit_sums((estimate * weight).abs_(), role, shape)
     score: Tensor = sums / sums.norm().clamp_min(1e-30)
     return score
