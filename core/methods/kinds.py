@@ -1,4 +1,4 @@
-"""Base classes of methods that remove nothing: preparations, run-time changes, rounded tables, reconstructions."""
+"""The dense model, and bases of methods that remove nothing: preparations, run-time changes, tables, reconstructions."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -108,3 +108,20 @@ class Reconstruction(LinearMethod):
     def memory(self, shape: ModelShape, text: TextWindows | None, item: int, streams: bool = False) -> int:
         """Add the dense model, which is the reference, unless it streams."""
         return super().memory(shape, text, item, streams) + (not streams) * shape.parameters * item
+
+
+class Dense(Method):
+    kind = "dense"
+    name = "dense"
+    label = "Dense"
+    family = "dense"
+    summary = "The uncompressed model; nothing is removed."
+    idea = (
+        "Every compressed variant is compared with this model. The loss of a method is the difference from this "
+        "model on the same text and tasks."
+    )
+    formulas = ("W' = W",)
+    takes_amount = False
+
+    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
+        return 0

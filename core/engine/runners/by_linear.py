@@ -17,8 +17,7 @@ from core.context import Context, StageInput, StageResult
 from core.engine.amounts import Allotment, allot, target_of
 from core.engine.scan import group_linears, measure_sensitivity
 from core.engine.walking.collector import SumsOf
-from core.engine.walking.gradients import gather_gradients
-from core.engine.walking.observe import KeptObservations
+from core.engine.walking.observe import KeptObservations, gather_gradients
 from core.engine.walking.walker import Compress, make_walker
 from core.evaluation.layers import ReportFields, few_tokens, few_tokens_note, relative_error, report
 from core.methods.linear import LinearMethod, Statistics, Target
