@@ -1,4 +1,4 @@
-"""The dense model, and bases of methods that remove nothing: preparations, run-time changes, tables, reconstructions."""
+"""The dense model, and bases of methods that remove nothing: preparations, hooks, rounded tables, reconstructions."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
