@@ -11,10 +11,9 @@ from pydantic import ValidationError
 
 from core.amount import Amount, Bits, Pattern, Ratio
 from core.base.errors import UserError, echo
-from core.methods.lazy import Generator, PreTrainedModel
+from core.methods.annotations import Generator, ModelShape, PreTrainedModel
 from core.methods.parameters import MethodParameters, ShiftedParameters, WalkerParameters, parse_shifts
 from core.methods.terms import REASONS, STORED, Citation, Family, Kind, Place, Reads, Structure, Trait
-from core.models.shape import ModelShape
 from core.specs import RatioKind, Scalar, TextWindows, sha256
 
 P = TypeVar("P", bound=MethodParameters, covariant=True)

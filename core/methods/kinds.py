@@ -5,12 +5,10 @@ from typing import ClassVar
 
 from core.amount import Amount
 from core.base.errors import UserError
+from core.methods.annotations import Linear, ModelShape, PreTrainedModel, Tensor, TextWindows
 from core.methods.base import Method
-from core.methods.lazy import Linear, PreTrainedModel, Tensor
 from core.methods.linear import Compressed, LinearMethod, Plan, Target
 from core.methods.terms import STORED, TRAITS, Kind, Trait
-from core.models.shape import ModelShape
-from core.specs import TextWindows
 
 
 class TransformMethod(Method):

@@ -4,12 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
+from core.methods.annotations import Generator, Grid, Linear, ModelShape, Tensor, TextWindows
 from core.methods.base import Method
 from core.methods.cost import COPIES, SELECTION, Sum, gram_bytes, solving, walking
-from core.methods.lazy import Generator, Grid, Linear, Tensor
 from core.methods.terms import STORED, Kind
-from core.models.shape import ModelShape
-from core.specs import TextWindows
 
 Computed = TypeVar("Computed")
 Plan = Mapping[str, int | None]  # of each linear by name: its rank or its bits

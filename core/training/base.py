@@ -7,15 +7,13 @@ from pydantic import Field
 
 from core.base.errors import UserError
 from core.base.progress import Progress
+from core.methods.annotations import Blocks, ModelShape, PreTrainedModel, Tensor, TextWindows
 from core.methods.base import Method
 from core.methods.cost import LOGIT_BYTES
-from core.methods.lazy import Blocks, PreTrainedModel, Tensor
 from core.methods.parameters import MethodParameters
 from core.methods.terms import STORED
 from core.models.lazy import PreTrainedTokenizerBase
-from core.models.shape import ModelShape
 from core.results import LayerReport
-from core.specs import TextWindows
 from core.training.lazy import Batch, Example, SparseLora, Teacher, TextData
 
 MICRO_TOKENS = 2048  # tokens per micro-batch

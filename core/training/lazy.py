@@ -1,4 +1,4 @@
-"""Classes that training methods name in annotations only, as in `core.methods.lazy`."""
+"""Classes that training methods name in annotations only, as in `core.methods.annotations`."""
 
 from typing import TYPE_CHECKING
 

@@ -8,13 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from core.methods.annotations import ModelShape, Tensor, TextWindows
 from core.methods.base import Method
 from core.methods.convolution.forms import Form, Pair, spectrum, truncate
-from core.methods.lazy import Tensor
 from core.methods.numerics.levels import Choices, spend
 from core.methods.terms import STORED
-from core.models.shape import ModelShape
-from core.specs import TextWindows
 
 STEPS = 60  # of the bisection over the share that each convolution keeps
 TINY = 1e-30  # replaces the squared norm of a zero kernel

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from core.methods.lazy import Tensor
+from core.methods.annotations import Tensor
 
 
 @dataclass(frozen=True)

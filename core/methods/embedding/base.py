@@ -8,12 +8,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from core.methods.annotations import FactoredEmbedding, ModelShape, Tensor, TextWindows
 from core.methods.base import Method
-from core.methods.lazy import FactoredEmbedding, Tensor
 from core.methods.parameters import MethodParameters
 from core.methods.terms import STORED
-from core.models.shape import ModelShape
-from core.specs import TextWindows
 
 
 class EmbeddingParameters(MethodParameters):

@@ -3,11 +3,9 @@
 from collections.abc import Callable
 
 from core.base.errors import UserError
+from core.methods.annotations import FactoredEmbedding, ModelShape, Tensor, TextWindows
 from core.methods.embedding.base import EmbeddingMethod
-from core.methods.lazy import FactoredEmbedding, Tensor
 from core.methods.terms import Citation
-from core.models.shape import ModelShape
-from core.specs import TextWindows
 
 CHUNK = 4096  # rows that are summed at once in fp64
 

@@ -15,11 +15,9 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from core.base.errors import UserError
+from core.methods.annotations import FactoredEmbedding, ModelShape, Tensor, TextWindows
 from core.methods.embedding.base import EmbeddingMethod, EmbeddingParameters
-from core.methods.lazy import FactoredEmbedding, Tensor
 from core.methods.terms import Citation
-from core.models.shape import ModelShape
-from core.specs import TextWindows
 
 Shape = tuple[int, ...]
 CHUNK = 4096  # rows per decomposition

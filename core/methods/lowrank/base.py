@@ -10,13 +10,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from core.methods.lazy import Linear, Tensor
+from core.methods.annotations import Linear, ModelShape, Tensor, TextWindows
 from core.methods.linear import Compressed, LinearMethod, Plan, Statistics, Target
 from core.methods.numerics.levels import Choices, spend
 from core.methods.parameters import ShiftedParameters
 from core.methods.terms import STORED, Trait
-from core.models.shape import ModelShape
-from core.specs import TextWindows
 
 Shapes = Mapping[str, tuple[int, int]]
 Ranks = dict[str, int | None]  # None: the matrix stays whole

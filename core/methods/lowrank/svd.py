@@ -1,6 +1,6 @@
 """Plain SVD: every matrix becomes the product of its first singular vectors, whatever its inputs are."""
 
-from core.methods.lazy import Tensor
+from core.methods.annotations import Tensor
 from core.methods.linear import Statistics
 from core.methods.lowrank.base import LowRank
 from core.methods.terms import Citation

@@ -1,6 +1,6 @@
 """SVD-LLM: the SVD of each matrix times a factor of its inputs' Gram matrix, so that the least output is lost."""
 
-from core.methods.lazy import Tensor
+from core.methods.annotations import Tensor
 from core.methods.linear import Statistics
 from core.methods.lowrank.base import LowRank, LowRankParameters
 from core.methods.parameters import WalkerParameters

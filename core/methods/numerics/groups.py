@@ -6,8 +6,8 @@ from typing import Literal
 from pydantic import Field
 
 from core.base.errors import UserError
+from core.methods.annotations import Linear
 from core.methods.base import Method
-from core.methods.lazy import Linear
 from core.methods.parameters import MethodParameters
 from core.methods.terms import GRIDS
 from core.specs import Scalar

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.methods.lazy import Linear, Tensor
+from core.methods.annotations import Linear, Tensor
 
 
 def level_counts(sizes: Sequence[int], zeros: Sequence[int], total: int) -> list[int]:

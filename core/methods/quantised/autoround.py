@@ -6,13 +6,12 @@ of the rounded blocks before it and is compared with the dense model's block. Ea
 
 from pydantic import Field
 
+from core.methods.annotations import ModelShape, TextWindows
 from core.methods.cost import walking
 from core.methods.linear import Compressed, Target
 from core.methods.numerics.groups import ScaleParameters, SymmetricScales
 from core.methods.quantised.base import BlockQuantMethod, BlockView, GroupParameters, QuantisedLinear
 from core.methods.terms import Citation
-from core.models.shape import ModelShape
-from core.specs import TextWindows
 
 
 class AutoRoundParameters(ScaleParameters, GroupParameters):

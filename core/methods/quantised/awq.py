@@ -6,14 +6,12 @@ outputs of the rounded blocks before. A scale that would change the block's outp
 
 from pydantic import Field
 
+from core.methods.annotations import ModelShape, Tensor, TextWindows
 from core.methods.cost import walking
-from core.methods.lazy import Tensor
 from core.methods.linear import Compressed, Target
 from core.methods.numerics.groups import SymmetricScales
 from core.methods.quantised.base import BlockQuantMethod, BlockView, GridParameters, QuantisedLinear
 from core.methods.terms import Citation
-from core.models.shape import ModelShape
-from core.specs import TextWindows
 
 UNCLIPPED = ("q", "k", "qkv")  # roles whose products are attention scores, where few weights matter most
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from core.methods.lazy import Linear, Module, Tensor
+from core.methods.annotations import Linear, Module, Tensor
 from core.methods.linear import Compressed, LinearMethod, Plan, Target
 from core.methods.numerics.groups import GROUP_SIZE, SHARED, ScaleParameters, check_groups
 from core.methods.parameters import MethodParameters

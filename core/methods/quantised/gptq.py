@@ -19,16 +19,14 @@ from typing import Literal
 from pydantic import Field
 
 from core.amount import Amount, Bits
+from core.methods.annotations import Grid, Linear, ModelShape, Tensor, TextWindows
 from core.methods.base import Method
 from core.methods.cost import differentiating, gradient_bytes
-from core.methods.lazy import Grid, Linear, Tensor
 from core.methods.linear import Accumulator, Compressed, Factor, Plan, Statistics, Target
 from core.methods.numerics.groups import SymmetricScales
 from core.methods.parameters import MethodParameters, ShiftedParameters, WalkerParameters
 from core.methods.quantised.base import GridParameters, QuantisedMethod
 from core.methods.terms import Citation
-from core.models.shape import ModelShape
-from core.specs import TextWindows
 
 
 class RoundingLosses:

@@ -6,7 +6,7 @@ norm with the mean that fits the rest.
 
 from pydantic import Field
 
-from core.methods.lazy import Grid, Tensor
+from core.methods.annotations import Grid, Tensor
 from core.methods.linear import Compressed, Statistics, Target
 from core.methods.quantised.base import GroupParameters, QuantisedMethod
 from core.methods.terms import Citation, Trait

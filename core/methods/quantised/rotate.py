@@ -8,12 +8,10 @@ norm's input back. Both matrices count.
 
 from pydantic import Field
 
+from core.methods.annotations import ModelShape, Tensor, TextWindows
 from core.methods.kinds import TransformMethod
-from core.methods.lazy import Tensor
 from core.methods.parameters import MethodParameters
 from core.methods.terms import Citation
-from core.models.shape import ModelShape
-from core.specs import TextWindows
 
 
 class RotateParameters(MethodParameters):

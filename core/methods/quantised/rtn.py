@@ -5,9 +5,9 @@ from typing import Literal
 from pydantic import Field
 
 from core.amount import Amount
+from core.methods.annotations import Tensor
 from core.methods.base import Method
 from core.methods.kinds import TableQuantMethod
-from core.methods.lazy import Tensor
 from core.methods.linear import Compressed, Statistics, Target
 from core.methods.numerics.groups import SymmetricScales
 from core.methods.parameters import MethodParameters

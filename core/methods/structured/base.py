@@ -12,16 +12,14 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from core.methods.annotations import ModelShape, Tensor, TextWindows, Units
 from core.methods.base import Method
 from core.methods.cost import SELECTION, Sum, gram_bytes, walking
-from core.methods.lazy import Tensor, Units
 from core.methods.linear import Accumulator, Statistics
 from core.methods.parameters import MethodParameters
 from core.methods.structured.budget import Removal, allocate, uniform
 from core.methods.terms import STORED, Kind, Structure
 from core.models.removal.geometry import Geometry, Mode
-from core.models.shape import ModelShape
-from core.specs import TextWindows
 
 Observes = Literal["nothing", "similarity", "statistics", "gradients"]
 

@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 
+from core.methods.annotations import ModelShape, Tensor, TextWindows
 from core.methods.cost import walking
-from core.methods.lazy import Tensor
 from core.methods.structured.base import StructuredMethod
 from core.methods.terms import STORED, Citation
-from core.models.shape import ModelShape
-from core.specs import TextWindows
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ mean(x_j), becomes the bias.
 
 from collections.abc import Sequence
 
-from core.methods.lazy import Tensor
+from core.methods.annotations import Tensor
 from core.methods.structured.base import (
     ChannelChoice,
     HeadChoice,

@@ -10,9 +10,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from core.methods.annotations import ModelShape, Tensor, TextWindows
 from core.methods.base import Method
 from core.methods.cost import SELECTION, differentiating, gradient_bytes
-from core.methods.lazy import Tensor
 from core.methods.linear import Accumulator
 from core.methods.structured.base import (
     StructuredBlockView,
@@ -22,8 +22,6 @@ from core.methods.structured.base import (
     unit_sums,
 )
 from core.methods.structured.budget import LIGHT_UP_TO, Removal, allocate, uniform
-from core.models.shape import ModelShape
-from core.specs import TextWindows
 
 Taylor = Literal["vector", "first", "second", "mix"]
 Score = Callable[["Tensor", dict[str, "Tensor"]], "Tensor"]  # of a weight (out, in) and its moments

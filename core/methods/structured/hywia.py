@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from core.methods.lazy import Tensor
+from core.methods.annotations import Tensor
 from core.methods.structured.base import StructuredBlockView, step_scores, unit_sums
 from core.methods.structured.budget import Removal, allocate_globally
 from core.methods.structured.gradients import GradientParameters, GradientUnitMethod, Taylor, element_scores

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from core.amount import Amount
-from core.methods.lazy import Tensor
+from core.methods.annotations import Tensor
 from core.methods.parameters import MethodParameters
 from core.methods.structured.base import (
     BlockRemovalMethod,

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from core.methods.lazy import Tensor
+from core.methods.annotations import Tensor
 from core.methods.parameters import WalkerParameters
 from core.methods.structured.base import (
     ChannelChoice,

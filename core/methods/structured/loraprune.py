@@ -9,7 +9,7 @@ from operator import add
 
 from pydantic import Field
 
-from core.methods.lazy import Generator, Tensor
+from core.methods.annotations import Generator, Tensor
 from core.methods.structured.base import StructuredBlockView, unit_sums
 from core.methods.structured.gradients import GradientParameters, GradientUnitMethod
 from core.methods.terms import Citation

@@ -3,7 +3,7 @@
 The paper's criterion, summed over all weights of a unit, as a baseline that every structured method must beat.
 """
 
-from core.methods.lazy import Tensor
+from core.methods.annotations import Tensor
 from core.methods.structured.base import StructuredBlockView, UnitMethod, head_sums
 from core.methods.terms import Citation
 

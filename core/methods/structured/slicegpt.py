@@ -6,7 +6,7 @@ The rotations between two norms differ, so each residual gets a shortcut matrix,
 import math
 
 from core.base.errors import UserError
-from core.methods.lazy import Tensor
+from core.methods.annotations import Tensor
 from core.methods.structured.base import SliceMethod
 from core.methods.terms import Citation
 

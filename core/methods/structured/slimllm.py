@@ -10,8 +10,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from core.methods.annotations import ModelShape, Tensor, TextWindows
 from core.methods.cost import Sum, solving
-from core.methods.lazy import Tensor
 from core.methods.linear import Statistics
 from core.methods.structured.base import (
     ChannelChoice,
@@ -23,8 +23,6 @@ from core.methods.structured.base import (
 )
 from core.methods.structured.budget import LIGHT_UP_TO, Removal, allocate
 from core.methods.terms import Citation
-from core.models.shape import ModelShape
-from core.specs import TextWindows
 
 # The authors' settings at 20 and 50 %: share of the blocks to prune, those that change their input least, and alpha.
 LIGHT, STRONG = (26 / 32, 10.0), (30 / 32, 7.0)

@@ -6,14 +6,12 @@ runs Adam on batches of inputs instead.
 
 from pydantic import Field
 
+from core.methods.annotations import ModelShape, Tensor, TextWindows
 from core.methods.cost import solving
 from core.methods.kinds import Reconstruction
-from core.methods.lazy import Tensor
 from core.methods.linear import Compressed, Statistics, Target
 from core.methods.parameters import WalkerParameters
 from core.methods.terms import Citation
-from core.models.shape import ModelShape
-from core.specs import TextWindows
 
 HELD = 8  # matrices of a linear's size in memory during the solve
 

@@ -15,14 +15,12 @@ from pydantic import Field
 
 from core.amount import Pattern
 from core.base.errors import UserError
+from core.methods.annotations import Generator, Linear, ModelShape, Tensor, TextWindows
 from core.methods.cost import Sum, scanning
 from core.methods.fields import only_with
-from core.methods.lazy import Generator, Linear, Tensor
 from core.methods.linear import LinearMethod, Statistics, Target
 from core.methods.numerics.levels import moved_counts
 from core.methods.parameters import MethodParameters, ShiftedParameters
-from core.models.shape import ModelShape
-from core.specs import TextWindows
 
 OUTLIER = 5.0  # times the mean score of a block
 NORMS = "squared norms of the inputs"  # the observation's name

@@ -7,13 +7,11 @@ whose preconditioner is the identity in this scale.
 
 from pydantic import Field
 
+from core.methods.annotations import ModelShape, Tensor, TextWindows
 from core.methods.cost import solving
-from core.methods.lazy import Tensor
 from core.methods.linear import Compressed, Statistics, Target
 from core.methods.terms import Citation
 from core.methods.unstructured.base import ByHessian, ByHessianParameters
-from core.models.shape import ModelShape
-from core.specs import TextWindows
 
 TOLERANCE = 1e-4  # of the conjugate gradients' residual, as in the paper
 USUAL = 40  # iterations until masks settle: 30 to 36 on the default model

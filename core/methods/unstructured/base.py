@@ -9,8 +9,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from core.base.errors import UserError
+from core.methods.annotations import Generator, Tensor
 from core.methods.cost import Sum
-from core.methods.lazy import Generator, Tensor
 from core.methods.linear import Compressed, Factor, Statistics, Target
 from core.methods.parameters import WalkerParameters
 from core.methods.unstructured.allocation import NORMS, Allocated, AllocatedParameters

@@ -1,6 +1,6 @@
 """Magnitude pruning: removes the weights with the smallest |w|."""
 
-from core.methods.lazy import Tensor
+from core.methods.annotations import Tensor
 from core.methods.linear import Statistics
 from core.methods.terms import Citation
 from core.methods.unstructured.base import ScoreMethod

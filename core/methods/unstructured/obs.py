@@ -13,12 +13,10 @@ from collections.abc import Mapping, Sequence
 from pydantic import Field
 
 from core.base.errors import UserError
-from core.methods.lazy import Linear, Tensor
+from core.methods.annotations import Linear, ModelShape, Tensor, TextWindows
 from core.methods.linear import Compressed, Factor, Plan, Statistics, Target
 from core.methods.terms import Citation
 from core.methods.unstructured.base import ByHessian, ByHessianParameters
-from core.models.shape import ModelShape
-from core.specs import TextWindows
 
 # Cost per weight of removing half the weights: STEP + PRODUCT * inputs^2, in operations of a matrix product. The many
 # small steps of a removal are slower than such products. Measured at 576 and 1536 inputs.

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from core.methods.lazy import Tensor
+from core.methods.annotations import Tensor
 from core.methods.linear import Statistics
 from core.methods.terms import Citation
 from core.methods.unstructured.base import ScoredByInputs, ScoredByInputsParameters

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pydantic import Field
 
 from core.base.errors import UserError
+from core.methods.annotations import Linear, Tensor
 from core.methods.fields import only_with
-from core.methods.lazy import Linear, Tensor
 from core.methods.linear import Compressed, Plan, Statistics, Target
 from core.methods.numerics.groups import (
     GROUP_SIZE,

@@ -1,6 +1,6 @@
 """Wanda: prunes by |w_ij| * ||x_j||, compared within each output row, without updating other weights."""
 
-from core.methods.lazy import Tensor
+from core.methods.annotations import Tensor
 from core.methods.linear import Statistics
 from core.methods.terms import Citation
 from core.methods.unstructured.base import ScoredByInputs

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from core.base.errors import UserError
-from core.methods.lazy import PreTrainedModel, Tensor
+from core.methods.annotations import PreTrainedModel, Tensor
 from core.methods.terms import Citation
 from core.models.lazy import PreTrainedTokenizerBase
 from core.training.base import Recovery, TeacherParameters

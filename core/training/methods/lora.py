@@ -1,6 +1,6 @@
 """LoRA: low-rank adapters learn the next tokens of a text, or the answers to instructions, by LLM-Pruner's recipe."""
 
-from core.methods.lazy import PreTrainedModel, Tensor
+from core.methods.annotations import PreTrainedModel, Tensor
 from core.methods.terms import Citation
 from core.training.base import Recovery
 from core.training.lazy import Batch, Teacher

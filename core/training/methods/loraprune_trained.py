@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from core.methods.lazy import Blocks
+from core.methods.annotations import Blocks
 from core.methods.structured.base import StructuredBlockView
 from core.methods.structured.gradients import GradientParameters, KeepEndBlocks
 from core.methods.structured.loraprune import LoRAPrune

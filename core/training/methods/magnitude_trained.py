@@ -5,7 +5,7 @@ The training changes low-rank adapters on every block linear, with the mask of t
 
 from pydantic import Field
 
-from core.methods.lazy import Blocks
+from core.methods.annotations import Blocks
 from core.methods.unstructured.magnitude import Magnitude
 from core.training.base import Pruning, RecoveryParameters, TrainPruneMethod
 

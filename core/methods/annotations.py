@@ -1,6 +1,9 @@
-"""Classes that declarations of methods name in annotations only, as the modules that define them import torch."""
+"""Types of the arguments and results of methods; those of modules that import torch have no value at run time."""
 
 from typing import TYPE_CHECKING
+
+from core.models.shape import ModelShape
+from core.specs import TextWindows
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -14,4 +17,5 @@ if TYPE_CHECKING:
 else:
     Blocks = FactoredEmbedding = Generator = Grid = Linear = Module = PreTrainedModel = Tensor = Units = object
 
-__all__ = ["Blocks", "FactoredEmbedding", "Generator", "Grid", "Linear", "Module", "PreTrainedModel", "Tensor", "Units"]
+__all__ = ["Blocks", "FactoredEmbedding", "Generator", "Grid", "Linear", "ModelShape", "Module"]
+__all__ += ["PreTrainedModel", "Tensor", "TextWindows", "Units"]
