@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ ENDING = ".blocks"  # of the folder of an interrupted stage or pass
 INTERVAL = 60.0  # seconds between two times at which work is kept
 PAUSE = 20.0  # times the last writing, which thus takes at most a twentieth of the work
 STATES, FILE = "states", "states.safetensors"
+MORE = "more "  # before the name of a tensor that is no state
 
 
 class Checkpoint:
@@ -83,18 +84,23 @@ class Checkpoint:
         folders = (folder for folder in self.folder.glob(f"{kind}-*") if folder.is_dir() and intact(folder))
         return next(((int(folder.name.rpartition("-")[2]), folder) for folder in folders), None)
 
-    def restore_states(self) -> tuple[int, list[Tensor]]:
-        """Return the number of blocks that an interrupted pass kept, and the states after them; 0 and none without."""
+    def restore_states(self) -> tuple[int, list[Tensor], dict[str, Tensor]]:
+        """Return the number of blocks that an interrupted pass kept, and the states after them; 0 and none without.
+
+        The last part are the tensors by name that were kept with the states.
+        """
         known = self.newest(STATES)
         if known is None:
-            return 0, []
+            return 0, [], {}
         index, folder = known
-        states, self.earlier = read_states(folder)
-        return index + 1, states
+        states, more, self.earlier = read_states(folder)
+        return index + 1, states, more
 
-    def write_states(self, index: int, states: Sequence[Tensor]) -> None:
-        """Write the states after a block; afterwards delete older ones."""
-        tensors = {str(place): one.detach().cpu().contiguous() for place, one in enumerate(states)}
+    def write_states(self, index: int, states: Sequence[Tensor], more: Mapping[str, Tensor] | None = None) -> None:
+        """Write the states after a block, and more tensors by name; afterwards delete older ones."""
+        named = {str(place): one for place, one in enumerate(states)}
+        named |= {f"{MORE}{name}": one for name, one in (more or {}).items()}
+        tensors = {name: one.detach().cpu().contiguous() for name, one in named.items()}
         facts = {"seconds": str(self.seconds)}
         self.replace(STATES, index, lambda place: save_file(tensors, place / FILE, facts))
 
@@ -103,8 +109,10 @@ class Checkpoint:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def read_states(folder: Path) -> tuple[list[Tensor], float]:
-    """Return the states of `write_states`, mapped from their file, and the seconds."""
+def read_states(folder: Path) -> tuple[list[Tensor], dict[str, Tensor], float]:
+    """Return the states and the other tensors of `write_states`, mapped from their file, and the seconds."""
     with safe_open(folder / FILE, "pt") as file:
-        states = [file.get_tensor(str(place)) for place in range(len(file.keys()))]
-        return states, float((file.metadata() or {}).get("seconds", 0.0))
+        names = list(file.keys())
+        more = {name.removeprefix(MORE): file.get_tensor(name) for name in names if name.startswith(MORE)}
+        states = [file.get_tensor(str(place)) for place in range(len(names) - len(more))]
+        return states, more, float((file.metadata() or {}).get("seconds", 0.0))

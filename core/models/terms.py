@@ -11,8 +11,7 @@ from core.base.progress import Progress, silent
 from core.cache.disk import intact
 from core.cache.folders import build_once, read_small, write_small
 from core.cache.wheels import download
-from core.models.catalogue import BY_ID
-from core.models.packed import Terms
+from core.models.catalogue import BY_ID, Terms
 from core.models.source import ModelSource
 
 ANSWERS = {b"yes": True, b"no": False}

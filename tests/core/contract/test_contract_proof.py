@@ -10,7 +10,7 @@ from pydantic import Field
 from core.amount import Pattern
 from core.engine.runners import by_linear
 from core.evaluation.layers import report
-from core.methods.dense import Dense
+from core.methods.kinds import Dense
 from core.methods.linear import Compressed
 from core.methods.parameters import MethodParameters
 from core.methods.structured.llm_pruner import LLMPruner, LLMPrunerLayers

@@ -18,7 +18,7 @@ def test_each_kind_has_a_runner():
 
 def test_the_nearest_base_class_selects_the_runner():
     assert RUNNERS[SlimLLM.kind] is by_units.remove_units_walking
-    assert RUNNERS[LoRAP.kind] is by_units.factor_and_remove_units
+    assert RUNNERS[LoRAP.kind] is by_units.remove_units_walking
 
 
 @pytest.mark.parametrize(

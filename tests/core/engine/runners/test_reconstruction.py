@@ -11,8 +11,8 @@ from core.base.progress import silent
 from core.context import Context
 from core.data.corpora import identify_corpus
 from core.engine import variants
-from core.engine.dense import DenseWeights
 from core.engine.runners import by_linear
+from core.engine.runners.by_linear import dense_weights
 from core.engine.session import Session
 from core.engine.variants import make_variant
 from core.models.parts.blocks import find_blocks
@@ -138,7 +138,7 @@ def test_a_cached_variant_without_its_references_is_created_again(damage, monkey
 def test_the_dense_model_is_loaded_once_and_only_as_a_reference(monkeypatch):
     loaded = []
     load = load_model
-    monkeypatch.setattr("core.engine.dense.load_model", lambda *given, **more: loaded.append(1) or load(*given, **more))
+    monkeypatch.setattr(by_linear, "load_model", lambda *given, **more: loaded.append(1) or load(*given, **more))
     made(chain("magnitude", "sparsegpt"))
     assert not loaded
     made(chain("magnitude", "adaprune"))
@@ -149,4 +149,4 @@ def test_the_dense_model_is_loaded_once_and_only_as_a_reference(monkeypatch):
 
 def test_accessing_a_missing_dense_model_fails():
     with pytest.raises(TypeError, match="no dense model"):
-        DenseWeights(Context(torch.device("cpu")), "float32").weight("any")
+        dense_weights(Context(torch.device("cpu")), "float32")("any")

@@ -15,8 +15,15 @@ from core.evaluation.scorer import dtype_of, wide_head
 from core.evaluation.states import head_parts
 from core.methods.embedding import tensor_train
 from core.methods.embedding.lowrank import EmbeddingLowRank
-from core.methods.embedding.tensor_train import TensorTrain, candidates, highest_cap, numbers, parse_shape, ranks
-from core.methods.embedding.trains import train_cores
+from core.methods.embedding.tensor_train import (
+    TensorTrain,
+    candidates,
+    highest_cap,
+    numbers,
+    parse_shape,
+    ranks,
+    train_cores,
+)
 from core.models.manifest import load_model_folder, save_model
 from core.models.modeling_slimscope import FactoredHead, TensorTrainEmbedding
 from core.models.parts.blocks import find_blocks

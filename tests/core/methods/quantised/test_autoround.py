@@ -8,7 +8,7 @@ import torch
 from core.amount import Bits
 from core.base.errors import CancelledError
 from core.context import Context
-from core.engine.walking.walk_modes import make_walker
+from core.engine.walking.walker import make_walker
 from core.methods.quantised.signed import MOST, LearnedRounding
 from core.models.parts.blocks import find_blocks
 from core.request.stages import build_stage

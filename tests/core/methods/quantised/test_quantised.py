@@ -12,9 +12,8 @@ from core.methods.find import find_grid
 from core.methods.linear import Statistics, Target
 from core.methods.numerics.hessian import factorise
 from core.methods.quantised.base import BITS
-from core.methods.quantised.gptq import GPTQ, MixedGPTQ
+from core.methods.quantised.gptq import GPTQ, MixedGPTQ, allocate_bits
 from core.methods.quantised.hqq import GIVEN_BACK, HQQ, fitted
-from core.methods.quantised.rounding_losses import allocate_bits
 from core.methods.quantised.rtn import RTN
 from core.models.facts import load_shape
 from core.models.manifest import load_model_folder, save_model

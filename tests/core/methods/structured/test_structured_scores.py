@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.context import Context
-from core.engine.walking.gradients import gather_gradients
+from core.engine.walking.observe import gather_gradients
 from core.methods.linear import Statistics
 from core.methods.numerics.hessian import nonzero, truncate
 from core.methods.structured.base import StructuredBlockView, keep_heads

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core.context import Context
-from core.engine.walking.walk_modes import make_walker
+from core.engine.walking.walker import make_walker
 from core.models.parts.blocks import find_blocks
 from core.models.parts.folds import find_folds
 from tests.core.tiny import ARCHITECTURES, OTHERS, layout_of, tiny, windows
