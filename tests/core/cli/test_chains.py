@@ -15,7 +15,6 @@ from core.models.names import display_names
 from core.models.parts.blocks import find_blocks
 from core.request.complete import complete
 from core.request.settings import RunSettings
-from core.results import Result
 from core.specs import Perplexity, TextWindows
 from core.store.store import Store
 from core.training import loop
@@ -94,17 +93,6 @@ def test_every_stage_preserves_earlier_zeros(chain_ran, spec):
     assert {layer.stage for layer in stored[whole].layers} == {0, 1, 3}
 
 
-def test_a_sweep_gives_the_same_variant_and_lists_show_its_chain(chain_ran, spec, made, capsys):
-    sweep = ["sweep", "--models", "./tiny", "--chain", f"{FIRST}+{LORA}10+wanda@", "--ratios", "0.5", *TEXTS]
-    assert main(sweep) == main([*RUN, "--json"]) == 0
-    printed = capsys.readouterr().out
-    variant = json.loads(printed[printed.index("{\n") :])["variant"]
-    assert (variant["key"], variant["chain"]) == (spec.variant.key, CHAIN) and made == []
-    assert main(["results", "--json"]) == 0
-    chains = [result["variant"]["chain"] for result in json.loads(capsys.readouterr().out)]
-    assert {"dense", "wanda@0.3", FIRST} < set(chains)
-
-
 def test_a_factored_embedding_is_cached_and_its_removed_share_printed(made, capsys):
     command = ["run", "./tiny", "wanda@0.3+tensor-train@2x", *TEXTS[:2], "--perplexity"]
     assert main([*command, "text.txt@32:4"]) == 0
@@ -148,22 +136,6 @@ def test_observations_for_an_allocation_serve_the_next_ratio(method, allocation,
     if allocation != "sensitivity":  # whose scan is of the amount, too
         monkeypatch.setattr(by_linear, "_observe", lambda *_: pytest.fail("observed again"))
     assert run(0.6) == 0
-
-
-def test_a_recovery_starts_from_the_cached_variant(ran, made, capsys):
-    untuned = next(one for one in Store().results() if one.variant.method == "sparsegpt")
-    chain = and_then("lora,learning_rate=0.01,batch=4,rank=2")
-    assert main([*chain, "--train", "text.txt:24x32", "--json"]) == 0
-    assert made == ["lora"]
-    tuned = Result.model_validate_json(capsys.readouterr().out)
-    variant = tuned.variant
-    assert (variant.method, variant.recovery, variant.ratio) == ("sparsegpt", "lora", 0.5)
-    assert variant.stages[1].calibration.corpus.startswith("text.txt@") and variant.stages[1].parameters["rank"] == 2
-    assert tuned.footprint.block_zeros == untuned.footprint.block_zeros and tuned.layers == untuned.layers
-    curve = variant.details["training"]
-    assert (curve["steps"], curve["ended"]) == (8, "budget")
-    assert curve["held_out"][0][0] == 0 and len(curve["held_out"]) == 9
-    assert variant.key != untuned.variant.key
 
 
 @pytest.mark.parametrize("teacher", [None, "./tiny"])

@@ -68,15 +68,6 @@ def test_a_stored_perplexity_gets_its_comparison_later_and_once(capsys, monkeypa
     assert "3 other numbers of this variant are stored" in capsys.readouterr().out
 
 
-def test_a_sweep_compares_each_variant(capsys):
-    sweep = ["sweep", "--models", "./tiny", "--chain", "rtn@3bit,group_size=0", "--chain", "rtn@4bit,group_size=0"]
-    assert main([*sweep, "--perplexity", "text.txt@24:4", "--fidelity", "--tsv"]) == 0
-    header, *rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
-    place = next(place for place, name in enumerate(header) if name.startswith("kl text.txt"))
-    values = [row[place] for row in rows]
-    assert values[0] == "" and float(values[1].split()[0]) > float(values[2].split()[0]) > 0
-
-
 def test_lists_have_the_differences_and_intervals_of_distances(ran, capsys):
     assert main(["run", "./tiny", "rtn@6bit,group_size=0", *RUN[3:], "--fidelity", "--json"]) == 0
     finer = json.loads(capsys.readouterr().out)["variant"]["key"]

@@ -187,12 +187,6 @@ def test_a_ratio_below_the_removed_share_is_rejected_before_any_change(second):
     assert same(chain.model, before)
 
 
-def test_the_same_ratio_again_changes_nothing():
-    chain = Chain().then("wanda", 0.3)
-    before = copy.deepcopy(chain.model)
-    assert same(chain.then("magnitude", 0.3).model, before)
-
-
 def test_a_constrained_zero_is_pruned_before_the_weights_of_a_dead_input():
     weight = torch.tensor([[5.0, 0.0, 3.0, 2.0], [5.0, 4.0, 3.0, 2.0]])
     zeros = weight == 0

@@ -1,7 +1,6 @@
 """Perplexity, footprint, latency and the layer report on tiny models."""
 
 import math
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -18,11 +17,7 @@ from core.evaluation.latency import latency
 from core.evaluation.layers import relative_error
 from core.evaluation.outcomes import summary
 from core.evaluation.perplexity import perplexity
-from core.methods.linear import Statistics, Target
-from core.methods.unstructured.magnitude import Magnitude
-from core.methods.unstructured.sparsegpt import SparseGPT
-from core.methods.unstructured.wanda import Wanda
-from core.models.parts.blocks import execution_device, find_blocks
+from core.models.parts.blocks import find_blocks
 from core.request.stages import build_stage
 from core.specs import TextWindows
 from core.statistics.longrun import StandardError, independent
@@ -64,13 +59,6 @@ def test_window_loss_equals_the_loss_of_transformers(name, changes, columns, mon
     assert losses(model, tokens) == pytest.approx(own_losses(model, tokens), rel=1e-5)
 
 
-def test_bias_of_the_head_counts(monkeypatch):
-    monkeypatch.setattr(states, "COLUMNS", 20)
-    model, tokens = tiny(), windows(3, 20)
-    model.lm_head.bias = torch.nn.Parameter(torch.randn(97))
-    assert losses(model, tokens) == pytest.approx(own_losses(model, tokens), rel=1e-5)
-
-
 def test_the_inflation_compares_squared_standard_errors():
     samples = pd.DataFrame({"acc": [0.0, 1.0, 1.0, 1.0]})
     found = summary("acc", samples, lambda values: StandardError(2 * independent(values).value, 3.0))
@@ -84,14 +72,6 @@ def test_perplexity_follows_the_definition_of_the_papers():
     assert found["n"] == 3
     assert found["value"] == pytest.approx(own.mean().exp().item(), rel=1e-4)
     assert found["stderr"] == pytest.approx(found["value"] * own.std().item() / math.sqrt(3), rel=1e-3)
-
-
-def test_logits_that_differ_from_the_model_are_rejected():
-    model = tiny()
-    own = model.forward
-    model.forward = lambda *args, **settings: SimpleNamespace(logits=own(*args, **settings).logits / 2)
-    with pytest.raises(UserError, match="LlamaForCausalLM changes its logits in an unsupported way"):
-        read(model, {"text": windows()})
 
 
 def test_packed_bits_takes_the_smallest_layout():
@@ -153,20 +133,6 @@ def test_batched_windows_have_their_single_losses(batch, monkeypatch):
         assert list(-found[text]["perplexity"]) == pytest.approx(own_losses(model, tokens), rel=1e-5)
 
 
-def test_texts_share_a_forward_pass_and_its_time(monkeypatch):
-    monkeypatch.setitem(perplexity_module.TOKENS, "cpu", 24 * 5)
-    sizes, plain = [], perplexity_module.read_states
-
-    def counted(model, states, batch, dense):
-        sizes.append(len(batch))
-        return plain(model, states, batch, dense)
-
-    monkeypatch.setattr(perplexity_module, "read_states", counted)
-    readings = list(perplexity(tiny(), TEXTS, silent))
-    assert sizes == [5, 5, 4, 2]  # 7 + 6 + 1 windows of 24, then those of 40
-    assert all(reading.seconds > 0 for reading in readings)
-
-
 def test_progress_names_the_text_and_a_stop_keeps_complete_texts(monkeypatch):
     monkeypatch.setitem(perplexity_module.TOKENS, "cpu", 24 * 5)
     updates, done = [], []
@@ -207,25 +173,8 @@ def test_relative_error_compares_outputs():
     assert relative_error(dense, pruned, torch.tensor([[0.0, 1.0]])) == 0
 
 
-def test_sparsegpt_beats_wanda_beats_magnitude_on_correlated_inputs():
-    torch.manual_seed(0)
-    inputs = (torch.randn(500, 32) @ torch.randn(32, 32)) * torch.logspace(-1, 1, 32)
-    gram, weight = inputs.T @ inputs, torch.randn(24, 32)
-
-    def output_error(method):
-        statistics = Statistics(500, {"sqnorm": gram.diagonal(), "gram": gram})
-        return relative_error(weight, method().compress(weight.clone(), statistics, Target(0.5)).weight, inputs)
-
-    assert output_error(SparseGPT) < output_error(Wanda) < output_error(Magnitude)
-
-
 def test_a_pattern_that_does_not_divide_a_layer_is_rejected_unchanged():
     model, dense = tiny(), tiny()
     with pytest.raises(UserError, match=r"does not divide the 32 inputs of model\."):
         compress(model, build_stage("magnitude", Amount.parse("2:5")), None, "cpu", silent)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), dense.parameters(), strict=True))
-
-
-def test_a_missing_device_is_rejected():
-    with pytest.raises(UserError, match="cpu"):
-        execution_device("cuda:99")

@@ -15,7 +15,7 @@ from dashboard import data
 from dashboard.explore.comparison import newly_ticked
 from dashboard.exports.files import Chart
 from dashboard.shared import widgets
-from tests.dashboard.explore.given import chosen, shown
+from tests.dashboard.explore.given import chosen
 from tests.dashboard.opened import captions, charts, control, open_app
 from tests.synthetic import curve, put_answered, result
 
@@ -68,11 +68,6 @@ def test_explore_shows_paired_differences_or_accuracies(answers):
     assert "majority class" in titles(app)
     assert "Chance: a random choice" in captions(app) and "Majority class: always" in captions(app)
     assert not app.exception
-
-
-def test_without_pairs_no_statistics_are_computed(filled, monkeypatch):
-    monkeypatch.setattr("core.findings.numbers.differences.difference", lambda *_: pytest.fail("paired"))
-    assert shown().perplexities["verdict"].isna().all()
 
 
 def test_the_table_and_its_exports_contain_verdicts(answers, exported):
@@ -205,23 +200,6 @@ def test_unscored_models_are_offered_the_default_document_limit(store):
     app.button(key="explore_run_tasks").click().run()
     (job,) = data.queue().jobs()
     assert {task.limit for task in job.spec.tasks} == {DEFAULT_LIMIT}
-
-
-def test_a_pair_is_read_once_and_adjusted_for_the_shown_pairs(answers, monkeypatch):
-    keys = (result(*one).variant.key for one in (("dense", 1), ("magnitude", 1, 0.5), ("wanda", 1, 0.5)))
-    dense, *others = keys
-    st.cache_resource.clear()
-    alone = data.paired([(others[0],)], dense)
-    read = []
-    made = data.pairs
-    monkeypatch.setattr(data, "pairs", lambda *given: read.append(given[3]) or made(*given))
-    both = data.paired([(key,) for key in others[:2]], dense)
-    assert read == [[(others[1],)]] and set(both["key"]) == set(others[:2])
-    adjusted = both.loc[both["key"] == others[0], "p_adjusted"]
-    assert (adjusted.to_numpy() >= alone["p_adjusted"].to_numpy()).all()  # by Holm over two
-    columns = both.columns.drop(["p_adjusted", "comparisons", "verdict"])
-    again = both.loc[both["key"] == others[0], columns].reset_index(drop=True)
-    assert again.astype(object).equals(alone[columns].astype(object))
 
 
 def test_explore_opens_with_damaged_samples_and_names_the_file(filled):

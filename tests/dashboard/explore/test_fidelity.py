@@ -8,7 +8,7 @@ from dashboard import data
 from dashboard.shared import widgets
 from tests import synthetic
 from tests.dashboard.explore.given import ranked
-from tests.dashboard.opened import open_app, read
+from tests.dashboard.opened import open_app
 from tests.synthetic import curve
 
 VALUES = {"wanda": (0.4, 2.5, 0.72), "sparsegpt": (0.2, 1.5, 0.81)}  # FIDELITY at 50 %
@@ -58,10 +58,3 @@ def test_fidelity_limits_a_budget(compared, limit, sentence, fact):
     assert shown[column].tolist() == [pytest.approx(value)]
     dense = ranked(kl=0.001, agreement=1).table  # which satisfies every limit
     assert dense[["Method", metric("kl").title, metric("agreement").title]].to_numpy().tolist() == [["Dense", 0, 100]]
-
-
-@pytest.mark.parametrize("mode", ["Curve", "Trade-off", "Several models", "Few-shot"])
-def test_rows_of_fidelity_are_no_tasks(compared, mode):
-    app = open_app(explore_mode=mode)
-    assert "kl_p99" not in read(app)
-    assert not any("kl" in map(str, one.value.to_numpy().ravel()) for one in app.dataframe)

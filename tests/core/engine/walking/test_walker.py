@@ -89,19 +89,6 @@ def test_paper_form_collects_statistics_on_the_dense_block():
         torch.testing.assert_close(seen[linear], rows.T @ rows, atol=1e-3, rtol=1e-3)
 
 
-def test_linears_that_share_an_input_share_one_statistic():
-    model = tiny()
-    blocks = find_blocks(model)
-    statistics = {}
-    Walker(model, blocks, windows(), lambda role: "gram", CPU).walk(
-        list(blocks.all_linears()), lambda linear, stats, sample: statistics.__setitem__(linear.name, stats)
-    )
-    first = {linear.role: statistics[linear.name] for linear in blocks.linears(0)}
-    assert first["q"] is first["k"] is first["v"]
-    assert first["gate"] is first["up"]
-    assert len({id(s) for s in first.values()}) == 4
-
-
 def test_gram_over_parts_equals_the_whole():
     rows = torch.randn(2, 30, 300)
     collector = Collector(frozenset({"gram"}), stride=7)

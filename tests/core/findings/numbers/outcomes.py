@@ -6,8 +6,6 @@ import pandas as pd
 
 from core.findings.numbers.paired import difference
 
-SEVEN_SIZES = (327, 184, 1004, 127, 238, 117, 50)  # the papers' tasks, a tenth of them
-
 
 def frame(values, metric="acc", **columns):
     values = list(values)

@@ -132,15 +132,6 @@ def test_other_documents_are_reported_and_other_protocols_not_compared():
     assert compared([answered("piqa", 60)], [answered("piqa", 50, limit=None)]).empty
 
 
-def test_perplexity_is_compared_as_a_ratio():
-    losses = pandas.DataFrame({"doc_id": range(16), "perplexity": [-3.0 - 0.01 * i for i in range(16)]})
-    more = losses.assign(perplexity=losses["perplexity"] - 0.5 - 0.001 * losses["doc_id"])
-    (row,) = compared([(perplexity(21.6), losses)], [(perplexity(36.0), more)]).to_dict("records")
-    assert row["ratio"] == pytest.approx(math.exp(0.5075))
-    assert row["ratio_low"] < row["ratio"] < row["ratio_high"]
-    assert row["verdict"] == "worse"
-
-
 def waves(number, n):
     """Return the difference of two variants with slowly varying losses, and that of independent losses."""
     losses = pandas.DataFrame({"doc_id": range(n), "perplexity": [-3.0 - math.sin(i) for i in range(n)]})

@@ -7,7 +7,6 @@ from core.amount import Amount
 from core.base.errors import UserError
 from core.context import Context, StageInput
 from core.engine.stages import apply
-from core.methods.structured.experts import REAP, ExpertFrequency, RoutingStatistics
 from core.models.manifest import save_model
 from core.models.parts.blocks import find_blocks
 from core.models.parts.constraints import constraint_of
@@ -60,12 +59,6 @@ def test_the_experts_with_the_lowest_scores_are_removed(architecture, method):
     count = 8 - len(experts_in(model)[0])
     assert count and gone == {f"{name}.{number}" for name, order in expected.items() for number in order[:count]}
     assert all(len(layer) == 8 - count for layer in experts_in(model))
-
-
-def test_scores_follow_the_formula():
-    use = RoutingStatistics(torch.tensor([4.0, 0.0, 2.0]), torch.tensor([2.0, 0.0, 3.0]))
-    assert REAP().scores(use).tolist() == [0.5, 0.0, 1.5]
-    assert ExpertFrequency().scores(use).tolist() == [4, 0, 2]
 
 
 def test_groups_lose_equally_many():

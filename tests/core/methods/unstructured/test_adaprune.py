@@ -4,14 +4,11 @@ import pytest
 import torch
 
 from core.base.errors import UserError
-from core.methods.cost import solving
 from core.methods.linear import Statistics, Target
 from core.methods.numerics.masks import pattern_mask, smallest_mask
-from core.methods.unstructured.adaprune import AdaPrune, AdaPruneParameters
+from core.methods.unstructured.adaprune import AdaPrune
 from core.methods.unstructured.reconstruct import reconstruct
-from core.methods.unstructured.sparsegpt import SparseGPT
 from core.models.parts.blocks import find_blocks
-from core.models.shape import shape_from_config
 from core.request.stages import build_stage
 from tests.core.engine.applied import CALIBRATION, compress, shrunk
 from tests.core.methods.linear import drawn, row_losses
@@ -90,36 +87,6 @@ def test_solved_rows_are_bit_identical(reference):
     assert torch.equal(solved[:2], start[:2])  # a row that is wholly masked, and one that is not at all
     same, used = reconstruct(start, start, gram, zeros, 50, 1e-3)
     assert used == 0 and torch.equal(same, start)
-
-
-def test_a_higher_tolerance_stops_earlier(reference):
-    zeros, gram = masks()["half"], gram_of()
-    used = [reconstruct(reference.masked_fill(zeros, 0), reference, gram, zeros, 100, t)[1] for t in (0.3, 0.01, 1e-4)]
-    assert 0 < used[0] < used[1] < used[2] < 100
-
-
-def test_reconstruction_continues_from_the_weights_of_sparsegpt(reference):
-    gram = gram_of()
-    statistics = Statistics(400, {"gram": gram})
-    swept = SparseGPT().compress(reference.clone(), statistics, Target(0.5))
-    target = Target(0.0, zeros=swept.zeros, reference=reference)
-    own = AdaPruneParameters(iterations=1)
-    start = row_losses(swept.weight, reference, gram)
-    one = row_losses(AdaPrune(own).compress(swept.weight.clone(), statistics, target).weight, reference, gram)
-    done = AdaPrune().compress(swept.weight.clone(), statistics, target)
-    best = row_losses(exact(reference, gram, swept.zeros), reference, gram)
-    assert (one <= start).all() and one.sum() < start.sum()
-    assert row_losses(done.weight, reference, gram).sum() <= 1.001 * best.sum()
-    assert done.zeros is None and done.note.endswith(" iterations")
-
-
-def test_cost_scales_with_iterations_and_memory_includes_dense():
-    facts = shape_from_config(tiny().config.to_dict())
-    few, many = (AdaPrune(AdaPruneParameters(iterations=count)) for count in (10, 20))
-    assert many.cost(facts, CALIBRATION) - few.cost(facts, CALIBRATION) == 10 * solving(facts)
-    dense_bytes = many.memory(facts, CALIBRATION, 4) - many.memory(facts, CALIBRATION, 2)
-    walked = SparseGPT().memory(facts, CALIBRATION, 4) - SparseGPT().memory(facts, CALIBRATION, 2)
-    assert dense_bytes - walked == 2 * facts.parameters
 
 
 def test_statistics_that_are_not_finite_are_reported(reference):

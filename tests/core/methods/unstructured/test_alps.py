@@ -8,7 +8,6 @@ from core.methods.linear import Statistics, Target
 from core.methods.numerics.masks import pattern_mask, smallest_mask
 from core.methods.unstructured.alps import ALPS, ALPSParameters
 from core.methods.unstructured.reconstruct import MOST_RHO, alternate
-from core.methods.unstructured.sparsegpt import SparseGPT
 from tests.core.methods.linear import drawn, masked_solution, row_losses
 
 ROWS, COLUMNS = 16, 48
@@ -143,16 +142,6 @@ def test_kept_weights_are_near_the_exact_masked_solution(weight, gram):
     )
 
 
-@pytest.mark.matrix(seed=None, ratio=None)
-@pytest.mark.parametrize("ratio", [0.5, 0.8])
-@pytest.mark.parametrize("seed", range(4))
-def test_alps_has_a_smaller_error_than_sparsegpt(gram, ratio, seed):
-    dense = drawn(ROWS, COLUMNS, seed=20 + seed)
-    swept = SparseGPT().compress(dense.clone(), Statistics(400, {"gram": gram}), Target(ratio))
-    found = alps(dense, gram, Target(ratio))
-    assert losses(found.weight, dense, gram).sum() < losses(swept.weight, dense, gram).sum()
-
-
 @pytest.mark.parametrize("pattern", [None, (2, 4)])
 def test_earlier_zeros_are_preserved_and_count(weight, gram, pattern):
     zeros = torch.rand(ROWS, COLUMNS, generator=torch.Generator().manual_seed(3)) < 0.3
@@ -172,16 +161,6 @@ def test_weights_do_not_change_if_no_more_are_pruned(weight, gram):
     masked = weight.masked_fill(zeros, 0)
     found = alps(masked, gram, Target(0.5, zeros=zeros))
     assert torch.equal(found.weight, masked) and torch.equal(found.zeros, zeros)
-
-
-def test_linears_of_one_input_share_one_spectrum(weight, gram, monkeypatch):
-    made, eigh = [], torch.linalg.eigh
-    monkeypatch.setattr(torch.linalg, "eigh", lambda matrix: made.append(matrix.dtype) or eigh(matrix))
-    alone = [alps(dense, gram, Target(0.5)).weight for dense in (weight, weight.flip(0))]
-    shared = Statistics(400, {"gram": gram})
-    for dense, expected in zip((weight, weight.flip(0)), alone, strict=True):
-        assert torch.equal(ALPS().compress(dense.clone(), shared, Target(0.5)).weight, expected)
-    assert made == [torch.float64] * 3
 
 
 def test_inputs_that_are_zero_or_not_finite_are_handled(weight, gram):

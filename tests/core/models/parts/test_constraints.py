@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM
 from core.base.errors import UserError
 from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import find_blocks
-from core.models.parts.constraints import FILE, Constraint, clear_constraint, constraint_of, set_constraint
+from core.models.parts.constraints import FILE, Constraint, constraint_of, set_constraint
 from core.models.removal.units import slice_linear
 from core.models.sources import identify, load_model
 from core.registry import METHODS
@@ -104,19 +104,6 @@ def test_a_pattern_survives_training_saving_loading_and_training(name, tmp_path)
     assert not any(torch.equal(linear.weight, before[key].weight) for key, linear in linears_of(again).items())
 
 
-@pytest.mark.parametrize("later", ["sparsegpt", "magnitude"])
-def test_a_later_pruning_preserves_earlier_zeros(later):
-    model = cut(tiny(), "wanda", 0.7)  # more than two of some fours
-    earlier = zeros_of(model)
-    cut(model, later, pattern="2:4")
-    for name, linear in linears_of(model).items():
-        known = constraint_of(linear.module)
-        assert not linear.weight[earlier[name]].any()
-        assert torch.equal(known.zeros(CPU) & earlier[name], earlier[name])
-        assert torch.equal(known.zeros(CPU), linear.weight == 0)
-        assert known.pattern == (2, 4)
-
-
 @pytest.mark.parametrize(
     ("method", "settings"), [("neuron-magnitude", {}), ("slimllm", {}), ("llm-pruner", {"granularity": "channel"})]
 )
@@ -149,16 +136,6 @@ def test_methods_that_mix_weights_clear_the_constraint(method):
     assert known["q"] is None
     for linear in linears_of(model).values():
         assert not linear.weight[bound(linear)].any()
-
-
-@pytest.mark.parametrize("method", ["lorap", "svd-llm"])
-def test_factors_depend_only_on_the_weights(method):
-    bound, free = (cut(tiny("llama-mha", num_hidden_layers=4), "magnitude", 0.5) for _ in range(2))
-    for module in free.modules():
-        clear_constraint(module)
-    for model in (bound, free):
-        shrunk(model, method, 0.3)
-    assert torch.equal(bound(windows()).logits, free(windows()).logits)
 
 
 def test_copies_keep_the_constraint_and_the_state_dict_omits_it():

@@ -55,13 +55,6 @@ def test_a_pair_is_rebuilt_from_its_description(kind):
     assert not pair.training and not pair[0].training
 
 
-def test_a_pair_keeps_the_type_and_gradients_of_its_convolution():
-    module = nn.Conv1d(3, 6, 3, bias=False).bfloat16().requires_grad_(False)
-    pair = pair_of(module)
-    assert {one.dtype for one in pair.parameters()} == {torch.bfloat16}
-    assert not any(one.requires_grad for one in pair.parameters()) and pair.bias is None
-
-
 def test_saved_shapes_list_only_the_pairs():
     model = encoder("wav2vec2")
     assert shapes_of(model)["convolutions"] == {}

@@ -9,19 +9,16 @@ import pytest
 from scipy import stats
 
 from core.findings.best.candidates import candidates, without_perplexity
-from core.findings.best.qualities import QUALITIES, quality_of
+from core.findings.best.qualities import QUALITIES
 from core.findings.numbers.frame import tidy
 from core.findings.pairs.paired import CANNOT, INTERVAL
 from core.findings.rows import choices
-from core.findings.within import differences_to_best
 from core.metrics import metric
 from core.notation.chain import format_chain
 from core.results import AGREEMENT, KL
 from dashboard import data
-from dashboard.charts.tradeoff import PACKED
 from dashboard.charts.tradeoff_axes import Heights, percent_ticks
 from dashboard.explore import missing
-from dashboard.explore.budget.view import pivots_of
 from tests.dashboard.explore.given import open_tradeoff, ranked, table
 from tests.dashboard.opened import captions, charts, control, decoded, read
 from tests.synthetic import chained, compared, curve, result
@@ -126,30 +123,6 @@ def test_numbers_of_another_text_do_not_count():
     measured, more = choices.on_text(rows, *text), choices.on_text(rows, *text, (KL, AGREEMENT))
     every = candidates(measured, rows[:0], unread=without_perplexity(rows, measured), compared=more)
     assert every.set_index("chain").loc["wanda@0.45", [KL, AGREEMENT]].isna().all()
-
-
-def test_pivots_have_the_measure_and_its_unit(near):
-    for quality, value in ((KL, 0.0075), (AGREEMENT, 98.5)):
-        pivot, *_ = pivots_of(ranked(quality).found, PACKED, quality_of(quality, "wikitext2"))
-        assert pivot.title.startswith(LABELS[quality]) and "WikiText-2" in pivot.title
-        assert pivot.lower_is_better == (quality == KL)
-        cell = pivot.cells["SparseGPT", "10 %"]
-        assert cell.value == pytest.approx(value) and cell.error == pytest.approx(value / 20)
-
-
-@pytest.mark.parametrize("quality", LABELS)
-def test_paired_tests_against_the_best_are_those_of_the_measure(near, quality, monkeypatch):
-    rows = data.frame("smollm2-135m")
-    asked = []
-
-    def paired(seeds, reference, numbers):
-        asked.extend(numbers)
-        return pd.DataFrame({"key": [keys[0] for keys in seeds], "metric": quality, "dataset": "passages-eval"})
-
-    found = pd.DataFrame(ranked(quality, packed_mb=265).found)  # whose tests are not cached
-    monkeypatch.setattr(data, "paired", paired)
-    tests = differences_to_best(found, rows[rows["metric"] == quality], data)
-    assert len(tests) == 19 and {metric for _, metric, _ in asked} == {quality}
 
 
 def test_variants_without_the_numbers_are_offered_with_fidelity_but_the_dense_model_is_not(near):
