@@ -9,7 +9,6 @@ from core.base.paths import cache_dir, cached_variant
 from core.cli.app import main
 from core.cli.printing.tables import summary
 from core.engine import variants
-from core.engine.runners import by_linear
 from core.models.manifest import load_model_folder
 from core.models.names import display_names
 from core.models.parts.blocks import find_blocks
@@ -122,20 +121,6 @@ def test_a_chain_that_is_cancelled_in_its_training_resumes_it(spec, interrupt, m
     before, after = (found.variant.stage_runs[2]["training"] for found in (cut, whole))
     assert after["steps"] == 10 > before["steps"]
     assert after["held_out"][: len(before["held_out"])] == before["held_out"]
-
-
-@pytest.mark.matrix(method=lambda name: name in ("sparsegpt", "alps"))  # which observe Gram matrices
-@pytest.mark.parametrize("allocation", ["global", "owl", "sensitivity"])
-@pytest.mark.parametrize("method", ["wanda", "sparsegpt", "magnitude", "ria", "alps"])
-def test_observations_for_an_allocation_serve_the_next_ratio(method, allocation, monkeypatch):
-    def run(ratio):
-        chain = f"{method}@{ratio},allocation={allocation}"
-        return main(["run", "./tiny", chain, "--calibration", "text.txt:4x32", "--perplexity", "text.txt@32:2"])
-
-    assert run(0.5) == 0
-    if allocation != "sensitivity":  # whose scan is of the amount, too
-        monkeypatch.setattr(by_linear, "_observe", lambda *_: pytest.fail("observed again"))
-    assert run(0.6) == 0
 
 
 @pytest.mark.parametrize("teacher", [None, "./tiny"])

@@ -44,19 +44,6 @@ def test_a_sweep_runs_each_variant_once_and_continues_after_failures(tmp_path, c
     assert len(Store().results()) == 7
 
 
-def test_sweep_table_has_only_the_requested_numbers(capsys):
-    grid = [*SWEEP, "--methods", "magnitude", "--ratios", "0.3"]
-    assert main([*grid, "--perplexity", "text.txt@64:2"]) == 0
-    capsys.readouterr()
-    assert main(grid) == 0
-    table = capsys.readouterr().out
-    assert "@32:2" in table and "@64:2" not in table and "magnitude@0.3" in table
-    assert main([*grid, "--tsv"]) == 0
-    header, *rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
-    assert [row[header.index("chain")] for row in rows] == ["dense", "magnitude@0.3"]
-    assert sum(name.startswith("perplexity ") for name in header) == 1
-
-
 ODD = {"config.json": "null", "model.safetensors": "", "model.safetensors.index.json": "{}", "tokenizer.json": "[]"}
 
 

@@ -7,7 +7,7 @@ import pytest
 from core.findings.laws.fit import fits
 from core.findings.laws.law import law
 from core.findings.laws.limit import Limit
-from core.findings.laws.measured import means, of_accuracies, of_perplexities
+from core.findings.laws.measured import of_perplexities
 from dashboard.charts.elements.style import DARK, LIGHT
 from dashboard.charts.laws import law_chart, points
 from tests.dashboard.charts.drawn import trace
@@ -55,9 +55,3 @@ def test_diverged_points_and_legend_entries_of_many_series_are_omitted(groups):
     more = pd.concat([found.rows, found.rows.tail(1).assign(series="Another")], ignore_index=True)
     figure = law_chart(law(fits(found.group._replace(rows=more)), Limit()), "Perplexity", LIGHT)
     assert not trace(figure, "Magnitude").showlegend and trace(figure, "Dense").showlegend
-
-
-def test_accuracies_are_in_percent(frame):
-    found = law(fits(of_accuracies(means(frame), "mean")[0]), Limit())
-    figure = law_chart(found, "Accuracy", LIGHT)
-    assert figure.layout.yaxis.type is None and all(20 < value < 60 for value in trace(figure, "Dense").y)

@@ -13,9 +13,7 @@ from PIL import Image
 
 from core.findings.axes import PACKED, RATIO
 from core.registry import STAGES
-from dashboard.charts import dots
 from dashboard.charts.curve import perplexity_curve
-from dashboard.charts.elements import drawing
 from dashboard.charts.elements.style import LIGHT, layout, look
 from dashboard.charts.matrices import layer_heatmap
 from dashboard.exports import files, print_figures
@@ -142,13 +140,6 @@ def test_a_legend_has_as_many_columns_as_fit_and_literal_dollar_signs():
     assert "$HOME/a$b_c" in texts(print_figures.draw(figure, 6.75))
 
 
-def test_a_tall_chart_shrinks_to_a_page(shown):
-    parts = [shown.assign(series_label=shown["series_label"] + f" {index}") for index in range(8)]
-    rows = pd.concat(parts)
-    page = print_figures.draw(dots.accuracy_dots(rows, LIGHT, list(dict.fromkeys(rows["task"]))), 3.25)
-    assert 8 < page.get_figheight() <= 8.5
-
-
 def test_few_lines_are_labelled_at_their_ends_or_in_a_legend(perplexities):
     found, dense = perplexities
     one_seed = found.assign(seeds=1)
@@ -180,14 +171,6 @@ def test_every_tick_of_the_ratios_is_printed_and_a_legend_explains_the_grey_seri
     assert abs((title.x0 + title.x1) / 2 - (inner.x0 + inner.x1) / 2) < 0.02 * inner.width
 
 
-def test_labels_of_model_sizes_do_not_overlap(charts):
-    page = print_figures.draw(charts["sizes"].build(), 3.25)
-    texts(page)
-    ticks = [text.get_window_extent() for text in page.axes[0].get_xticklabels()]
-    assert not any(one.overlaps(other) for one, other in zip(ticks, ticks[2:], strict=False))
-    assert {"125M", "350M", "175B"} <= {text.strip() for text in texts(page)}
-
-
 def test_sessions_export_the_same_file_concurrently(charts):
     with ThreadPoolExecutor(3) as sessions:
         made = list(sessions.map(lambda _: files.image(charts["layers"], "pdf", 3.25), range(3)))
@@ -196,9 +179,3 @@ def test_sessions_export_the_same_file_concurrently(charts):
 
 def test_the_marker_of_every_method_can_be_printed():
     assert {look(stage.name, LIGHT).symbol for stage in STAGES} <= set(MARKERS)
-
-
-@pytest.mark.parametrize("kind", ["curve", "layers"])
-def test_charts_without_validation_can_be_printed(charts, kind, monkeypatch):
-    monkeypatch.setattr(drawing, "LOOKED_THROUGH", False)
-    assert files.image(charts[kind], "pdf", 3.25).startswith(b"%PDF")

@@ -47,17 +47,6 @@ def test_a_new_row_appears_in_all_sessions(filled):
     assert _values(first.run()) - before == {777.25}
 
 
-def test_a_changed_or_deleted_number_is_replaced(filled, monkeypatch):
-    monkeypatch.setattr(renewal, "PAUSE", 0.0)
-    before, added = _shown(), result("wanda", 777.25, 0.65)
-    filled.put(added)
-    assert _shown() - before == {777.25}
-    filled.put(result("wanda", 666.5, 0.65))
-    assert _shown() - before == {666.5}
-    filled.delete(added.variant.key)
-    assert _shown() == before
-
-
 def test_continuous_changes_appear_together_after_the_pause(filled, paused, monkeypatch):
     filled.put(result("wanda", 666.5, 0.75))
     assert 777.25 in paused and _shown() == paused

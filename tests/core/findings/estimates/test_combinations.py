@@ -13,7 +13,7 @@ from core.findings.estimates import words as estimate_words
 from core.findings.estimates.rule import RuleError, rule_error
 from core.findings.numbers.frame import tidy
 from core.findings.rows import choices, points
-from core.request.combining import WrittenChain, combine, ends_on_tables, split
+from core.request.combining import WrittenChain, ends_on_tables, split
 from tests.bundled import bundled_rows
 from tests.synthetic import chained
 
@@ -161,13 +161,3 @@ def test_the_sentence_claims_no_more_than_the_interval():
     assert estimate_words.sentence(shown(measured, every, dense), dense.iloc[0]) == ""
     without = estimate_words.sentence(shown(measured, every, dense), None)
     assert without.startswith("Not measured, likely within the budget: **GPTQ 4 bit")
-
-
-def test_names_of_estimates_are_unique():
-    trained = [("distill-white", 1), ("distill-white,batch=4", 2)]
-    chains = [(f"gptq@4bit+{stage}", 20.0 + more) for stage, more in trained]
-    drawn = estimates.combinations(*on_main_text(made(*PARTS[:1], PARTS[2], *chains))[::2])
-    stages = [combine(*parts) for parts in zip(drawn["blocks"], drawn["tables"], strict=True)]
-    named = estimates._named(drawn, stages, pd.DataFrame(columns=["series_label", "amount_label"]))
-    assert len(named) == 2 and not named.duplicated(["series_label", "amount_label"]).any()
-    assert named["series_label"].str.contains("batch 4").sum() == 1

@@ -111,15 +111,6 @@ def test_variants_that_differ_in_their_data_or_seed_are_nodes_with_distinct_labe
     ]
 
 
-def test_the_grid_of_the_own_file_is_marked():
-    nodes = tree(DENSE, chained("hqq@4bit,group_size=32", 20.0), chained("hqq@4bit", 25.0))
-    assert dict(zip(nodes["label"], nodes["own_grid"], strict=True)) == {
-        "Dense": False,
-        "HQQ, 4 bit": False,
-        "HQQ, 4 bit, group size 32 (the file's own grid)": True,
-    }
-
-
 def test_each_precision_has_its_own_root_and_compares_with_it():
     half = [chained(chain, value) for chain, value in (("dense", 25.0), ("wanda@0.5", 50.0))]
     half = [in_half_precision(result) for result in half]

@@ -1,7 +1,5 @@
 """Made-up outcomes of two variants, document by document."""
 
-import math
-
 import pandas as pd
 
 from core.findings.numbers.paired import difference
@@ -32,8 +30,3 @@ def losses(rng, n, worse=0.0):
 def compared(metric, pair):
     make = windows if metric == "perplexity" else frame
     return difference(metric, make(pair[0]), make(pair[1]))
-
-
-def false_alarms(rate, runs):
-    """Return the most of `runs` that may be false alarms at a rate, three standard deviations above it."""
-    return runs * rate + 3 * math.sqrt(runs * rate * (1 - rate))

@@ -1,4 +1,4 @@
-"""Verdicts of differences: error rates, Holm's adjustment, words, and baselines without a model."""
+"""Verdicts of differences: Holm's adjustment, words, and baselines without a model."""
 
 import math
 
@@ -9,32 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as draw
 
 from core.findings.numbers.intervals import ALPHA
-from core.findings.numbers.paired import Baselines, Difference, baselines, difference, mean_difference
+from core.findings.numbers.paired import Baselines, Difference, baselines, mean_difference
 from core.findings.numbers.verdicts import (
-    ALONE,
     NOT_SIGNIFICANT,
     SIGNIFICANT,
     excludes_zero,
     holm,
     verdict,
-    verdict_text,
 )
-from tests.core.findings.numbers.outcomes import compared, false_alarms, frame, windows
+from tests.core.findings.numbers.outcomes import compared, frame, windows
 
 pytestmark = pytest.mark.filterwarnings("error")  # edge cases must not print any
-
-
-def test_five_equal_methods_differ_at_the_nominal_rate_after_holm():
-    rng, runs, alone, together = np.random.default_rng(11), 250, 0, 0
-    for _ in range(runs):
-        text = rng.normal(-3, 1, 16)
-        dense, *methods = (windows(text + rng.normal(0, 0.1, 16)) for _ in range(6))
-        found = [difference("perplexity", dense, method) for method in methods]
-        p_values = [one.p for one in found]
-        alone += any(p <= ALPHA for p in p_values)
-        adjusted = holm(p_values)
-        together += any(verdict(one, p, True) in SIGNIFICANT for one, p in zip(found, adjusted, strict=True))
-    assert together <= false_alarms(ALPHA, runs) < alone
 
 
 class TestHolm:
@@ -72,15 +57,6 @@ class TestHolm:
 )
 def test_verdict_gives_the_direction_and_lower_perplexity_is_better(found, p, expected):
     assert verdict(found, p, found.ratio is not None) == expected
-
-
-def test_significant_alone_verdict_counts_its_comparisons():
-    assert {verdict_text(one, 12) for one in ALONE} == {"significant alone, not after Holm (12 comparisons)"}
-    assert [verdict_text(one, 12.0) for one in (*SIGNIFICANT, NOT_SIGNIFICANT)] == [
-        "better",
-        "worse",
-        "not significant",
-    ]
 
 
 BITS = draw.lists(draw.tuples(draw.booleans(), draw.booleans()), min_size=1, max_size=60)

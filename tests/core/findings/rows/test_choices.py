@@ -23,17 +23,6 @@ def test_training_data_are_never_averaged_as_seeds():
         assert list(shown["value"]) == values and set(shown["seeds"]) == {1}
 
 
-def test_pruning_while_training_is_highlighted_if_there_is_room():
-    trained = result("magnitude-trained", 30.0, 0.3)
-    plain = [result(name, 24.0, 0.3) for name in ("magnitude", "wanda", "sparsegpt", "ria")]
-    tuned = [result(name, 22.0, 0.3, recovery="lora") for name in ("wanda", "sparsegpt")]
-    for there, shown in (([], True), (plain, True), (plain + tuned, False)):
-        frame = tidy([*there, trained])
-        found = points.collapse(frame[frame["metric"] == "perplexity"])
-        highlighted = highlights.default_series(found)
-        assert ("Magnitude while training" in highlighted) == shown and len(highlighted) == len(there) + shown
-
-
 def test_compressed_embeddings_alone_have_no_point_by_bits_per_weight():
     rows = pd.DataFrame(
         [

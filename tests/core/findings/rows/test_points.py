@@ -97,19 +97,6 @@ def test_accuracies_match_a_plain_loop_over_tasks(rows):
     same(zeroshot.accuracies(scored), expected)
 
 
-def test_headline_rows_have_the_metric_of_their_task(rows):
-    expected = [
-        (row["key"], row["dataset"])
-        for _, row in rows.iterrows()
-        if row["metric"]
-        == {"hellaswag": "acc_norm", "arc_challenge": "acc_norm", "openbookqa": "acc_norm"}.get(row["dataset"], "acc")
-    ]
-    found = zeroshot.headline(rows)
-    assert list(zip(found["key"], found["dataset"], strict=True)) == expected
-    compressed = found[~points.is_dense(found)]
-    assert zeroshot.scored(rows) == set(compressed["key"])
-
-
 @pytest.mark.parametrize("chosen", ["50 %", "30 %", "2:4", "nothing removed", "1 %", points.UNKNOWN_AMOUNT])
 def test_rows_at_an_amount_match_its_label(rows, chosen):
     dense = points.is_dense(rows)

@@ -10,7 +10,7 @@ from core.methods.convolution.base import Cut, Options, allocate
 from core.methods.convolution.depthwise_separable import DepthwiseSeparable
 from core.methods.convolution.forms import Separable, Split, spectrum, truncate
 from core.methods.convolution.low_rank import ConvLowRank
-from core.models.parts.convolutions import Convolution, pair_in_place_of
+from core.models.parts.convolutions import pair_in_place_of
 
 FORMS = {"channels": Split(None), "space": Split(1), "separable": Separable()}
 KINDS = {
@@ -135,16 +135,6 @@ def test_options_are_sorted_and_smaller_than_the_convolution():
     assert found.choices.weights[-1] == 8 * 4 * 9 and found.choices.losses[-1] == 0
     assert len(found.cuts) == len(found.choices.weights) - 1
     assert found.within(0) == 0 and found.within(1) == len(found.cuts)
-
-
-@pytest.mark.parametrize(
-    ("settings", "method"),
-    [({"kernel_size": 1}, DepthwiseSeparable), ({"groups": 4}, DepthwiseSeparable), ({"groups": 4}, ConvLowRank)],
-)
-def test_convolutions_that_cannot_shrink_have_no_options(settings, method):
-    module = nn.Conv1d(4, 4, **({"kernel_size": 3} | settings))
-    assert Options.of(module.weight.detach(), module.groups, method.forms).cuts == ()
-    assert Convolution("c", module).shape == (4, module.weight[0].numel())
 
 
 def test_unshrinkable_convolutions_pass_their_share_to_others():

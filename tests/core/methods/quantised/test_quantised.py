@@ -146,17 +146,6 @@ def test_clipping_finds_the_same_grid_in_parts_of_a_weight(weight, symmetric, mo
     assert symmetric or torch.equal(parts.zero, whole.zero)
 
 
-@pytest.mark.parametrize("bits", [2, 3, 4])
-@pytest.mark.parametrize(
-    "settings", [{}, {"symmetric": False}, {"order": "static"}, {"order": "groups"}, {"clip": True}]
-)
-def test_gptq_has_a_smaller_output_error_than_rounding_to_nearest(weight, gram, bits, settings):
-    plain = {name: value for name, value in settings.items() if name != "order"}
-    assert loss(gram, weight, gptq(weight, gram, bits, **settings).weight) < loss(
-        gram, weight, rtn(weight, bits, **plain).weight
-    )
-
-
 @pytest.mark.parametrize("order", ["none", "static", "groups"])
 @pytest.mark.parametrize("statistics", ["current", "block"])
 @pytest.mark.parametrize("symmetric", [True, False])

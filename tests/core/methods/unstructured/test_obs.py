@@ -160,17 +160,6 @@ def test_patterns_preserve_and_count_earlier_zeros(weight, hessian):
     assert torch.equal(bare.unflatten(1, (-1, 4)).sum(2), zeros.unflatten(1, (-1, 4)).sum(2).clamp_min(2))
 
 
-def test_earlier_zeros_do_not_change_the_greedy_order(weight, hessian):
-    """A row that starts from its own first removals continues as if it had never stopped."""
-    inverse, none = torch.linalg.inv(hessian), torch.zeros_like(weight, dtype=torch.bool)
-    order, rises = remove(weight, inverse, none, COLUMNS)
-    for first in (1, 9):
-        begun = none.scatter(1, order[:, :first], True)
-        further, more = remove(weight, inverse, begun, COLUMNS - first)
-        assert torch.equal(further, order[:, first:])
-        torch.testing.assert_close(more, rises[:, first:])
-
-
 @pytest.mark.parametrize("tokens", [4, 20, 400])
 @pytest.mark.parametrize("damping", [1e-6, 0.01])
 def test_single_and_double_precision_choose_the_same_weights(tokens, damping):
