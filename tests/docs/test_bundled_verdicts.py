@@ -3,13 +3,12 @@
 import pandas as pd
 import pytest
 
-from core.findings.numbers.differences import adjust_together, differences, differences_to_dense
+from core.findings.numbers.differences import differences_to_dense
 from core.findings.numbers.fewshot import fewshot_table
 from core.findings.numbers.intervals import ALPHA
 from core.findings.numbers.reporting import verdict_text
 from core.findings.numbers.seven import ABOVE_CHANCE
 from core.findings.numbers.verdicts import ALONE, NOT_SIGNIFICANT, SIGNIFICANT
-from core.notation.chain import format_chain
 from core.store.bundled import read_measured
 from core.store.samples import read_shipped_samples
 from dashboard.charts.fewshot import COSTS, table
@@ -42,17 +41,6 @@ def test_verdicts_against_dense_agree_with_their_intervals(bundled):
     rows = differences_to_dense(bundled, read_shipped_samples)
     assert check(rows) > 1400 and (rows["dataset"] == ABOVE_CHANCE).sum() > 50
     assert rows["verdict"].isin(ALONE).sum() > 100  # or the third verdict is not tried
-
-
-def test_verdicts_against_a_variant_agree_with_their_intervals(bundled):
-    mine = [one for one in bundled if one.variant.model == "smollm2-135m"]
-    reference = next(one for one in mine if format_chain(one.variant.stages) == "sparsegpt@0.5")
-    rows = differences(mine, reference, read_shipped_samples)
-    assert check(rows) > 500
-    paired = rows.loc[rows["verdict"].notna(), "key"].drop_duplicates()
-    for count in (1, 2, 5, 20):
-        parts = rows[rows["key"].isin(paired.sample(count, random_state=count))]
-        assert check(adjust_together(parts)) > 0
 
 
 def test_verdicts_of_few_shot_changes_agree_with_their_intervals(bundled):

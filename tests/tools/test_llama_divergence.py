@@ -84,14 +84,6 @@ def test_both_sides_and_their_difference_are_printed(sides, capsys):
 
 
 @pytest.mark.full
-def test_a_dense_model_with_other_weights_is_visible(sides, capsys):
-    tokens, _, other = sides
-    Path("base").write_bytes(base_bytes(tokens, other))
-    assert compared() == 0
-    assert float(re.search(r"between llama.cpp and Slimscope: (\S+) nats", capsys.readouterr().out)[1]) > 1e-3
-
-
-@pytest.mark.full
 def test_other_tokens_a_failure_and_an_output_without_numbers_are_reported(sides):
     tokens, dense, _ = sides
     Path("output").write_text("too few tokens")

@@ -4,26 +4,11 @@ import pytest
 import torch
 
 from core.base.errors import UserError
-from core.models.modeling_slimscope import FactoredHead, LowRankEmbedding, TensorTrainEmbedding
-from core.models.parts.blocks import find_blocks
-from core.models.parts.grids import grid_of
-from core.models.removal.units import find_units
+from core.models.modeling_slimscope import LowRankEmbedding
 from core.shipping.gguf.format import GGUF
 from tests.core.shipping.exported import bpe, exported, made, source_of
 
 CHAIN = "slimllm@0.2+tensor-train@2x+gptq@4bit,group_size=0"
-
-
-@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
-def test_a_chain_preserves_the_result_of_each_stage(tied):
-    alone, _ = made("slimllm@0.2", tie_word_embeddings=tied)
-    model, result = made(CHAIN, tie_word_embeddings=tied)
-    shapes = [[find_units(find_blocks(one), place).geometry for place in range(3)] for one in (alone, model)]
-    assert shapes[0] == shapes[1]
-    assert all(grid_of(linear.module).bits == 4 for linear in find_blocks(model).all_linears())
-    table, head = model.get_input_embeddings(), model.get_output_embeddings()
-    assert isinstance(table, TensorTrainEmbedding) and isinstance(head, FactoredHead) is tied
-    assert 0.5 <= result.footprint.embedding_removed < 1
 
 
 @pytest.mark.matrix(chain=None)

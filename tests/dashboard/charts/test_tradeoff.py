@@ -1,11 +1,9 @@
 """The chart, the answer and the labels of the trade-off, read from figures and tables."""
 
-import itertools
 import math
 
 import pandas as pd
 import pytest
-from hypothesis import given
 from hypothesis import strategies as draw_from
 
 from core.findings.axes import PREFILL
@@ -18,7 +16,7 @@ from core.findings.pairs.paired import CANNOT
 from core.findings.rows import points
 from core.store import bundled
 from dashboard.charts import tradeoff
-from dashboard.charts.elements import labels, marks
+from dashboard.charts.elements import marks
 from dashboard.charts.elements.style import LIGHT, family_look, look
 from tests.bundled import bundled_rows
 from tests.dashboard.charts.drawn import PHONE, boxes, each_mark, overlapping
@@ -199,16 +197,6 @@ def test_labels_do_not_overlap_and_stay_inside(measured, budget, quality):
 
 
 shares = draw_from.floats(0, 1)
-
-
-@given(draw_from.lists(draw_from.tuples(shares, shares), max_size=8, unique=True))
-def test_named_labels_never_overlap(markers):
-    name = "A long name<br>50 %"
-    found = labels.named(markers, [name] * len(markers), labels.SIDES)
-    placed = [labels.label_of(at, name, side) for at, side in zip(markers, found, strict=True) if side]
-    assert not any(one.overlaps(other) for one, other in itertools.combinations(placed, 2))
-    if len(markers) == 1:
-        assert found[0]  # alone it has room, even in a corner
 
 
 def sentence(every, budget, quality=PERPLEXITY, differences=None, tests=None):

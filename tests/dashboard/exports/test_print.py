@@ -120,18 +120,6 @@ def many(count: int, more: str = "") -> go.Figure:
     return figure.update_layout(title_text="Perplexity", xaxis_title_text="Removed", yaxis_gridcolor="#eee")
 
 
-@pytest.mark.parametrize(
-    ("width", "count", "more"), [(3.25, 90, " + AdaPrune"), (6.75, 30, " + White-box distillation")]
-)
-def test_a_long_legend_leaves_room_for_the_plot(width, count, more):
-    page = print_figures.draw(many(count, more), width)
-    plot = page.axes[0].get_position()
-    assert page.get_figheight() <= 8.5 and plot.height * page.get_figheight() >= 1.19
-    legend = page.legends[0].get_window_extent()
-    assert legend.x1 <= page.bbox.x1 and legend.y0 >= 0 and legend.y1 < plot.y0 * page.bbox.height
-    assert len({text for text in texts(page) if text.startswith("Method")}) == count
-
-
 def test_a_legend_has_as_many_columns_as_fit_and_literal_dollar_signs():
     columns = [print_figures.draw(many(12), width).legends[0]._ncols for width in (3.25, 6.75)]
     assert columns == [3, 6]

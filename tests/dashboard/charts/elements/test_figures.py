@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -15,7 +14,7 @@ from core.findings.pairs.comparison import comparison
 from core.findings.rows import choices, points, zeroshot
 from dashboard.charts import dots
 from dashboard.charts.curve import explained, perplexity_curve
-from dashboard.charts.elements import figures, labels
+from dashboard.charts.elements import figures
 from dashboard.charts.elements.figures import SCREEN
 from dashboard.charts.elements.style import LIGHT, look
 from tests.bundled import bundled_rows
@@ -100,17 +99,6 @@ def test_infinite_and_missing_perplexities_are_diverged(frame, perplexities):
     assert texts(broken).count("∞") == 2
     (diverged,) = [found for found in broken.data if found.marker.symbol == ("triangle-up", "triangle-up")]
     assert all(math.isfinite(value) for value in diverged.y)
-
-
-def test_series_names_at_line_ends_do_not_overlap(chart):
-    names = {found.text[0]: found for found in chart.data if found.meta == SCREEN and found.text}
-    assert set(names) == {"Magnitude", "Wanda", "SparseGPT"}
-    right, (low, high) = chart.layout.xaxis.range[1], chart.layout.yaxis.range
-    assert {found.x[0] for found in names.values()} == {right}
-    places = sorted((math.log10(found.y[0]) - low) / (high - low) * PHONE[1] for found in names.values())
-    assert places[0] > 0 and places[-1] < PHONE[1] and min(np.diff(places)) > 13
-    ends = [found for found in chart.data if found.mode == "lines" and found.x[-1] == right and len(found.x) == 2]
-    assert {found.y[1] for found in ends} >= {found.y[0] for found in names.values()}
 
 
 def test_context_series_are_grey_and_unlabelled(perplexities):
@@ -225,14 +213,6 @@ def test_the_table_averages_accuracy_over_scored_seeds_and_has_dense_as_baseline
     row = table[(table["Method"] == "SparseGPT") & (table["Amount"] == "30 %")].iloc[0]
     assert row["Times dense"] == pytest.approx(22.8 / 20.1)
     assert row["Accuracy vs dense"] < 0 and row["Packed size (MB)"] < table.iloc[0]["Packed size (MB)"]
-
-
-@pytest.mark.parametrize(
-    ("wanted", "places"),
-    [([0.5, 0.54, 0.8], [0.47, 0.57, 0.8]), ([0.3] * 3, [0.2, 0.3, 0.4]), ([0.4, 0.1], [0.4, 0.1]), ([0], [0.05])],
-)
-def test_labels_are_spread_with_minimal_moves(wanted, places):
-    assert labels.spread(wanted, [0.1] * len(wanted)) == pytest.approx(places)
 
 
 def test_the_chosen_amount_and_the_winners_are_marked(perplexities):

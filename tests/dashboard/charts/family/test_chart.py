@@ -93,18 +93,6 @@ def test_chosen_nodes_have_rings_and_the_path_of_the_first_is_thick():
     assert not any(trace.marker.size == 20 for trace in folded.data)
 
 
-def test_the_height_follows_the_rows_and_names_do_not_overlap():
-    few, many = (draw(opened=opened).layout.height for opened in ((), ("wanda",)))
-    assert many > few + 5 * 20
-    figure = draw()
-    notes = figure.layout.annotations
-    ends = [(note.y - 6.5 * lines, note.y + 6.5 * lines) for note in notes for lines in [note.text.count("<br>") + 1]]
-    assert all(one[1] <= other[0] for one, other in pairwise(ends))
-    assert all(-figure.layout.margin.l <= note.xshift for note in notes)
-    widest = max(note.xshift + 5.5 * max(map(len, note.text.split("<br>"))) for note in notes)
-    assert widest <= 0
-
-
 @pytest.mark.parametrize(
     "text",
     ["passages-calibration:16x2048, seed 12", "+ White-box distillation", "x" * 90, "layers a:b::c", "allocation owl"],
