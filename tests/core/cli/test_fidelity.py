@@ -7,20 +7,16 @@ import pandas
 import pytest
 
 from core import api
-from core.base.paths import cached_variant
 from core.cli.app import main
-from core.data.corpora import open_corpus
-from core.data.windows import evaluation_windows
 from core.engine import measure
 from core.engine.fidelity import compare
 from core.findings.numbers.differences import tidy_with_differences
 from core.findings.numbers.distances import distance_interval
 from core.metrics import FIDELITY
-from core.models.manifest import load_model_folder
 from core.models.sources import identify, load_model, load_tokenizer
 from core.specs import Perplexity
 from core.store.store import Store
-from tests.core.evaluation.test_divergence import brute, changed
+from tests.core.evaluation.test_divergence import changed
 
 pytestmark = pytest.mark.usefixtures("machine")
 RUN = ["run", "./tiny", "rtn@3bit,group_size=0", "--perplexity", "text.txt@24:4"]
@@ -34,21 +30,6 @@ def rows_of(key):
 def ran(capsys):
     assert main([*RUN, "--fidelity", "--json"]) == 0
     return json.loads(capsys.readouterr().out)["variant"]["key"]
-
-
-def test_the_numbers_equal_those_of_whole_logits(ran):
-    source = identify("./tiny")
-    tokens = evaluation_windows(open_corpus("text.txt"), load_tokenizer(source), 24, 4)
-    kl, agrees = brute(load_model(source), load_model_folder(cached_variant(ran), "float32"), tokens)
-    rows = rows_of(ran)
-    assert rows["kl"].value == pytest.approx(kl.mean().item(), abs=1e-5) and rows["kl"].value > 1e-4
-    assert rows["kl_p99"].value == pytest.approx(kl.flatten().quantile(0.99).item(), abs=1e-5)
-    assert rows["kl_p99"].details["low"] <= rows["kl_p99"].value <= rows["kl_p99"].details["high"]
-    assert rows["agreement"].value == pytest.approx(agrees.double().mean().item(), abs=1e-6)
-    assert rows["kl"].n == 4 and rows["kl"].stderr > 0
-    samples = Store().samples(ran, rows["kl"])
-    assert samples["kl"].mean() == pytest.approx(rows["kl"].value) and len(samples) == 4
-    assert FIDELITY[0] not in rows_of(Store().stored(ran).variant.dense_key)
 
 
 def test_a_stored_perplexity_gets_its_comparison_later_and_once(capsys, monkeypatch):

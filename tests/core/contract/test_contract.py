@@ -10,8 +10,7 @@ from core.request.compatibility import on_convolutions
 from core.training.base import TrainPruneMethod
 from tests.core.contract import checks
 from tests.core.contract.declared import check_declared, check_key, check_of
-from tests.core.contract.ground import Case, cases, class_of, linears, one_a_type, type_of
-from tests.core.contract.observed_traits import observed_traits
+from tests.core.contract.ground import Case, cases, class_of, linears, observed_traits, one_a_type, type_of
 
 pytestmark = pytest.mark.matrix(case=class_of, reconstruction=class_of, recovery=class_of)
 

@@ -78,17 +78,6 @@ def test_scores_block_by_block_equal_those_of_the_whole_model(name, held, monkey
     assert sum(updates) == len(PAIRS) and 0 in updates
 
 
-@pytest.mark.matrix(name=lambda name: (layout_of(name), tuple(WIDE[name])))
-@pytest.mark.parametrize("name", WIDE)
-def test_trees_are_used_if_the_window_allows_them(name):
-    model, tokenizer = tiny(name, vocab_size=257, **WIDE[name]), byte_tokenizer()
-    lm = SharedPrefixLM(model, tokenizer)
-    encoded = [lm._fit(*lm.encode(*pair)) for pair in PAIRS]
-    assert_equal(lm.loglikelihood(REQUESTS), reference(model, tokenizer))
-    assert lm._trees_hold
-    assert lm.tokens < sum(map(len, grow(encoded, 0)))
-
-
 def test_soft_cap_after_the_head_is_applied():
     model, tokenizer = tiny("gemma2", vocab_size=257, final_logit_softcapping=2.0), byte_tokenizer()
     capped = SharedPrefixLM(model, tokenizer).loglikelihood(REQUESTS)

@@ -7,7 +7,7 @@ import torch
 
 from core.amount import Amount, Bits, Ratio
 from core.base.errors import UserError
-from core.evaluation.footprint import footprint, packed_bits
+from core.evaluation.footprint import packed_bits
 from core.methods.find import find_grid
 from core.methods.linear import Statistics, Target
 from core.methods.numerics.hessian import factorise
@@ -17,7 +17,6 @@ from core.methods.quantised.hqq import GIVEN_BACK, HQQ, fitted
 from core.methods.quantised.rounding_losses import allocate_bits
 from core.methods.quantised.rtn import RTN
 from core.models.facts import load_shape
-from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of
 from core.models.sources import identify
@@ -26,7 +25,6 @@ from core.notation.formatting import series_name
 from core.registry import build_method
 from core.request.stages import DEFAULT_MODEL, build_stage
 from core.specs import TextWindows
-from tests.core.contract.ground import counts
 from tests.core.engine.applied import compress
 from tests.core.methods.linear import GROUP, INPUTS, ROWS, loss
 from tests.core.methods.quantised.clipping import clipped_by_all
@@ -146,15 +144,6 @@ def test_clipping_finds_the_same_grid_in_parts_of_a_weight(weight, symmetric, mo
     assert symmetric or torch.equal(parts.zero, whole.zero)
 
 
-@pytest.mark.parametrize("order", ["none", "static", "groups"])
-@pytest.mark.parametrize("statistics", ["current", "block"])
-@pytest.mark.parametrize("symmetric", [True, False])
-def test_gptq_weights_are_on_the_reported_grid(weight, gram, order, statistics, symmetric):
-    found = gptq(weight, gram, 3, order=order, statistics=statistics, symmetric=symmetric)
-    torch.testing.assert_close(found.grid.nearest(found.weight), found.weight)
-    assert found.grid.scale.shape == (ROWS, INPUTS // GROUP)
-
-
 def test_errors_of_the_sweep_add_up_to_the_loss(weight, gram):
     """With H = X X^T + damping: sum of ((w - q) / U_jj)^2 over the sweep is tr((W - Q) H (W - Q)^T)."""
     damped = gram + 0.01 * gram.diagonal().mean() * torch.eye(INPUTS)
@@ -170,13 +159,6 @@ def test_errors_of_the_sweep_add_up_to_the_loss(weight, gram):
 
 def test_without_correlations_gptq_is_rounding_to_nearest(weight):
     torch.testing.assert_close(gptq(weight, torch.eye(INPUTS)).weight, rtn(weight).weight)
-
-
-def test_earlier_zeros_are_preserved(weight, gram):
-    zeros = torch.rand(ROWS, INPUTS, generator=torch.Generator().manual_seed(2)) < 0.5
-    found = gptq(weight.masked_fill(zeros, 0), gram, 4, zeros=zeros)
-    assert not found.weight[zeros].any()
-    torch.testing.assert_close(found.grid.nearest(found.weight), found.weight)
 
 
 @pytest.mark.parametrize("bits", [3, 4])
@@ -215,24 +197,6 @@ def test_amounts_of_rtn_are_bits():
         build_stage("rtn", Ratio(0.5))
     with pytest.raises(UserError, match="'5bit' is not an amount of rtn; give 2bit, 3bit, 4bit, 6bit or 8bit"):
         build_stage("rtn", Amount.parse("5bit"))
-
-
-@pytest.mark.parametrize("tied", [True, False])
-def test_a_quantised_embedding_is_counted_and_reloads(tied, tmp_path):
-    model = tiny(tie_word_embeddings=tied)
-    dense = counts(model)
-    before = footprint(model, *dense)
-    kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    reports = compress(model, build_stage("rtn", Amount.parse("8bit"), {"on": "embedding", "group_size": 16}), None)
-    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, kept[name])}
-    assert changed == {"model.embed_tokens.weight", "lm_head.weight"} and not reports
-    numbers = model.model.embed_tokens.weight.numel() * (1 if tied else 2)
-    after = footprint(model, *dense)
-    saved = (16 - 8) * numbers - 16 * numbers // 16  # bits, less a scale for each 16 weights
-    assert after.packed_bytes == before.packed_bytes - saved // 8
-    assert after.bits_per_weight == before.bits_per_weight
-    save_model(model, tmp_path)
-    assert footprint(load_model_folder(tmp_path, torch.float32), *dense) == after
 
 
 LOSSES = {"a": [0.4, 0.1, 0.03, 0.001], "b": [0.5, 0.12, 0.03, 0.001], "c": [0.02, 0.01, 0.009, 0.001]}

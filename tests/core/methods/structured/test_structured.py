@@ -125,20 +125,6 @@ def test_shortgpt_drops_the_least_changing_blocks_and_cache_works():
     torch.testing.assert_close(stepped[:, -1], model(tokens).logits[:, -1])
 
 
-@pytest.mark.matrix(name=lambda name: name == "opt")
-@pytest.mark.parametrize("name", SHAPES)
-def test_channel_wise_pruning_narrows_every_matrix(name, tmp_path):
-    model = tiny(name, num_hidden_layers=3)
-    dense = block_weights(model)
-    shrunk(model, "llm-pruner", 0.25, granularity="channel")
-    assert block_weights(model) == dense * 24 // 32
-    assert model.get_input_embeddings().weight.shape == model.get_output_embeddings().weight.shape == (97, 24)
-    assert model.get_input_embeddings().weight is model.get_output_embeddings().weight or name != "opt"
-    logits = model(windows()).logits
-    assert save_model(model, tmp_path) == name.startswith("llama")
-    torch.testing.assert_close(load_model_folder(tmp_path, torch.float32)(windows()).logits, logits)
-
-
 @pytest.mark.parametrize(("method", "settings"), [("shortgpt", {}), ("llm-pruner", {"granularity": "layer"})])
 def test_removing_less_than_half_a_block_is_rejected(method, settings):
     model = tiny(num_hidden_layers=5)

@@ -96,17 +96,3 @@ def test_masked_linears_move_closer_to_dense_and_others_do_not_change():
         assert reports[linear.name].sparsity == pytest.approx(0.5 * (linear.block == 0), abs=0.02)
     first = [report for report in pruned if report.role == "q"]  # whose inputs are the same
     assert first and all(0 < reports[report.name].error < report.error for report in first)
-
-
-@pytest.mark.parametrize("layers", [None, "1:1"])
-def test_a_model_without_masks_is_rejected_before_the_run(layers):
-    model = tiny()
-    if layers:
-        shrunk(model, "magnitude", 0.5, layers="0:0")
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    updates = []
-    with pytest.raises(UserError, match=r"no weight is pruned\. Prune first, such as magnitude@0\.5\+"):
-        compress(
-            model, build_stage("adaprune", calibration=CALIBRATION, layers=layers), windows(), progress=updates.append
-        )
-    assert not updates and all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
