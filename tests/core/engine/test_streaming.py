@@ -68,8 +68,7 @@ def made(spec):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize(
-    ("place", "chain"),
-    [*(("machine", chain) for chain in CHAINS), *(("mixture", chain) for chain in MIXTURE_CHAINS)],
+    ("place", "chain"), [*(("machine", chain) for chain in CHAINS), *(("mixture", chain) for chain in MIXTURE_CHAINS)]
 )
 def test_a_model_that_streams_gives_the_same_weights_and_numbers(place, chain, dtype, monkeypatch, request):
     request.getfixturevalue(place)
