@@ -8,7 +8,7 @@ import pytest
 
 from core import api
 from core.cli.app import main
-from core.engine import measure
+from core.engine import execute
 from core.engine.fidelity import compare
 from core.findings.numbers.differences import tidy_with_differences
 from core.findings.numbers.distances import distance_interval
@@ -41,7 +41,7 @@ def test_a_stored_perplexity_gets_its_comparison_later_and_once(capsys, monkeypa
     assert set(rows) == {"perplexity", *FIDELITY}
     assert rows["perplexity"].value == before["measurements"][0]["value"]
     capsys.readouterr()
-    monkeypatch.setattr(measure, "perplexity", lambda *_: pytest.fail("computed"))
+    monkeypatch.setattr(execute, "perplexity", lambda *_: pytest.fail("computed"))
     assert main([*RUN, "--fidelity"]) == 0
     shown = capsys.readouterr().out
     assert "kl" in shown and "agreement" in shown and "--fidelity" in shown

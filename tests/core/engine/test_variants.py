@@ -132,7 +132,7 @@ def quantised(spec):
 
 
 def test_modules_with_hooks_are_not_packed(quantised, tmp_path, monkeypatch):
-    monkeypatch.setattr("core.engine.measure.leaves", lambda stage: leaves(stage) | {"runtime"})
+    monkeypatch.setattr("core.engine.execute.leaves", lambda stage: leaves(stage) | {"runtime"})
     found = executed(quantised, Store(f"sqlite:///{tmp_path}/hooks.db"))
     assert {row.protocol["dtype"] for row in found.measurements if row.metric in ("perplexity", "decode")} == {
         "float32"

@@ -3,14 +3,18 @@
 import pytest
 
 from core.findings.numbers.frame import tidy
-from core.notation.achieved import (
+from core.notation.removal import (
+    bits_words,
+    block_share,
     counted_removed_fraction,
+    covered_share,
     describe_gap,
     embedding_words,
     format_percent,
+    model_share,
+    parameters_left,
     uncovered_words,
 )
-from core.notation.removal import bits_words, block_share, covered_share, model_share, parameters_left
 from core.registry import quantises
 from core.results import LayerReport
 from core.specs import Stage

@@ -16,7 +16,7 @@ from core.notation.chain import ChainDefaults, parse
 from core.request.resolve import resolve_chain
 from core.results import Variant
 from core.specs import TextWindows, VariantSpec
-from core.store import database, transactions
+from core.store import database
 from core.store.bundled import append_shipped, read_measured
 from core.store.clock import Now
 from core.store.counters import raise_counter
@@ -156,7 +156,7 @@ def test_an_unresponsive_server_times_out(kind, reason, waits, monkeypatch):
         raise OperationalError("", {}, Exception(reason))
 
     engine = SimpleNamespace(connect=connect, dialect=SimpleNamespace(name=kind))
-    for work in (transactions.transaction(engine).__enter__, lambda: database._bring_up_to_date(engine)):
+    for work in (lambda: database.connect(engine), lambda: database._bring_up_to_date(engine)):
         tries.clear()
         with pytest.raises(OperationalError):
             work()

@@ -2,6 +2,7 @@
 
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,7 +11,8 @@ from core.base.errors import UserError
 from core.registry import get_stage
 from core.request.stages import variant_spec
 from core.store import bundled, schema1
-from core.store.bundled import append_shipped, parse_result, published, read_measured
+from core.store.bundled import append_shipped, published, read_measured
+from core.store.rows import read_each
 from core.store.store import Store
 from tests.core.factories import KEY, LAYER, OTHER, make, perplexity
 
@@ -135,11 +137,10 @@ FOOTPRINT, LAYERS = make().footprint.model_dump_json(), f"[{LAYER.model_dump_jso
 NUMBER = perplexity(42.5, "passages-eval", details={"seconds": 144.294}).model_dump_json()
 
 
-def line(variant):
-    return (
-        f'{{"schema_version":1,"variant":{json.dumps(variant)},"footprint":{FOOTPRINT},"measurements":[{NUMBER}],'
-        f'"layers":{LAYERS}}}'
-    ).encode()
+def parsed(variant):
+    row = SimpleNamespace(key=variant["key"], variant=json.dumps(variant), footprint=FOOTPRINT, layers=LAYERS)
+    (found,) = read_each([row], [(row.key, NUMBER)])
+    return found
 
 
 def check(result, old):
@@ -154,13 +155,13 @@ def check(result, old):
     assert [number.model_dump_json() for number in result.measurements] == [NUMBER]
 
 
-def test_bundled_lines_are_read(bundled_folder, monkeypatch):
-    bundled_folder.mkdir()
-    damaged = b"\n".join(line(WANDA | change) for change in ({"stages": []}, {"calibration": "c4"}, {"colour": "red"}))
-    (bundled_folder / "old.jsonl").write_bytes(line(TRAINED) + b"\n" + line(WANDA) + b"\n" + damaged)
-    found, warnings = read_measured()
-    assert [words.partition(" is skipped: ")[0] for words in warnings] == [f"old.jsonl, line {n}" for n in (3, 4, 5)]
-    trained, wanda = found.values()
+@pytest.mark.parametrize("change", [{"stages": []}, {"calibration": "c4"}, {"colour": "red"}])
+def test_damaged_rows_are_named(change):
+    assert parsed(WANDA | change).result is None and len(parsed(WANDA | change).warnings) == 1
+
+
+def test_rows_are_read(monkeypatch):
+    trained, wanda = parsed(TRAINED).result, parsed(WANDA).result
     check(trained, TRAINED)
     check(wanda, WANDA)
     slimllm, lora = trained.variant.stages
@@ -170,7 +171,7 @@ def test_bundled_lines_are_read(bundled_folder, monkeypatch):
     assert not schema1.wrote(trained.variant.model_dump_json())
     monkeypatch.setattr(get_stage("slimllm"), "version", 3)
     monkeypatch.setattr(get_stage("lora"), "version", 2)
-    later = parse_result(line(TRAINED)).variant  # the version follows from the key
+    later = parsed(TRAINED).result.variant  # the version follows from the key
     assert [(stage.method, stage.version) for stage in later.stages] == [("slimllm", 2), ("lora", 1)]
 
 
@@ -183,7 +184,7 @@ def test_bundled_lines_are_read(bundled_folder, monkeypatch):
     ],
 )
 def test_unknown_versions_are_readable_but_not_reproducible(change, message):
-    result = parse_result(line(WANDA | change))
+    result = parsed(WANDA | change).result
     assert [stage.version for stage in result.variant.stages] == [0]
     assert result.variant.stages[0].parameters == (WANDA | change)["stages"][0]["parameters"]
     assert (len(result.measurements), len(result.layers), result.variant.ratio) == (1, 1, 0.5)
@@ -193,5 +194,5 @@ def test_unknown_versions_are_readable_but_not_reproducible(change, message):
 
 def test_layers_belong_to_the_stage_that_changed_linears():
     stages = [{"name": "dense"}, {"name": "wanda", "parameters": {}}, TRAINED["stages"][1]]
-    result = parse_result(line(WANDA | {"method": "dense", "ratio": None, "calibration": None, "stages": stages}))
+    result = parsed(WANDA | {"method": "dense", "ratio": None, "calibration": None, "stages": stages}).result
     assert result.layers[0].stage == 1 and result.variant.stage_runs == ({}, {}, {"seconds": 145.0})

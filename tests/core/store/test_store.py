@@ -15,7 +15,7 @@ from core.results import Measurement
 from core.statistics.correlations import INTERVAL, WIDENED, largest_factor, record
 from core.statistics.longrun import inflation
 from core.store import database, samples
-from core.store.corrected import corrected
+from core.store.rows import corrected
 from core.store.store import Store
 from core.store.tables import HEAD, metadata
 from tests.core.factories import KEY, LAYER, OTHER, make, perplexity

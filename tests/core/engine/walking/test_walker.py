@@ -11,7 +11,7 @@ from core.amount import Amount
 from core.base.errors import CancelledError, UserError
 from core.context import Context, StageInput
 from core.engine.stages import apply
-from core.engine.walking import walk_modes
+from core.engine.walking import walker
 from core.engine.walking.collector import Collector, add_gram
 from core.engine.walking.walker import Walker
 from core.models.parts.blocks import find_blocks, select
@@ -34,7 +34,7 @@ def stage(method="sparsegpt", ratio=0.5, pattern=None, layers=None, **settings):
 
 def walked(name, batch, limit, monkeypatch):
     model = tiny(name)
-    monkeypatch.setattr(walk_modes, "choose_walk_mode", lambda *_: (batch, limit))
+    monkeypatch.setattr(walker, "choose_walk_mode", lambda *_: (batch, limit))
     compress(model, stage(), windows())
     return model.state_dict()
 
@@ -147,7 +147,7 @@ def test_a_device_has_only_one_block_in_memory():
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_one_block_at_a_time_on_the_device(on_disk, monkeypatch):
     if on_disk:
-        monkeypatch.setattr(walk_modes, "choose_walk_mode", lambda *_: (1, 0))
+        monkeypatch.setattr(walker, "choose_walk_mode", lambda *_: (1, 0))
     on_cpu, on_gpu = tiny(), tiny()
     compress(on_cpu, stage(), windows())
     compress(on_gpu, stage(), windows(), "cuda")

@@ -9,7 +9,7 @@ import torch
 from core.amount import Bits
 from core.base.errors import CancelledError
 from core.context import Context
-from core.engine.walking.walk_modes import make_walker
+from core.engine.walking.walker import make_walker
 from core.methods.find import find_grid
 from core.methods.quantised.scaling import clipped, powers
 from core.models.parts.blocks import find_blocks
