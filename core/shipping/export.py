@@ -101,14 +101,6 @@ def _value(row: Measurement) -> str:
     return f"{row.value:.4g}" + (f" ± {row.stderr:.2g}" if row.stderr is not None else "")
 
 
-def share(folder: Path) -> None:
-    """Give the files in a new folder the permissions of the umask, as safetensors lets only their owner read them."""
-    mode = folder.stat().st_mode & 0o666
-    for file in folder.rglob("*"):
-        if file.is_file():
-            file.chmod(mode)
-
-
 def export(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -144,7 +136,10 @@ def export(
                 proof = verify_export(form.runtime, written.path, readings, torch.get_num_threads(), waiting)
             (content / FILE).write_text(proof.model_dump_json(indent=2))
             (content / "README.md").write_text(card(result, form, kind, written, proof))
-            share(content)
+            mode = content.stat().st_mode & 0o666  # of the umask, as safetensors lets only their owner read its files
+            for file in content.rglob("*"):
+                if file.is_file():
+                    file.chmod(mode)
             on_disk(content)
             content.replace(folder)
     except OSError as error:
