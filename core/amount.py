@@ -71,7 +71,7 @@ class Amount(ABC):
     @property
     def pattern(self) -> str | None:
         """The text in the column `pattern`; None for a ratio."""
-        return str(self)
+        return None if isinstance(self, Ratio) else str(self)
 
     @property
     @abstractmethod
@@ -97,10 +97,6 @@ class Ratio(Amount):
     """A share of weights to remove, such as `0.5`."""
 
     value: float
-
-    @property
-    def pattern(self) -> None:
-        return None
 
     @property
     def fraction(self) -> float:

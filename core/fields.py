@@ -4,7 +4,6 @@ The checks never change a value, so a row that is read is written back byte for 
 """
 
 import textwrap
-from collections.abc import Callable
 from functools import lru_cache
 from itertools import chain
 from typing import Annotated, Any, TypeGuard
@@ -12,10 +11,9 @@ from typing import Annotated, Any, TypeGuard
 from pydantic import AfterValidator, Field, JsonValue, ValidationError
 from pydantic_core import PydanticCustomError
 
-from core import amount
 from core.base.errors import UserError
 from core.metrics import ON_WINDOWS, SPEEDS
-from core.specs import IMPORTED, Fewshot, Stage, TextWindows, Unchecked
+from core.specs import IMPORTED, Fewshot, Stage, Unchecked
 
 MOST = 2**63  # limit of integers in tables and databases
 LEAST = {"window": 2, "windows": 1, "limit": 1, "fewshot": 0, "batch": 1}  # smallest numbers of a protocol
@@ -36,22 +34,6 @@ def fault(error: ValidationError) -> str:
     message = f"{where}: {first['msg']}" if where else first["msg"]
     printable = "".join(sign if sign.isprintable() else " " for sign in message)
     return textwrap.shorten(printable.rstrip("."), 200, placeholder=" ...")
-
-
-def _read_by(parse: Callable[[str], TextWindows | tuple[int, int]]) -> AfterValidator:
-    def check(text: str) -> str:
-        try:
-            parse(text)
-        except UserError as error:
-            raise PydanticCustomError("notation", "{reason}", {"reason": str(error)}) from None
-        return text
-
-    return AfterValidator(check)
-
-
-Text = Annotated[str, _read_by(TextWindows.parse)]  # CORPUS:NxL
-WrittenPattern = Annotated[str, _read_by(amount.Pattern.parse)]  # N:M
-RatioValue = Annotated[float, Field(ge=0, le=1)]
 
 
 def _check_stages(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:

@@ -17,12 +17,7 @@ class UserError(Exception):
 
 
 class ChainError(UserError):
-    """A fault at one place of a chain.
-
-    Attributes:
-        position: Index of the faulty character, from 0.
-        message: Fault at this position, without the chain.
-    """
+    """A fault at one place of a chain: `position` counts its characters from 0, and `message` lacks the chain."""
 
     def __init__(self, chain: str, position: int, message: str):
         super().__init__(f"{echo(chain)}, character {position + 1}: {message}")

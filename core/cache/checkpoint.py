@@ -24,11 +24,8 @@ MORE = "more "  # before the name of a tensor that is no state
 class Checkpoint:
     """The kept state of a stage or a pass, in a folder that its key names, so that no other work resumes there.
 
-    Each part of the state has a folder of its own, which appears complete with its checksums, or not at all.
-
-    Attributes:
-        folder: The folder of all parts.
-        earlier: Seconds that interrupted work took until the restored state.
+    Each part of the state has a folder of its own, which appears complete with its checksums, or not at all. `earlier`
+    is the seconds that interrupted work took until the restored state.
     """
 
     def __init__(self, key: str) -> None:

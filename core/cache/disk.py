@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -130,9 +130,7 @@ def stamps(files: Iterable[Path]) -> dict[Path, Stamp]:
     """Return the stamps of those files that exist."""
     found = {}
     for file in files:
-        try:
+        with suppress(OSError):
             now = file.stat()
-        except OSError:
-            continue
-        found[file] = Stamp(now.st_ino, now.st_size, now.st_mtime_ns)
+            found[file] = Stamp(now.st_ino, now.st_size, now.st_mtime_ns)
     return found

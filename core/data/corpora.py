@@ -46,7 +46,7 @@ def open_corpus(name: str) -> CorpusText:
     """
     if card := _card(name):
         file = files.get(card.file)
-        rows, pairs = _rows(card, file.path)
+        rows, pairs = _rows(card, file.path, file.path.stat().st_mtime_ns)
         identity = _identity(card, file)
         if "@" in name and identity.id != name:
             raise UserError(f"The text {name} is no longer on this machine, which has {identity.id}.")
@@ -130,30 +130,30 @@ def _read(path: Path) -> str:
 
 def _identity(corpus: Corpus, file: files.DataFile) -> CorpusSource:
     """Return the id and the source of a corpus in a file."""
-    digest = cached_text(
-        f"corpus {corpus.id}", [file.path], lambda: text_sha256(corpus.join.join(_rows(corpus, file.path)[0]))
-    )
+
+    def compute() -> str:
+        return text_sha256(corpus.join.join(_rows(corpus, file.path, file.path.stat().st_mtime_ns)[0]))
+
+    digest = cached_text(f"corpus {corpus.id}", [file.path], compute)
     unknown_text = corpus.sha256 is None and file.source == "SLIMSCOPE_DATA"
     same = corpus.sha256 in (None, digest) and not unknown_text
     return CorpusSource(id=corpus.id if same else f"{corpus.id}@{digest[:8]}", source=file.source)
 
 
-def _rows(corpus: Corpus, path: Path) -> tuple[tuple[str, ...], tuple[Pair, ...]]:
-    """Return the rows of a catalogue's file, and the instructions that they are, if any."""
-    return _rows_of(corpus.file, corpus.column, corpus.instructions, path, path.stat().st_mtime_ns)
-
-
 @cache
-def _rows_of(file: str, column: str, instruct: bool, path: Path, time: int) -> tuple[tuple[str, ...], tuple[Pair, ...]]:
+def _rows(corpus: Corpus, path: Path, time: int) -> tuple[tuple[str, ...], tuple[Pair, ...]]:
+    """Return the rows of a catalogue's file, changed at `time` (ns), and the instructions that they are, if any."""
     table = files.table(path)
-    if instruct:
-        pairs = tuple(pairs_of(table.to_pylist(), file))
+    if corpus.instructions:
+        pairs = tuple(pairs_of(table.to_pylist(), corpus.file))
         return tuple("".join(pair) for pair in pairs), pairs
-    if column not in table.column_names:
-        raise UserError(f"The data file {path} has no column {column!r}; it has {', '.join(table.column_names)}.")
-    rows = table[column].to_pylist()
+    if corpus.column not in table.column_names:
+        raise UserError(
+            f"The data file {path} has no column {corpus.column!r}; it has {', '.join(table.column_names)}."
+        )
+    rows = table[corpus.column].to_pylist()
     # Several questions of BoolQ share a passage.
-    return tuple(dict.fromkeys(rows) if file.startswith("tasks/") else rows), ()
+    return tuple(dict.fromkeys(rows) if corpus.file.startswith("tasks/") else rows), ()
 
 
 def default_corpora() -> tuple[str, str]:

@@ -165,15 +165,8 @@ def _boolq(documents: Rows) -> Rows:
     rows = []
     for d in documents:
         passage, _, rest = d["query"].rpartition("\nQuestion: ")
-        label = int(d["choices"][d["gold"]] == "yes")
-        rows.append(
-            {
-                "question": rest.removesuffix("\nAnswer:").removesuffix("?"),
-                "passage": passage,
-                "idx": d["idx"],
-                "label": label,
-            }
-        )
+        question, label = rest.removesuffix("\nAnswer:").removesuffix("?"), int(d["choices"][d["gold"]] == "yes")
+        rows.append({"question": question, "passage": passage, "idx": d["idx"], "label": label})
     return rows
 
 

@@ -56,19 +56,15 @@ class ImportedVariant:
     kind: RatioKind = "sparsity"
     dtype: str = UNKNOWN  # of the computation
 
-    def stage(self) -> Stage:
-        return Stage(
-            method=IMPORTED,
-            ratio=None if self.amount is None else self.amount.fraction,
-            ratio_kind=self.kind,
-            amount=self.amount,
-            parameters={"label": self.label},
-        )
-
     def variant(self, model_of: ModelOf, details: Details) -> Variant:
         """Return the variant; only imports have such a stage, so its key cannot equal that of a computed variant."""
         dtype: Dtype = next((known for known in DTYPES if known == self.dtype), "float32")
-        (model, revision), stages = model_of(self.model), (self.stage(),)
+        model, revision = model_of(self.model)
+        ratio = None if self.amount is None else self.amount.fraction
+        stage = Stage(
+            method=IMPORTED, ratio=ratio, ratio_kind=self.kind, amount=self.amount, parameters={"label": self.label}
+        )
+        stages = (stage,)
         key = VariantSpec(model=model, revision=revision, dtype=dtype, stages=stages).key
         created = datetime.now(UTC).isoformat(timespec="seconds")
         runs = ({**details, "created": created},)

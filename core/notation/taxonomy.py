@@ -16,6 +16,7 @@ class Leaf(NamedTuple):
 
     name: str
     about: str  # a sentence
+    family: Family | None = None  # of its methods; None: recoveries, some with a teacher
 
 
 class Branch(NamedTuple):
@@ -33,16 +34,18 @@ class Kind(NamedTuple):
     methods: tuple[type[Method], ...]
 
 
-WEIGHTS = Leaf("Weights", "Sets single weights to zero; the matrices keep their shapes.")
-NEURONS = Leaf("Neurons", "Removes heads, channels, directions or whole blocks, so the matrices shrink.")
-LOW_RANK = Leaf("Low rank", "Factors every matrix into two thin ones.")
-EMBEDDINGS = Leaf("Embeddings", "Replaces the table of token vectors by products of small factors.")
-CONVOLUTIONS = Leaf("Convolutions", "Replaces every convolution of an audio or vision encoder by two smaller ones.")
-QUANTISATION = Leaf("Quantisation", "Stores weights as integers of a few bits, with scales.")
+WEIGHTS = Leaf("Weights", "Sets single weights to zero; the matrices keep their shapes.", "unstructured")
+NEURONS = Leaf("Neurons", "Removes heads, channels, directions or whole blocks, so the matrices shrink.", "structured")
+LOW_RANK = Leaf("Low rank", "Factors every matrix into two thin ones.", "low rank")
+EMBEDDINGS = Leaf("Embeddings", "Replaces the table of token vectors by products of small factors.", "embedding")
+CONVOLUTIONS = Leaf(
+    "Convolutions", "Replaces every convolution of an audio or vision encoder by two smaller ones.", "convolution"
+)
+QUANTISATION = Leaf("Quantisation", "Stores weights as integers of a few bits, with scales.", "quantisation")
 WHITE_BOX = Leaf("White box", "The compressed model learns from the teacher's prediction of every token.")
 BLACK_BOX = Leaf("Black box", "The compressed model learns from the text of the teacher's answers.")
-RECONSTRUCTION = Leaf("Reconstruction", "Re-solves the weights that a mask keeps, without training.")
-RUNTIME = Leaf("Runtime", "Changes how the model computes; the weights stay the same.")
+RECONSTRUCTION = Leaf("Reconstruction", "Re-solves the weights that a mask keeps, without training.", "reconstruction")
+RUNTIME = Leaf("Runtime", "Changes how the model computes; the weights stay the same.", "runtime")
 FINE_TUNING = Leaf("Fine-tuning", "Trains the compressed model on text.")
 
 BRANCHES = (
@@ -52,23 +55,13 @@ BRANCHES = (
     Branch("Distillation", "A compressed model learns from a teacher.", (WHITE_BOX, BLACK_BOX)),
     Branch("Repair", "Improves a compressed model without a teacher.", (RECONSTRUCTION, FINE_TUNING)),
 )
-OF_FAMILY: dict[Family, Leaf] = {
-    "unstructured": WEIGHTS,
-    "structured": NEURONS,
-    "low rank": LOW_RANK,
-    "embedding": EMBEDDINGS,
-    "convolution": CONVOLUTIONS,
-    "quantisation": QUANTISATION,
-    "runtime": RUNTIME,
-    "reconstruction": RECONSTRUCTION,
-}
 
 
 def leaf_of(method: type[Method]) -> Leaf | None:
     """Return the kind of a stage, or None for the dense model."""
     if issubclass(method, Recovery):
         return (WHITE_BOX if method.compares else BLACK_BOX) if method.has_teacher else FINE_TUNING
-    return OF_FAMILY.get(method.family)
+    return next((leaf for branch in BRANCHES for leaf in branch.leaves if leaf.family == method.family), None)
 
 
 def populated_branches(stages: Sequence[type[Method]]) -> list[tuple[Branch, list[Kind]]]:

@@ -6,6 +6,7 @@ It reports every fault that is detectable without loading a model. It imports no
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,7 +33,7 @@ from core.request.stages import (
     check_divides,
     parse_dtype,
 )
-from core.specs import Perplexity, RunSpec, Stage, Task, TextWindows, VariantSpec
+from core.specs import Perplexity, RunSpec, Task, TextWindows, VariantSpec
 from core.store.slots import on_cluster
 
 Sequences = TypeVar("Sequences", TextWindows, Perplexity)
@@ -60,7 +61,10 @@ def complete(model: str, chain: str | Sequence[StageRequest], settings: RunSetti
     numbers = settings.perplexity or settings.tasks or settings.fidelity or settings.latency or settings.scan
     language = check_model_type(source, requests, bool(numbers))
     stages = resolve_chain([_identified(one, settings.defaults, shape) for one in requests], settings.defaults)
-    _check_divides(stages, shape)
+    for stage in takewhile(lambda stage: not leaves(stage) & {"shapes", "factors"}, stages):  # with dense shapes
+        if isinstance(stage.amount, Pattern) and stage.layers is None:
+            for width in shape.widths:
+                check_divides(stage.amount, width, "a layer")
     usual = (default_perplexity(shape),) if language and not settings.perplexity else ()
     perplexity, tasks = _perplexities(settings.perplexity or usual, shape), _tasks(settings.tasks)
     variant = VariantSpec(model=source.id, revision=source.revision, dtype=parse_dtype(settings.dtype), stages=stages)
@@ -128,16 +132,6 @@ def _identified(one: StageRequest, defaults: ChainDefaults, shape: ModelShape) -
         with one.error_context("teacher"):
             settings = {**settings, "teacher": identified_teacher(str(settings["teacher"]))}
     return replace(one, text=text, settings=settings)
-
-
-def _check_divides(stages: Sequence[Stage], shape: ModelShape) -> None:
-    """Raise `UserError` if N:M does not divide the layers that still have their dense shape."""
-    for stage in stages:
-        if leaves(stage) & {"shapes", "factors"}:
-            return
-        if isinstance(stage.amount, Pattern) and stage.layers is None:
-            for width in shape.widths:
-                check_divides(stage.amount, width, "a layer")
 
 
 def default_perplexity(shape: ModelShape) -> Perplexity:

@@ -14,17 +14,8 @@ from core.models.inspection import inspected
 from core.models.shape import is_known
 from core.models.source import ModelSource
 from core.results import Variant
-from core.shipping.base import (
-    Counted,
-    Format,
-    ProgressFn,
-    Runtime,
-    WrittenExport,
-    grid_bytes,
-    last_grid,
-    linear_rows,
-    tokenizer_bytes,
-)
+from core.shipping import base
+from core.shipping.base import Counted, Format, ProgressFn, Runtime, WrittenExport
 from core.shipping.huggingface import OWN_CODE, loading
 from core.specs import BYTES, PRECISIONS, Dtype, VariantSpec
 
@@ -57,19 +48,19 @@ class CompressedTensors(Format):
         return "bfloat16"
 
     def size(self, variant: Variant | VariantSpec, source: ModelSource, counted: Counted, kind: str) -> float:
-        grid = last_grid(variant)
+        grid = base.last_grid(variant)
         bits = 8 * BYTES[kind] if grid is None else grid.bits
-        rows = linear_rows(load_shape(source), counted)
-        packed = bits / 8 * counted.block_weights + grid_bytes(grid, counted.block_weights, rows, SCALE)
+        rows = base.linear_rows(load_shape(source), counted)
+        packed = bits / 8 * counted.block_weights + base.grid_bytes(grid, counted.block_weights, rows, SCALE)
         others = counted.model_parameters - counted.block_weights
-        return packed + BYTES[kind] * others + tokenizer_bytes(source)
+        return packed + BYTES[kind] * others + base.tokenizer_bytes(source)
 
     def check(self, variant: Variant | VariantSpec, source: ModelSource) -> None:
         super().check(variant, source)
         config = config_of(source)
         if not is_known(config) and inspected(config).experts:
             raise UserError("compressed-tensors does not support mixtures of experts here; export it as huggingface.")
-        grid = last_grid(variant)
+        grid = base.last_grid(variant)
         if grid is None:
             raise UserError(NO_GRID.format("no stage of this variant quantises them", "huggingface or gguf"))
         if grid.zeros:

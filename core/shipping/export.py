@@ -45,55 +45,29 @@ def card(result: Result, form: Format, kind: str, made: WrittenExport, proof: Ex
     sizes = [f"{_size(result)}; {result.counted.model_parameters:,} parameters are stored, in {name}."]
     sizes += filter(None, [uncovered_words(result), embedding_words(result)])
     command = [*run_command(variant, variant), "--save", "FOLDER", "--format", form.name, "--type", name]
-    lines = [
-        "---",
-        f"license: {known.licence.lower() if known else 'other'}",
-        f"library_name: {form.library}",
-        "---",
-        f"# {variant.model}, {chain_name(variant.stages)}",
-        "",
-        *dict.fromkeys(method.summary for method in methods.values()),
-        "",
+    other = ""  # if the files store another type than was computed in
+    if kind != variant.dtype:
+        other = f"The numbers below are those of the variant computed in {variant.dtype}, not of these files in {name}."
+        other += " `slimscope fidelity DENSE FOLDER` measures the files."
+    table = ["| metric | data | protocol | value |", "| --- | --- | --- | --- |"]
+    table += [f"| {row.metric} | {row.dataset} | {_protocol(row)} | {_value(row)} |" for row in result.measurements]
+    licence = known.licence.lower() if known else "other"
+    blocks = [
+        f"---\nlicense: {licence}\nlibrary_name: {form.library}\n---\n# {variant.model}, {chain_name(variant.stages)}",
+        "\n".join(dict.fromkeys(method.summary for method in methods.values())),
         f"Created by Slimscope from `{variant.model}` ({variant.revision}) with the chain "
         f"`{format_chain(variant.stages)}`{''.join(f', {text}' for text in texts if text)}. Key `{variant.key}`.",
-        "",
-        *(f"{place}. {_stage_sentence(stage)}" for place, stage in enumerate(variant.stages, 1)),
-        "",
-        *sizes,
-        "",
-        *made.notes,
-        *([""] if made.notes else []),
-        "Load it with:",
-        "",
-        "```python",
-        made.loading,
-        "```",
-        "",
-        "Reproduce it with:",
-        "",
-        "```",
-        shlex.join(command),
-        "```",
-        "",
+        "\n".join(f"{place}. {_stage_sentence(stage)}" for place, stage in enumerate(variant.stages, 1)),
+        "\n".join(sizes),
+        "\n".join(made.notes),
+        f"Load it with:\n\n```python\n{made.loading}\n```",
+        f"Reproduce it with:\n\n```\n{shlex.join(command)}\n```",
         " ".join(filter(None, checked)),
-        "",
-        *_source_of_numbers(form, kind, variant.dtype),
-        "| metric | data | protocol | value |",
-        "| --- | --- | --- | --- |",
-        *(f"| {row.metric} | {row.dataset} | {_protocol(row)} | {_value(row)} |" for row in result.measurements),
-        "",
-        *(f"Method: {paper.authors}, {paper.title}, {paper.year}, {paper.url}" for paper in papers),
+        other,
+        "\n".join(table),
     ]
-    return "\n".join(lines) + "\n"
-
-
-def _source_of_numbers(form: Format, kind: str, dtype: str) -> list[str]:
-    """Return the lines that say whose numbers the table has, if the files store another type than was computed in."""
-    if kind == dtype:
-        return []
-    name = form.type_name(kind)
-    words = f"The numbers below are those of the variant computed in {dtype}, not of these files in {name}."
-    return [f"{words} `slimscope fidelity DENSE FOLDER` measures the files.", ""]
+    cited = [f"Method: {paper.authors}, {paper.title}, {paper.year}, {paper.url}\n" for paper in papers]
+    return "".join([*(f"{block}\n\n" for block in blocks if block), *cited])
 
 
 def _size(result: Result) -> str:
@@ -125,14 +99,6 @@ def _protocol(row: Measurement) -> str:
 
 def _value(row: Measurement) -> str:
     return f"{row.value:.4g}" + (f" ± {row.stderr:.2g}" if row.stderr is not None else "")
-
-
-def share(folder: Path) -> None:
-    """Give the files in a new folder the permissions of the umask, as safetensors lets only their owner read them."""
-    mode = folder.stat().st_mode & 0o666
-    for file in folder.rglob("*"):
-        if file.is_file():
-            file.chmod(mode)
 
 
 def export(
@@ -170,7 +136,10 @@ def export(
                 proof = verify_export(form.runtime, written.path, readings, torch.get_num_threads(), waiting)
             (content / FILE).write_text(proof.model_dump_json(indent=2))
             (content / "README.md").write_text(card(result, form, kind, written, proof))
-            share(content)
+            mode = content.stat().st_mode & 0o666  # of the umask, as safetensors lets only their owner read its files
+            for file in content.rglob("*"):
+                if file.is_file():
+                    file.chmod(mode)
             on_disk(content)
             content.replace(folder)
     except OSError as error:

@@ -10,17 +10,8 @@ from core.models.facts import load_shape
 from core.models.source import ModelSource
 from core.registry import leaves
 from core.results import Variant
-from core.shipping.base import (
-    Counted,
-    Format,
-    ProgressFn,
-    Runtime,
-    WrittenExport,
-    grid_bytes,
-    last_grid,
-    linear_rows,
-    tokenizer_bytes,
-)
+from core.shipping import base
+from core.shipping.base import Counted, Format, ProgressFn, Runtime, WrittenExport
 from core.specs import BYTES, PRECISIONS, Dtype, VariantSpec
 
 if TYPE_CHECKING:
@@ -44,9 +35,9 @@ class HuggingFace(Format):
         blocks, others = counted.block_weights, counted.model_parameters - counted.block_weights
         masked = any("zeros" in leaves(stage) for stage in variant.stages)
         shape = load_shape(source)
-        grids = grid_bytes(last_grid(variant), blocks, linear_rows(shape, counted), GRID)
-        grids += grid_bytes(last_grid(variant, "table grid"), others, shape.tables * shape.vocabulary, GRID)
-        return BYTES[kind] * counted.model_parameters + masked * blocks / 8 + grids + tokenizer_bytes(source)
+        grids = base.grid_bytes(base.last_grid(variant), blocks, base.linear_rows(shape, counted), GRID)
+        grids += base.grid_bytes(base.last_grid(variant, "table grid"), others, shape.tables * shape.vocabulary, GRID)
+        return BYTES[kind] * counted.model_parameters + masked * blocks / 8 + grids + base.tokenizer_bytes(source)
 
     def write(
         self,

@@ -33,19 +33,14 @@ def _read(_files: bundled.Stamp) -> dict[str, Result]:
     for row in bundled.published().to_dict("records"):
         known = row["metric"] == PERPLEXITY or row["dataset"] in TASKS
         if known and row["measure"] and row["model"].lower() in BY_ID:
-            result = _result(row)
-            key = result.variant.key
+            model, stages = row["model"].lower(), _stages(row)
+            spec = VariantSpec(model=model, revision=PUBLISHED, stages=stages)
+            runs = ({name: row[name] for name in ("paper", "table", "note", "url")},) * len(stages)
+            key = spec.key
+            variant = Variant(key=key, stage_runs=runs, **dict(spec))
+            result = Result(variant=variant, footprint=None, measurements=(_measurement(row),))
             results[key] = results[key].updated(result) if key in results else result
     return results
-
-
-def _result(row: Row) -> Result:
-    model, stages = row["model"].lower(), _stages(row)
-    spec = VariantSpec(model=model, revision=PUBLISHED, stages=stages)
-    source = {name: row[name] for name in ("paper", "table", "note", "url")}
-    runs = (source,) * len(stages)
-    variant = Variant(key=spec.key, model=model, revision=PUBLISHED, dtype=spec.dtype, stages=stages, stage_runs=runs)
-    return Result(variant=variant, footprint=None, measurements=(_measurement(row),))
 
 
 def _stages(row: Row) -> tuple[Stage, ...]:

@@ -5,12 +5,13 @@ Standard errors of numbers of windows are corrected for the correlation of windo
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from sqlalchemy import Row
 
+from core.base.errors import UserError
 from core.fields import fault
 from core.results import Footprint, LayerReport, Measurement, Result, Variant
 from core.specs import sha256
@@ -87,29 +88,28 @@ def _one_by_one(row: Columns, numbers: Iterable[str], warnings: list[str]) -> Re
     name = ascii(row.key[:SHOWN])[1:-1]  # printable on any terminal
     again = "a run that needs it computes it again"
 
-    def read(kind: str, model: type[Part], text: str) -> Part | None:
+    def read(kind: str, parse: Callable[[str], Part], text: str) -> Part | None:
         try:
-            return model.model_validate_json(text)
-        except ValidationError as error:
-            warnings.append(f"{kind} {name} is skipped ({fault(error)}); {again}.")
+            return parse(text)
+        except (ValidationError, UserError) as error:
+            reason = fault(error) if isinstance(error, ValidationError) else str(error).rstrip(".")
+            warnings.append(f"{kind} {name} is skipped ({reason}); {again}.")
             return None
 
-    variant: Variant | None
-    if old := schema1.wrote(row.variant):
-        written = read("The stored variant", schema1.Variant, row.variant)
-        variant = schema1.renewed(written) if written else None
-    else:
-        variant = read("The stored variant", Variant, row.variant)
+    old = schema1.wrote(row.variant)
+    variant = read("The stored variant", schema1.renewed if old else Variant.model_validate_json, row.variant)
     counted = variant is not None and not variant.is_external
     if variant and variant.is_external:
         again = "import it again"
-    footprint = read("The footprint of the stored variant", Footprint, row.footprint) if counted else None
+    footprint = (
+        read("The footprint of the stored variant", Footprint.model_validate_json, row.footprint) if counted else None
+    )
     if variant is None or (counted and footprint is None):
         return None
     if variant.key != row.key:
         warnings.append(f"The stored variant {name} is skipped (its key does not match its content); {again}.")
         return None
-    parsed = [read("A number of the stored variant", Measurement, text) for text in numbers]
+    parsed = [read("A number of the stored variant", Measurement.model_validate_json, text) for text in numbers]
     try:
         layers = LAYERS.validate_json(row.layers)
         layers = schema1.placed(layers, variant) if old else layers

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from core import results
 from core.amount import Amount
 from core.base.errors import UserError
-from core.fields import Count, Details, RatioValue, Text, WrittenPattern
+from core.fields import Count, Details
 from core.registry import RECOVERIES, get_stage
 from core.results import LayerReport
 from core.specs import Dtype, Frozen, RatioKind, Scalar, Stage, TextWindows, Unchecked, VariantSpec
@@ -25,7 +25,7 @@ class StageInfo(Frozen):
 
     name: str
     parameters: Unchecked = {}
-    text: Text | None = None
+    text: str | None = None
     seed: Count | None = None
 
 
@@ -37,12 +37,12 @@ class Variant(Frozen):
     revision: str
     dtype: Dtype
     method: str
-    ratio: RatioValue | None = None
+    ratio: float | None = None
     ratio_kind: RatioKind = "sparsity"
-    pattern: WrittenPattern | None = None
+    pattern: str | None = None
     recovery: str | None = None
     stages: tuple[StageInfo, ...] = Field(min_length=1)
-    calibration: Text | None = None
+    calibration: str | None = None
     seed: Count | None = None
     layers: str | None = None
     details: Details = {}
@@ -53,8 +53,9 @@ def wrote(variant: str) -> bool:
     return '"made":' not in variant
 
 
-def renewed(old: Variant) -> results.Variant:
-    """Return a variant of schema 1 in the current schema."""
+def renewed(text: str) -> results.Variant:
+    """Return the variant in a JSON text of schema 1; raise `ValidationError` or `UserError` for an invalid one."""
+    old = Variant.model_validate_json(text)
     return results.Variant(
         key=old.key,
         model=old.model,
@@ -79,7 +80,10 @@ def _stages(old: Variant) -> tuple[Stage, ...]:
     request = {"ratio": old.ratio, "ratio_kind": old.ratio_kind, "amount": amount, "layers": old.layers}
     written = (first.model_copy(update=request), *written[1:])
     try:
-        plain = [stage.model_copy(update={"parameters": _not_default(stage)}) for stage in written]
+        plain = []
+        for stage in written:
+            parameters = get_stage(stage.method).Parameters.model_validate(stage.parameters)
+            plain.append(stage.model_copy(update={"parameters": parameters.model_dump(exclude_defaults=True)}))
         versions = [range(get_stage(stage.method).version, 0, -1) for stage in written]
     except (UserError, ValidationError):  # this version lacks a method or parameter
         return written
@@ -95,7 +99,3 @@ def _stages(old: Variant) -> tuple[Stage, ...]:
 def _stage(method: str, parameters: dict[str, Scalar], text: str | None, seed: int | None) -> Stage:
     calibration = TextWindows.parse(text) if text else None
     return Stage(method=method, version=UNKNOWN, parameters=parameters, calibration=calibration, seed=seed)
-
-
-def _not_default(stage: Stage) -> dict[str, Scalar]:
-    return dict(get_stage(stage.method).Parameters.model_validate(stage.parameters).model_dump(exclude_defaults=True))

@@ -6,7 +6,7 @@ Two runs on one device slow each other down, so a machine without GPUs has one s
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -66,25 +66,16 @@ def compute_lock(on_wait: Callable[[], None] | None = None) -> Iterator[None]:
                 on_wait()
     except OSError as error:
         raise StorageError(f"The lock in {folder} cannot be acquired: {error.strerror or error}.") from error
-    try:
-        with _seeing(devices[place % len(devices)]) if len(devices) > 1 else nullcontext():
-            yield
-    finally:
-        locks[place].release()
-
-
-@contextmanager
-def _seeing(device: str) -> Iterator[None]:
-    """Let this process see one GPU only; CUDA reads the variable when it starts, which is later."""
     before = os.environ.get(VISIBLE)
-    os.environ[VISIBLE] = device
+    if len(devices) > 1:  # CUDA reads the variable when it starts, which is later
+        os.environ[VISIBLE] = devices[place % len(devices)]
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[VISIBLE]
-        else:
+        os.environ.pop(VISIBLE, None)
+        if before is not None:
             os.environ[VISIBLE] = before
+        locks[place].release()
 
 
 def _free(locks: list[FileLock]) -> int | None:

@@ -64,8 +64,7 @@ class _Layout:
 
 def size_sentence(variant: VariantSpec) -> str:
     """Return a sentence on the packed size of a variant and of its dense model; empty if it is dense or unknown."""
-    shape = load_shape(identify_again(variant.model, variant.revision))
-    size, dense = (predicted_size(shape, stages) for stages in (variant.stages, ()))
+    size, dense = size_of_variant(variant), size_of_variant(variant.prefixes[0])
     if variant.is_dense or size is None or dense is None:
         return ""
     share = size.packed_bytes / dense.packed_bytes

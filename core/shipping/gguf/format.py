@@ -14,18 +14,8 @@ from core.models.source import ModelSource
 from core.registry import get_stage, leaves
 from core.results import Variant
 from core.shipping.base import Counted, Format, ProgressFn, Runtime, WrittenExport, hidden_width, last_grid
-from core.shipping.gguf.support import (
-    BITS,
-    F16,
-    F32_BITS,
-    Q8,
-    TYPES,
-    architecture_of,
-    bits_per_weight,
-    exact_type,
-    table_type,
-    type_for,
-)
+from core.shipping.gguf import support
+from core.shipping.gguf.support import F16, Q8, exact_type, type_for
 from core.shipping.gguf.tokenizer import vocabulary_bytes
 from core.specs import VariantSpec
 
@@ -63,7 +53,7 @@ class GGUF(Format):
     )
     library = "gguf"
     runtime = Runtime("in_llama_cpp", ("xllamacpp",))
-    types = {kind: kind for kind in TYPES}
+    types = {kind: kind for kind in support.TYPES}
     accepts = Format.accepts - REMEDIES.keys()
     remedies = REMEDIES
 
@@ -78,25 +68,25 @@ class GGUF(Format):
         grid = last_grid(variant)
         if grid is None or not grid.group or exact_type(grid.bits, grid.group, False, Q8) is None:
             return F16
-        return "Q4_0" if grid.bits in range(BITS["Q4_0"] + 1) else Q8  # some may exceed a mean
+        return "Q4_0" if grid.bits in range(support.BITS["Q4_0"] + 1) else Q8  # some may exceed a mean
 
     def size(self, variant: Variant | VariantSpec, source: ModelSource, counted: Counted, kind: str) -> float:
         shape, grid, table = load_shape(source), last_grid(variant), last_grid(variant, "table grid")
         linears = (exact_type(*grid, kind) if grid else None) or kind
-        own = (exact_type(*table, kind) or exact_type(*table, table_type(kind))) if table else None
+        own = (exact_type(*table, kind) or exact_type(*table, support.table_type(kind))) if table else None
         hidden = hidden_width(variant, shape, counted)
-        tables = own or type_for(hidden, table_type(kind))
+        tables = own or type_for(hidden, support.table_type(kind))
         weights = shape.tables * shape.vocabulary * hidden
         vectors = counted.model_parameters - counted.block_weights - weights  # norms and biases
         narrow = _share_of_readers(shape) if type_for(hidden, linears) != linears else 0.0
-        each = narrow * bits_per_weight(F16) + (1 - narrow) * bits_per_weight(linears)
-        bits = each * counted.block_weights + bits_per_weight(tables) * weights + F32_BITS * vectors
+        each = narrow * support.bits_per_weight(F16) + (1 - narrow) * support.bits_per_weight(linears)
+        bits = each * counted.block_weights + support.bits_per_weight(tables) * weights + support.F32_BITS * vectors
         return bits / 8 + vocabulary_bytes(source, shape.vocabulary)
 
     def check(self, variant: Variant | VariantSpec, source: ModelSource) -> None:
         super().check(variant, source)
         config = config_of(source)
-        architecture_of(config)
+        support.architecture_of(config)
         rotations = [stage for stage in variant.stages if "rotation" in leaves(stage)]
         if rotations and config.get("tie_word_embeddings"):
             raise UserError(
@@ -116,7 +106,7 @@ class GGUF(Format):
         from core.models.parts.precision import check_holds
         from core.shipping.gguf.tensors import check_known, write_gguf
 
-        architecture = architecture_of(model.config.to_dict())
+        architecture = support.architecture_of(model.config.to_dict())
         check_known(model, architecture)
         check_holds(model, "float16", "export it as huggingface in bf16 or fp32")
         file = f"model-{kind}.gguf"

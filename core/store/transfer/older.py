@@ -5,7 +5,7 @@ The import upgrades and reads a copy, so the file never changes.
 
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -44,8 +44,9 @@ def import_database(file: Path, store: Store) -> Imported:
 
     Raises `UserError` if the file is no database of this program, of a newer version, damaged, or the store's own.
     """
-    if _in_use(file, store):
-        raise UserError(f"{short(str(file))} is the database in use; give another file.")
+    with suppress(OSError):  # no such file; reading it reports that
+        if store.url.get_backend_name() == "sqlite" and file.samefile(str(store.url.database)):
+            raise UserError(f"{short(str(file))} is the database in use; give another file.")
     new = numbers = kept = sampled = 0
     warnings: list[str] = []
     for old in _read(file):
@@ -63,13 +64,6 @@ def import_database(file: Path, store: Store) -> Imported:
         store.put((own or old.result).model_copy(update={"measurements": more}))
         new, numbers = new + 1, numbers + len(more)
     return Imported(variants=new, numbers=numbers, kept=kept, sampled=sampled, warnings=tuple(warnings))
-
-
-def _in_use(file: Path, store: Store) -> bool:
-    try:
-        return store.url.get_backend_name() == "sqlite" and file.samefile(str(store.url.database))
-    except OSError:  # no such file; reading it reports that
-        return False
 
 
 def _read(file: Path) -> list[ParsedRow]:
