@@ -22,12 +22,12 @@ from sqlalchemy import Row, or_, select, update
 
 from core.base import paths
 from core.base.errors import UserError
-from core.jobs.executor import Executor, Handle, LocalExecutor
-from core.jobs.here import runs_here
+from core.jobs.executor import Executor, Handle
+from core.jobs.here import lacking_here
 from core.jobs.kinds import RUN, SEARCH, SEARCHER, TRIAL, Kind
 from core.jobs.logs import share_log, with_last_line
 from core.jobs.parts import must_wait
-from core.jobs.worker import Column, lease
+from core.jobs.worker import Column, claimed, lease
 from core.specs import Scalar
 from core.store.clock import Now
 from core.store.store import Store
@@ -55,7 +55,7 @@ class Supervisor:
         self.problem: str | None = None  # reason why it starts no jobs, in one sentence
         self.store = store
         self.executor = executor
-        self.light = light or LocalExecutor(store.url, SEARCHER)  # of searches and their trials, on this machine only
+        self.light = light or Executor(store.url, SEARCHER)  # of searches and their trials, on this machine only
         self.host = socket.gethostname()
         # By the token of the attempt:
         self.handles: dict[str, Handle] = {}  # of runs, each of which takes a slot
@@ -229,8 +229,7 @@ class Supervisor:
         """Give a queued job to a new attempt and return its row; None if another supervisor claims it."""
         queued = select(jobs.c.id).where(jobs.c.id == job_id, jobs.c.state == "queued")
         free = queued.with_for_update(skip_locked=True).scalar_subquery()
-        mine = {"state": "running", "token": secrets.token_hex(16), "attempts": jobs.c.attempts + 1}
-        claim = update(jobs).where(jobs.c.id == free).values(**mine, started=Now(), lease=lease())
+        claim = update(jobs).where(jobs.c.id == free).values(**claimed(secrets.token_hex(16)))
         with self.store.begin() as connection:
             if not connection.execute(claim).rowcount:
                 return None
@@ -269,7 +268,7 @@ class Supervisor:
             return False
         with self.store.begin() as connection:
             spec = connection.execute(select(jobs.c.spec).where(jobs.c.id == job_id)).scalar()
-        if spec is not None and runs_here(spec):
+        if spec is not None and lacking_here(spec) is None:
             return True
         self._unfit[job_id] = monotonic()
         return False

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.base.errors import UserError
+from core.jobs.own import Claim
 from core.notation.formatting import format_duration
 from core.search.estimates import Estimates
 from core.search.question import Prepared
-from core.search.record import Claim, Record
+from core.search.record import Record
 from core.search.residuals import Observation, Residuals
 from core.search.sampler import ChainSampler
 from core.search.space import Candidate

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import socket
-from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
 
@@ -14,6 +13,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from core.base.errors import UserError
 from core.jobs.executor import find_process, is_of
+from core.jobs.own import Claim
 from core.jobs.supervisor import ACTIVE
 from core.search.certificate import Certificate
 from core.search.question import Question
@@ -30,7 +30,6 @@ _JOB = (
     (Now() - jobs.c.heartbeat).label("silent"),
 )
 SELECT = select(searches, Now().label("read"), *_JOB).join(jobs, jobs.c.id == searches.c.job, isouter=True)
-Claim = Callable[[Connection, int | None], int]  # gives a search a job, a new one or the one with the id
 RUNS_ALREADY = "This search runs already; stop it first, or wait for its end."
 SILENT_SECONDS = 180.0  # without a sign of life, after which a search on another machine counts as ended
 NEW = {"judging": False, "certificate": None, "problem": ""}  # of a search that begins

@@ -15,11 +15,10 @@ from sqlalchemy import Connection
 from core.base.errors import CancelledError, StorageError, UserError
 from core.base.progress import Progress, silent
 from core.engine.runs import run_alone
-from core.jobs.executors import chosen_executor
 from core.jobs.kinds import SEARCH
-from core.jobs.own import claim, new_token
+from core.jobs.own import own_job
 from core.jobs.points import both, results_of, trial_here
-from core.jobs.queue import Queue, insert_job
+from core.jobs.queue import Queue, chosen_executor, insert_job
 from core.jobs.worker import Worker, prepare_process, read_work, serve
 from core.results import Result
 from core.search.autopilot import Autopilot, OnStart, Progressed
@@ -57,10 +56,8 @@ def conduct(
     Raises:
         UserError: The search runs already, or its minutes hold no trial.
     """
-    token = new_token()
-    job_id = _checked(prepared, store).begin(partial(claim, token, SEARCH, prepared.question.model_dump_json()))
-    worker = Worker(store, job_id, token)
-    with worker.attempt():
+    begin = _checked(prepared, store).begin
+    with own_job(store, SEARCH, prepared.question.model_dump_json(), begin=begin) as worker:
         return _search(prepared, worker, progress, on_step, on_start)
 
 

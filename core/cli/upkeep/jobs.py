@@ -11,11 +11,9 @@ from core.cli.printing.layout import Row
 from core.cli.printing.tables import print_table
 from core.jobs.doing import progress_words
 from core.jobs.kinds import SEARCH
-from core.jobs.queue import Queue, Work
+from core.jobs.queue import Job, Queue
 from core.jobs.supervisor import ACTIVE
-from core.jobs.worker import read_work
 from core.notation.formatting import format_duration, variant_name
-from core.specs import RunSpec
 from core.store.store import Store
 
 HELP = """List the jobs: runs and searches, those of the dashboard included; cancel one, or repeat one.
@@ -57,7 +55,7 @@ def retry(job: JobId) -> None:
     messages.print(f"Job {new} is queued; it runs while a dashboard does.", markup=False)
 
 
-def _row(work: Work) -> Row:
+def _row(work: Job) -> Row:
     since = work.finished or work.started or work.created
     return {
         "id": str(work.id),
@@ -69,14 +67,14 @@ def _row(work: Work) -> Row:
     }
 
 
-def _name(work: Work) -> str:
+def _name(work: Job) -> str:
     """Return the name of a job's variant or search."""
     if work.kind == SEARCH:
         from core.search.question import search_title
 
-        return search_title(work.spec)
+        return search_title(work.text)
     try:
-        variant = read_work(RunSpec, work.spec).variant
+        variant = work.spec.variant
     except UserError as error:
         return str(error)
     return variant_name(variant, variant.model)

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from core.jobs import supervisor
-from core.jobs.here import lacking_here, runs_here
+from core.jobs.here import lacking_here
 from core.request.complete import complete
 from core.request.settings import RunSettings
 from core.specs import Perplexity
@@ -96,7 +96,7 @@ def test_a_job_that_needs_a_part_of_a_running_one_waits(played, machine, monkeyp
 
 def test_a_machine_runs_only_jobs_whose_files_it_has(machine, tmp_path):
     asked = complete("./tiny", "magnitude@0.5", RunSettings(perplexity=[Perplexity.parse("text.txt@32:4")]))
-    assert runs_here(asked.model_dump_json())
+    assert lacking_here(asked.model_dump_json()) is None
     elsewhere = asked.variant.model_copy(update={"revision": "sha256:0123456789ab"})
     text = Perplexity(corpus="other.txt@01234567", window=32, windows=4)
     (stage,) = asked.variant.stages
@@ -107,18 +107,17 @@ def test_a_machine_runs_only_jobs_whose_files_it_has(machine, tmp_path):
         ({"perplexity": (text,)}, "its text is only there"),
         ({"save": str(tmp_path / "folder")}, "it saves its model there"),
     ):
-        assert lacking_here(asked.model_copy(update=lacking)) == reason
-        assert not runs_here(asked.model_copy(update=lacking).model_dump_json())
+        assert lacking_here(asked.model_copy(update=lacking).model_dump_json()) == reason
     taught = stage.model_copy(update={"parameters": {"teacher": "elsewhere@sha256:0"}})
     variant = asked.variant.model_copy(update={"stages": (taught,)})
-    assert not runs_here(asked.model_copy(update={"variant": variant}).model_dump_json())
-    assert not runs_here("{}")
+    assert lacking_here(asked.model_copy(update={"variant": variant}).model_dump_json())
+    assert "variant" in lacking_here("{}")
 
 
 def test_jobs_of_another_machine_are_rechecked_at_intervals(played, other, monkeypatch):
     asked = []
     played.submit(spec("a folder elsewhere"))
-    monkeypatch.setattr(supervisor, "runs_here", lambda text: asked.append(text))
+    monkeypatch.setattr(supervisor, "lacking_here", lambda text: asked.append(text) or "not here")
     other.step()
     other.step()
     assert len(asked) == 1
