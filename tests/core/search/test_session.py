@@ -18,8 +18,7 @@ from core.jobs.executor import Executor, handle_text
 from core.jobs.kinds import SEARCH, TRIAL
 from core.jobs.worker import Worker
 from core.search import session
-from core.search.autopilot import Autopilot
-from core.search.estimates import Estimates
+from core.search.autopilot import Autopilot, Estimates
 from core.search.question import prepare
 from core.search.record import RUNS_ALREADY, SILENT_SECONDS, Record, search_name, states, stop
 from core.search.session import conduct, start
