@@ -52,18 +52,17 @@ class Amount(ABC):
             ) from None
 
     @staticmethod
+    @lru_cache(maxsize=1024)  # every row of every variant needs it
     def parse_exact(text: str) -> Amount:
         """Parse N:M, bits or a factor, which determine the ratio; a `UserError` for another notation."""
-        return _exact(text)
+        return bits_or_factor(text) or Pattern.parse(text)
 
     @staticmethod
     def from_columns(ratio: float | None, pattern: str | float | None) -> Amount | None:
         """Return the amount of two columns, or fields in JSON; None or NaN marks an empty one.
 
-        N:M, bits and factors are in `pattern`, beside the ratio that follows from them.
-
-        Raises:
-            UserError: `pattern` has another notation.
+        N:M, bits and factors are in `pattern`, beside the ratio that follows from them. Raises `UserError` for another
+        notation.
         """
         if isinstance(pattern, str):
             return Amount.parse_exact(pattern)
@@ -88,14 +87,6 @@ class Amount(ABC):
     @abstractmethod
     def _place(self) -> tuple[float, ...]:
         """The numbers that determine the order."""
-
-    @property
-    @abstractmethod
-    def _notation(self) -> str:
-        """The shortest notation."""
-
-    def __str__(self) -> str:
-        return self.written or self._notation
 
     def __lt__(self, other: Amount) -> bool:
         return (self._place, str(self)) < (other._place, str(other))
@@ -123,8 +114,7 @@ class Ratio(Amount):
     def _place(self) -> tuple[float, ...]:
         return -math.inf, self.value
 
-    @property
-    def _notation(self) -> str:
+    def __str__(self) -> str:
         return shortest(self.value)
 
 
@@ -156,9 +146,8 @@ class Pattern(Amount):
     def _place(self) -> tuple[float, ...]:
         return -self.kept, -self.group
 
-    @property
-    def _notation(self) -> str:
-        return f"{self.kept}:{self.group}"
+    def __str__(self) -> str:
+        return self.written or f"{self.kept}:{self.group}"
 
 
 @dataclass(frozen=True)
@@ -179,9 +168,8 @@ class Bits(Amount):
     def _place(self) -> tuple[float, ...]:
         return -self.bits, 0
 
-    @property
-    def _notation(self) -> str:
-        return f"{self.bits}bit"
+    def __str__(self) -> str:
+        return self.written or f"{self.bits}bit"
 
 
 @dataclass(frozen=True)
@@ -198,8 +186,7 @@ class Factor(Amount):
     def _place(self) -> tuple[float, ...]:
         return -self.factor, 0
 
-    @property
-    def _notation(self) -> str:
+    def __str__(self) -> str:
         return f"{shortest(self.factor)}x"
 
 
@@ -212,11 +199,6 @@ def shortest(number: float) -> str:
     """Format a number with the fewest digits that restore it."""
     short = f"{number:g}"
     return short if float(short) == number else repr(number)
-
-
-@lru_cache(maxsize=1024)  # every row of every variant needs it
-def _exact(text: str) -> Amount:
-    return bits_or_factor(text) or Pattern.parse(text)
 
 
 def bits_or_factor(text: str) -> Bits | Factor | None:

@@ -4,7 +4,7 @@ The checks never change a value, so a row that is read is written back byte for 
 """
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import chain
 from typing import Annotated, Any, TypeGuard
@@ -57,13 +57,13 @@ RatioValue = Annotated[float, Field(ge=0, le=1)]
 def _check_stages(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     for stage in stages:
         if stage.ratio is not None and not 0 <= stage.ratio <= 1:
-            raise _refuse("a ratio is outside [0, 1]")
+            raise refuse("a ratio is outside [0, 1]")
         if stage.seed is not None and not _whole(stage.seed, 0):
-            raise _refuse("a seed is not a whole number >= 0")
+            raise refuse("a seed is not a whole number >= 0")
         if stage.is_external and not isinstance(stage.parameters.get("label"), str):
-            raise _refuse("an external variant has no label")
+            raise refuse("an external variant has no label")
     if stages[1:] and any(stage.method == IMPORTED for stage in stages):
-        raise _refuse("an imported variant has more than one stage")
+        raise refuse("an imported variant has more than one stage")
     return stages
 
 
@@ -78,7 +78,8 @@ def _number(value: JsonValue) -> TypeGuard[float]:
     return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < MOST)
 
 
-def _refuse(sentence: str) -> PydanticCustomError:
+def refuse(sentence: str) -> PydanticCustomError:
+    """Return the error of a value that readers cannot use."""
     return PydanticCustomError("row", "{sentence}", {"sentence": sentence})
 
 
@@ -96,41 +97,33 @@ def _check_plain(metric: str, *items: Any) -> None:  # Any: names and values alt
     protocol = dict(zip(items[::2], items[1::2], strict=True))
     for name, value in protocol.items():
         if not isinstance(value, PLAIN):
-            raise _refuse(f"protocol.{name} is neither text nor a number")
+            raise refuse(f"protocol.{name} is neither text nor a number")
         if name in ("dtype", "source") and not isinstance(value, str | None):
-            raise _refuse(f"protocol.{name} is not text")
+            raise refuse(f"protocol.{name} is not text")
         if name == "fewshot" and isinstance(value, str):
             try:
                 Fewshot.parse(value)
             except UserError as error:
-                raise _refuse(str(error).rstrip(".")) from None
+                raise refuse(str(error).rstrip(".")) from None
         elif name in LEAST and value is not None and not _whole(value, LEAST[name]):
-            raise _refuse(f"protocol.{name} is not a whole number >= {LEAST[name]}")
+            raise refuse(f"protocol.{name} is not a whole number >= {LEAST[name]}")
     if "spread" in protocol and not (protocol["spread"] is True and protocol.get("windows")):
-        raise _refuse("protocol.spread is not true, or protocol.windows is missing")
+        raise refuse("protocol.spread is not true, or protocol.windows is missing")
     without_text = metric == "perplexity" and protocol.get("fewshot") is not None  # of a task, such as LAMBADA
     if metric in ON_WINDOWS and protocol.get("window") is None and not without_text:
-        raise _refuse(f"protocol.window is missing, on which the {metric} of a text depends")
+        raise refuse(f"protocol.window is missing, on which the {metric} of a text depends")
     if metric in SPEEDS and protocol.get("batch") is None:
-        raise _refuse(f"protocol.batch is missing, on which {metric} depends")
-
-
-def check_origins(elsewhere: bool, counted: bool, origins: Sequence[str]) -> None:
-    """Raise unless an external variant has external numbers and no footprint, and a local one the opposite."""
-    if elsewhere is counted:
-        raise _refuse("an external variant has a footprint" if counted else "footprint is missing")
-    if not all((one != "measured") is elsewhere for one in origins):
-        raise _refuse("the origin of a number differs from that of its variant")
+        raise refuse(f"protocol.batch is missing, on which {metric} depends")
 
 
 def _check_details(details: dict[str, JsonValue]) -> dict[str, JsonValue]:
     for name, value in details.items():
         if name in TEXTS:
             if not isinstance(value, str):
-                raise _refuse(f"{name} is not text")
+                raise refuse(f"{name} is not text")
         elif name in AMOUNTS and value is not None:
             if not _number(value) or (name not in SIGNED and not 0 <= value < MOST):
-                raise _refuse(f"{name} is not a number{'' if name in SIGNED else ' >= 0'}")
+                raise refuse(f"{name} is not a number{'' if name in SIGNED else ' >= 0'}")
         elif name == "training":
             _check_training(value)
     return details
@@ -138,14 +131,14 @@ def _check_details(details: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 def _check_training(training: JsonValue) -> None:
     if not isinstance(training, dict) or not isinstance(training.get("ended"), str):
-        raise _refuse("training.ended is missing or is not text")
+        raise refuse("training.ended is missing or is not text")
     for name in ("steps", "tokens", "best_step"):
         if not _whole(training.get(name), 0):
-            raise _refuse(f"training.{name} is not a whole number >= 0")
+            raise refuse(f"training.{name} is not a whole number >= 0")
     for name in ("losses", "held_out"):
         pairs = training.get(name)
         if not isinstance(pairs, list | tuple) or not all(map(_pair, pairs)):
-            raise _refuse(f"training.{name} is not a list of [step, loss] pairs")
+            raise refuse(f"training.{name} is not a list of [step, loss] pairs")
 
 
 def _pair(pair: JsonValue) -> bool:

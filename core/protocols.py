@@ -1,7 +1,5 @@
 """Protocols, on which a number depends besides its variant, and matching stored numbers with requested ones."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from core.metrics import FIDELITY

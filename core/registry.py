@@ -16,10 +16,9 @@ from core.base.errors import UserError, echo, unknown
 from core.methods.base import Method
 from core.methods.convolution.depthwise_separable import DepthwiseSeparable
 from core.methods.convolution.low_rank import ConvLowRank
-from core.methods.dense import Dense
 from core.methods.embedding.lowrank import EmbeddingLowRank
 from core.methods.embedding.tensor_train import TensorTrain
-from core.methods.kinds import Reconstruction, TransformMethod
+from core.methods.kinds import Dense, Reconstruction, TransformMethod
 from core.methods.lowrank.asvd import ASVD
 from core.methods.lowrank.svd import SVD
 from core.methods.lowrank.svd_llm import SVDLLM

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from core.amount import Amount
-from core.fields import Count, Details, PositiveCount, ProtocolFields, Stages, check_origins, check_protocol
+from core.fields import Count, Details, PositiveCount, ProtocolFields, Stages, check_protocol, refuse
 from core.metrics import ON_WINDOWS
 from core.specs import (
     PUBLISHED,
@@ -193,11 +193,6 @@ class Footprint(Frozen):
             return None
         return 1 - self.embedding_weights / self.whole_embedding_weights
 
-    @property
-    def model_removed(self) -> float:
-        """Share of the dense model's parameters that are zero or removed."""
-        return 1 - (self.model_parameters - self.model_zeros) / self.dense_parameters
-
 
 class Measurement(Frozen):
     """One number on a variant, of a metric in `core.metrics`.
@@ -281,8 +276,11 @@ class Result(Frozen):
 
     @model_validator(mode="after")
     def _check(self) -> "Result":
-        origins = [row.origin for row in self.measurements]
-        check_origins(self.variant.is_external, self.footprint is not None, origins)
+        external, counted = self.variant.is_external, self.footprint is not None
+        if external is counted:
+            raise refuse("an external variant has a footprint" if counted else "footprint is missing")
+        if not all((row.origin != "measured") is external for row in self.measurements):
+            raise refuse("the origin of a number differs from that of its variant")
         return self
 
     @property
@@ -309,9 +307,7 @@ class Result(Frozen):
     def updated(self, newer: "Result") -> "Result":
         """Merge a newer result of the same variant, whose values replace those of this one."""
         numbers = {measurement.identity: measurement for measurement in (*self.measurements, *newer.measurements)}
-        return newer.model_copy(
-            update={"measurements": tuple(numbers.values()), "layers": newer.layers or self.layers},
-        )
+        return newer.model_copy(update={"measurements": tuple(numbers.values()), "layers": newer.layers or self.layers})
 
 
 class LoadedResults(NamedTuple):

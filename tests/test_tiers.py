@@ -58,12 +58,6 @@ def test_a_product_needs_no_mark_and_an_argument_of_none_makes_one_class():
     assert first_of_each_class([item("seeds", {"seed": None}, seed=seed) for seed in range(3)]) == [1, 0, 0]
 
 
-def test_functions_do_not_share_classes_and_single_tests_remain():
-    tens = {"case": lambda case: case // 10}
-    items = [item("one", tens, case=1), item("other", tens, case=1), item("one", tens, case=2)]
-    assert first_of_each_class([*items, item("alone", case=1), item("alone", case=2)]) == [1, 1, 0, 1, 1]
-
-
 def collected(pytester, *arguments):
     pytester.makeconftest('pytest_plugins = ["tests.tiers"]')
     pytester.makepyfile(**{"tests/core/methods/test_it": SOURCE, "tests/docs/test_other": "def test_page(): pass"})
@@ -80,12 +74,6 @@ def test_tiers_partition_the_tests_and_parts_the_full_tier(pytester):
     assert set().union(*parts) == full and sum(map(len, parts)) == len(full)
     assert [part for part, found in zip(PARTS, parts, strict=True) if found] == ["browser", "methods"]
     assert collected(pytester, "--tier", "full", "--part", "browser") == {"test_it.py::test_in_a_browser"}
-
-
-def test_a_part_of_another_tier_is_rejected(pytester):
-    pytester.makeconftest('pytest_plugins = ["tests.tiers"]')
-    result = pytester.runpytest("--tier", "test", "--part", "browser")
-    result.stderr.fnmatch_lines(["*--part needs --tier full*"])
 
 
 def test_the_quick_tier_rejects_torch_and_leaves_it_out_of_the_loaded_modules(pytester):

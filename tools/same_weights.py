@@ -22,8 +22,7 @@ from rich.table import Table
 from core.base.paths import PROJECT
 from core.methods.base import Method
 from core.methods.convolution.base import ConvMethod
-from core.methods.dense import Dense
-from core.methods.kinds import Reconstruction, TransformMethod
+from core.methods.kinds import Dense, Reconstruction, TransformMethod
 from core.registry import STAGES
 from core.training.base import Recovery
 from tests.core.contract.ground import RATIO, WINDOW, WINDOWS, Case, instead

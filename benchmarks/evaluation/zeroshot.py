@@ -25,9 +25,8 @@ from benchmarks.smoke import run
 from core.base.memory import reuse_freed_memory
 from core.data.cards import SEVEN, TASKS
 from core.data.tasks import harness_tasks
-from core.evaluation.encoded import Encoded
 from core.evaluation.scorer import SharedPrefixLM
-from core.evaluation.zeroshot import Part, judge
+from core.evaluation.zeroshot import Encoded, Part, judge
 from core.findings.numbers.paired import Difference, difference, mean_difference
 from core.models.sources import identify, load_model, load_tokenizer
 from core.request.stages import DEFAULT_MODEL
@@ -97,8 +96,8 @@ def least(network, shape: tuple[int, int], tokens: int, positions: int) -> float
 def judged(task, docs: int, answers: list[tuple[float, bool]]) -> pd.DataFrame:
     """Return the samples of `core.evaluation.zeroshot.TaskOutcome`."""
     documents = [document for _, document in task.doc_iterator(limit=docs)]
-    counts = [len(task.doc_to_choice(document)) for document in documents]
-    return judge([Part(task, documents, Encoded([], counts), None)], answers)
+    encoded: list[list[Encoded]] = [[([], [])] * len(task.doc_to_choice(document)) for document in documents]
+    return judge([Part(task, documents, encoded, None)], answers)
 
 
 def show_seconds(title: str, seconds: dict[str, dict[str, float]], totals: dict[str, float], peer: str) -> None:

@@ -17,7 +17,7 @@ from core.base.memory import reuse_freed_memory
 from core.context import Context
 from core.data.corpora import default_corpora
 from core.data.windows import calibration_windows, read_data
-from core.engine.walking.walk_modes import make_walker
+from core.engine.walking.walker import make_walker
 from core.methods.linear import Compressed, LinearMethod, Statistics, Target
 from core.methods.unstructured.adaprune import AdaPrune
 from core.methods.unstructured.alps import ALPS

@@ -42,6 +42,7 @@ from core.jobs.processes import child_environment
 from core.models.sources import identify, load_tokenizer
 from core.request.stages import DEFAULT_MODEL, build_stage
 from core.specs import RunSpec, VariantSpec
+from core.store.store import Store
 
 MB = 1e6
 GROWTH = 100  # MB of the program's own code and activations, once it has answered
@@ -100,7 +101,7 @@ def answer_in_turn() -> None:
     variants = [VariantSpec.model_validate(one) for one in json.load(sys.stdin)]
     load_tokenizer(Session([RunSpec(variant=variants[0])]).source)  # imports all that the models need
     events: list[Event] = []
-    worker = Worker(LoadedModels(load), events.append)
+    worker = Worker(LoadedModels(load), events.append, Store())
     rows = [("before the first", resident(), 0)]
     for number, variant in enumerate(variants, 1):
         worker.answer(number, Question(prompt="Once upon a time", variants=(variant,), sampling=Sampling(tokens=4)))
@@ -112,12 +113,12 @@ def answer_in_turn() -> None:
 
 @contextmanager
 def own_variants(folder: Path) -> Iterator[None]:
-    """Use the user's cache, but for its variants, which are in this folder instead."""
+    """Use the user's cache, but for its variants, which are in this folder instead, as are results and jobs."""
     folder.mkdir()
     for part in cache_dir().iterdir() if cache_dir().is_dir() else ():
         if part.name != "variants":
             (folder / part.name).symlink_to(part)
-    with patch.dict(os.environ, {"SLIMSCOPE_CACHE": str(folder)}):
+    with patch.dict(os.environ, {"SLIMSCOPE_CACHE": str(folder), "SLIMSCOPE_RESULTS": str(folder / "results")}):
         yield
 
 

@@ -38,7 +38,7 @@ class Answers:
         self.number = number
         self.question = question
         self.state: Literal["queued", "running", "done", "failed"] = "queued"
-        self.stopped = False  # by the user, or because nobody watches
+        self.stopped = False  # by a user, or because nobody watches
         self.error: str | None = None  # one sentence
         self.watched = time.monotonic()  # when its page last showed it
         self.answers = [Answer() for _ in question.variants]
@@ -52,8 +52,9 @@ class Answers:
         """Record an event of the process."""
         if event.place is None:
             states: dict[str, Literal["running", "done", "failed"]]
-            states = {"starts": "running", "ends": "done", "fails": "failed"}
+            states = {"starts": "running", "ends": "done", "stops": "done", "fails": "failed"}
             self.error = event.error
+            self.stopped |= event.kind == "stops"
             self.state = states[event.kind]
             return
         answer = self.answers[event.place]

@@ -7,11 +7,23 @@ from typing import Literal
 from pydantic import Field
 
 from core.evaluation.generation.sampling import Sampling, Token
+from core.notation.chain import format_chain
 from core.specs import Frozen, VariantSpec
 
 MOST_COMPARED = 3  # variants compared with dense
 MOST_PROMPT = 4000  # characters
 MOST_TOKENS = 512  # of an answer
+
+
+class QuestionRow(Frozen):
+    """What the row of a question has, which others may read; not its prompt."""
+
+    model: str
+    chains: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        return f"{self.model}: {', '.join(self.chains)}"
 
 
 class Question(Frozen):
@@ -21,6 +33,11 @@ class Question(Frozen):
     variants: tuple[VariantSpec, ...] = Field(min_length=1, max_length=1 + MOST_COMPARED)
     chat: bool = True  # whether the prompt is inside the model's chat template, if it has one
     sampling: Sampling = Sampling()
+
+    @property
+    def row(self) -> QuestionRow:
+        chains = tuple(format_chain(one.stages) for one in self.variants)
+        return QuestionRow(model=self.variants[0].model, chains=chains)
 
 
 class Command(Frozen):
@@ -34,7 +51,7 @@ class Event(Frozen):
     """A line from the process on the answers to a question, or on the one at a `place` among its variants."""
 
     number: int
-    kind: Literal["starts", "loads", "token", "ends", "fails"]
+    kind: Literal["starts", "loads", "token", "ends", "stops", "fails"]
     place: int | None = None
     token: Token | None = None
     error: str | None = None  # one sentence

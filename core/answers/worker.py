@@ -1,7 +1,7 @@
 """The process that generates answers: `python -m core.answers.worker`, with JSON lines on its standard streams.
 
-It ends when its standard input closes, thus with the process that started it. It writes no log, as prompts and answers
-are private.
+Each question that it answers is a job, whose row others see and cancel. The process ends when its standard input
+closes, thus with the process that started it. It writes no log, as prompts and answers are private.
 """
 
 from __future__ import annotations
@@ -11,24 +11,28 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import IO
 
 from core.answers.models import LoadedModels
 from core.answers.question import Command, Event, Question
 from core.base.errors import MEMORY_RAN_OUT, CancelledError, UserError, out_of_memory
-from core.evaluation.generation.sampling import Token
+from core.jobs.kinds import QUESTION
+from core.jobs.own import own_job
+from core.jobs.worker import Worker as JobWorker
 from core.jobs.worker import die_first
+from core.store.store import Store
 
 IDLE_CHECK_SECONDS = 10.0
 Send = Callable[[Event], None]
 
 
 class Worker:
-    """Answers questions one after another, beside a run; those to one question grow together, a token each in turn."""
+    """Answers questions one after another, beside a run."""
 
-    def __init__(self, models: LoadedModels, send: Send):
-        self.models = models
+    def __init__(self, models: LoadedModels, send: Send, store: Store):
+        self.models, self.store = models, store
         self._send = send
         self._stopped: set[int] = set()  # numbers of questions
 
@@ -40,10 +44,11 @@ class Worker:
         """Send the events of the answers to a question, the last one without a place."""
         try:
             self._check(number)
-            self._send(Event(number=number, kind="starts"))
-            self._generate(number, question)
+            with own_job(self.store, QUESTION, question.row.model_dump_json()) as job:
+                self._send(Event(number=number, kind="starts"))
+                self._generate(number, question, job)
         except CancelledError:
-            self._send(Event(number=number, kind="ends"))
+            self._send(Event(number=number, kind="stops"))
         except Exception as error:
             self._send(Event(number=number, kind="fails", error=sentence(error)))
         else:
@@ -55,46 +60,58 @@ class Worker:
         if number in self._stopped:
             raise CancelledError
 
-    def _generate(self, number: int, question: Question) -> None:
-        """Generate together the answers of the models that fit into memory together, then those of the next ones."""
-        streams: dict[int, Iterator[Token]] = {}  # by place
+    def _generate(self, number: int, question: Question, job: JobWorker) -> None:
+        """Send the answers, whose errors stay out of the job's row: they may quote the prompt."""
+        most = len(question.variants) * question.sampling.tokens
+        try:
+            for done, event in enumerate(self._events(number, question)):
+                self._check(number)
+                job.progress("reply", min(done, most), most)
+                self._send(event)
+        except (CancelledError, UserError):
+            raise
+        except Exception as error:
+            raise UserError(sentence(error)) from None
+
+    def _events(self, number: int, question: Question) -> Iterator[Event]:
+        """Yield the answers of the models that fit into memory together, in turn, then those of the next ones."""
+        streams: dict[int, Iterator[Event]] = {}  # by place
         used: set[str] = set()
         for place, variant in enumerate(question.variants):
-            self._check(number)
             if used and not self.models.has_room(used):
-                self._exhaust(number, streams)
+                yield from _in_turn(streams)
                 used.clear()
-            self._send(Event(number=number, kind="loads", place=place))
-            streams[place] = self._stream(number, question, place, frozenset(used))
-            self._advance(number, place, streams)
+            streams[place] = self._answer(number, question, place, frozenset(used))
+            yield next(streams[place])
+            yield from islice(streams[place], 1)
             used.add(variant.key)
             used &= set(self.models.keys)  # a model that could not be loaded takes no room
-        self._exhaust(number, streams)
+        yield from _in_turn(streams)
 
-    def _stream(self, number: int, question: Question, place: int, used: frozenset[str]) -> Iterator[Token]:
-        """Yield the answer of one model, which is loaded first."""
+    def _answer(self, number: int, question: Question, place: int, used: frozenset[str]) -> Iterator[Event]:
+        """Yield the events of one model, which is loaded first; its failure leaves the other answers."""
         from core.evaluation.generation.generate import generate, prompt_ids
 
-        loaded = self.models.get(question.variants[place], used)
-        prompt = prompt_ids(loaded.tokenizer, question.prompt, question.chat)
-        yield from generate(loaded.model, loaded.tokenizer, prompt, question.sampling, lambda: number in self._stopped)
-
-    def _exhaust(self, number: int, streams: dict[int, Iterator[Token]]) -> None:
-        while streams:
-            for place in list(streams):
-                self._advance(number, place, streams)
-
-    def _advance(self, number: int, place: int, streams: dict[int, Iterator[Token]]) -> None:
-        """Send the next token of an answer, or that it ended; one answer that fails leaves the others."""
+        yield Event(number=number, kind="loads", place=place)
         try:
-            token = next(streams[place], None)
+            loaded = self.models.get(question.variants[place], used)
+            prompt = prompt_ids(loaded.tokenizer, question.prompt, question.chat)
+            for token in generate(loaded.model, loaded.tokenizer, prompt, question.sampling):
+                yield Event(number=number, kind="token", place=place, token=token)
         except Exception as error:
-            event = Event(number=number, kind="fails", place=place, error=sentence(error))
+            yield Event(number=number, kind="fails", place=place, error=sentence(error))
         else:
-            event = Event(number=number, kind="token" if token else "ends", place=place, token=token)
-        if event.token is None:
-            del streams[place]
-        self._send(event)
+            yield Event(number=number, kind="ends", place=place)
+
+
+def _in_turn(streams: dict[int, Iterator[Event]]) -> Iterator[Event]:
+    """Yield an event of each answer in turn until all have ended."""
+    while streams:
+        for place in list(streams):
+            if (event := next(streams[place], None)) is None:
+                del streams[place]
+            else:
+                yield event
 
 
 def sentence(error: Exception) -> str:
@@ -114,7 +131,7 @@ def serve(commands: IO[str], events: IO[str]) -> None:
         events.write(event.model_dump_json(exclude_none=True) + "\n")
         events.flush()
 
-    worker, questions = Worker(LoadedModels(load), send), SimpleQueue[tuple[int, Question]]()
+    worker, questions = Worker(LoadedModels(load), send, Store()), SimpleQueue[tuple[int, Question]]()
 
     def read() -> None:
         try:

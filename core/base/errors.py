@@ -76,14 +76,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def check_above(value: float, least: float, start: str, example: float) -> None:
-    """Raise `UserError` unless a number is finite and above a limit.
-
-    Args:
-        value: The number.
-        least: The limit.
-        start: Start of the sentence, such as "--minutes 0 is not".
-        example: A number that is allowed.
-    """
+    """Raise `UserError`, which begins with `start`, unless a number is finite and above `least`, as `example` is."""
     if not least < value < math.inf:
         raise UserError(f"{start} above {least:g}; give one such as {example:g}.")
 

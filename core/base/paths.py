@@ -1,10 +1,16 @@
-"""Paths of the project, the user cache and the results on this machine."""
+"""Paths of the project, the user cache and the results on this machine, and checks of paths.
+
+Only regular files are read, because a pipe, a socket, a device or a file of the kernel may never end.
+"""
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
 from platformdirs import user_cache_path, user_data_path
+
+from core.base.errors import UserError
 
 PROJECT = Path(__file__).resolve().parents[2]  # the checkout, or the folder of installed packages
 IS_CHECKOUT = (PROJECT / "pyproject.toml").is_file()
@@ -14,6 +20,8 @@ SHIPPED_PUBLISHED = CACHED_RESULTS / "published"
 PAGES = PROJECT / ("docs" if IS_CHECKOUT else "slimscope")
 GLOSSARY, PLUG_IN_GUIDE = PAGES / "glossary.md", PAGES / "plug-ins.md"
 CORRELATIONS = CACHED_RESULTS / "correlations.json"  # of window losses, for standard errors
+SPECIAL = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+KERNEL = ("/proc/", "/sys/")  # they call their files regular, but reading one may wait for ever
 
 
 def cache_dir() -> Path:
@@ -68,3 +76,22 @@ def unwritable_words(folder: Path, error: OSError) -> str:
         f"The results folder {folder} is not writable ({error.strerror or error}), so no job starts; "
         "make it writable, or set SLIMSCOPE_RESULTS to another folder."
     )
+
+
+def check_regular(path: Path) -> None:
+    """Raise `UserError` if a path, with links resolved, is a pipe, a socket, a device or a file of the kernel."""
+    try:
+        kind = SPECIAL.get(stat.S_IFMT(os.stat(path).st_mode))
+    except (OSError, ValueError):  # a missing file or an invalid name: the reader reports it
+        return
+    if kind is None and os.path.realpath(path).startswith(KERNEL):
+        kind = "a file of the kernel"
+    if kind:
+        raise UserError(f"{path} is {kind}, not a regular file; give a file on a disk.")
+
+
+def read_at_most(path: Path, size: int) -> bytes:
+    """Return at most the first `size` bytes of a regular file, whatever size the file system reports."""
+    check_regular(path)
+    with path.open("rb") as file:
+        return file.read(size)

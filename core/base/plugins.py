@@ -3,8 +3,6 @@
 A plug-in that cannot be used is skipped with a warning, so that the others still work.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Callable, Collection
@@ -27,12 +25,10 @@ class PlugIns(NamedTuple, Generic[T]):
 
 
 def load(kind: str, built_in: Collection[str], read: Callable[[str, object], tuple[str, T]]) -> PlugIns[T]:
-    """Load the plug-ins of installed packages, sorted by the names of their entries, and log those that are skipped.
+    """Load the plug-ins of the group `slimscope.KINDs`, sorted by the names of their entries, and log the skipped ones.
 
-    Args:
-        kind: `method`, `format`, `text` or `metric`; the group of its entry points is `slimscope.methods` and so on.
-        built_in: The project's own names, which other packages cannot reuse.
-        read: Returns the name and the plug-in of an entry by the entry's name and value; a `ValueError` for others.
+    Other packages cannot reuse the names in `built_in`. `read` returns the name and the plug-in of an entry by the
+    entry's name and value; it raises `ValueError` for others.
     """
     usable: dict[str, T] = {}
     left_out = []

@@ -1,28 +1,24 @@
 """The state of unfinished work, kept in the cache of variants, where interrupted work resumes."""
 
-from __future__ import annotations
-
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from core.base.paths import variants_dir
 from core.cache.disk import intact, room, writing
 from core.cache.folders import CACHE_BYTES, build_once, make_room
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 ENDING = ".blocks"  # of the folder of an interrupted stage or pass
 INTERVAL = 60.0  # seconds between two times at which work is kept
 PAUSE = 20.0  # times the last writing, which thus takes at most a twentieth of the work
 STATES, FILE = "states", "states.safetensors"
+MORE = "more "  # before the name of a tensor that is no state
 
 
 class Checkpoint:
@@ -60,11 +56,7 @@ class Checkpoint:
         self._rest = PAUSE * (self._kept - started)
 
     def has_room(self, size: int) -> bool:
-        """Return whether `size` bytes more can be kept, for which other folders of the cache make room.
-
-        Raises:
-            StorageError: The disk is full.
-        """
+        """Return whether `size` bytes more can be kept, as others make room; a `StorageError` on a full disk."""
         root = self.folder.parent
         with writing(self.folder):
             own = sum(file.stat().st_size for file in self.folder.rglob("*"))
@@ -92,18 +84,23 @@ class Checkpoint:
         folders = (folder for folder in self.folder.glob(f"{kind}-*") if folder.is_dir() and intact(folder))
         return next(((int(folder.name.rpartition("-")[2]), folder) for folder in folders), None)
 
-    def restore_states(self) -> tuple[int, list[Tensor]]:
-        """Return the number of blocks that an interrupted pass kept, and the states after them; 0 and none without."""
+    def restore_states(self) -> tuple[int, list[Tensor], dict[str, Tensor]]:
+        """Return the number of blocks that an interrupted pass kept, and the states after them; 0 and none without.
+
+        The last part are the tensors by name that were kept with the states.
+        """
         known = self.newest(STATES)
         if known is None:
-            return 0, []
+            return 0, [], {}
         index, folder = known
-        states, self.earlier = read_states(folder)
-        return index + 1, states
+        states, more, self.earlier = read_states(folder)
+        return index + 1, states, more
 
-    def write_states(self, index: int, states: Sequence[Tensor]) -> None:
-        """Write the states after a block; afterwards delete older ones."""
-        tensors = {str(place): one.detach().cpu().contiguous() for place, one in enumerate(states)}
+    def write_states(self, index: int, states: Sequence[Tensor], more: Mapping[str, Tensor] | None = None) -> None:
+        """Write the states after a block, and more tensors by name; afterwards delete older ones."""
+        named = {str(place): one for place, one in enumerate(states)}
+        named |= {f"{MORE}{name}": one for name, one in (more or {}).items()}
+        tensors = {name: one.detach().cpu().contiguous() for name, one in named.items()}
         facts = {"seconds": str(self.seconds)}
         self.replace(STATES, index, lambda place: save_file(tensors, place / FILE, facts))
 
@@ -112,8 +109,10 @@ class Checkpoint:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def read_states(folder: Path) -> tuple[list[Tensor], float]:
-    """Return the states of `write_states`, mapped from their file, and the seconds."""
+def read_states(folder: Path) -> tuple[list[Tensor], dict[str, Tensor], float]:
+    """Return the states and the other tensors of `write_states`, mapped from their file, and the seconds."""
     with safe_open(folder / FILE, "pt") as file:
-        states = [file.get_tensor(str(place)) for place in range(len(file.keys()))]
-        return states, float((file.metadata() or {}).get("seconds", 0.0))
+        names = list(file.keys())
+        more = {name.removeprefix(MORE): file.get_tensor(name) for name in names if name.startswith(MORE)}
+        states = [file.get_tensor(str(place)) for place in range(len(names) - len(more))]
+        return states, more, float((file.metadata() or {}).get("seconds", 0.0))

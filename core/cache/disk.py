@@ -36,31 +36,12 @@ def digests(folder: Path) -> bytes:
 
 
 def intact(folder: Path, wanted: Callable[[str], bool] = lambda name: True) -> bool:
-    """Verify the files of a folder against the digests in its `NAME`; a folder without `NAME` fails.
-
-    Args:
-        folder: A folder of the cache.
-        wanted: Selects by relative path the files to verify.
-
-    Returns:
-        Whether all selected files are intact.
-    """
+    """Return whether the files of a folder that `wanted` selects by relative path match the digests in its `NAME`."""
     try:
         recorded = json.loads((folder / NAME).read_bytes())
         return all(file_sha256(folder / name) == digest for name, digest in recorded.items() if wanted(name))
     except (OSError, ValueError, AttributeError):
         return False
-
-
-def sealed(content: bytes) -> bytes:
-    """Prepend the digest to the content of a small file."""
-    return hashlib.sha256(content).digest() + content
-
-
-def unsealed(whole: bytes) -> bytes | None:
-    """Return the content of a small file without its digest, or None if it is damaged."""
-    content = whole[DIGEST_BYTES:]
-    return content if sealed(content) == whole else None
 
 
 def end_with_digest(file: IO[bytes]) -> None:
@@ -133,12 +114,13 @@ class FileStamps:
 
     def __init__(self, files: Sequence[Path] = ()):
         """Note the stamps of the files."""
-        self._stamps = {file: _content(file) for file in files}
+        self._stamps = stamps(files)
 
     def check(self) -> None:
         """Raise `UserError` if a file has changed or is gone since."""
+        now = stamps(self._stamps)
         for file, before in self._stamps.items():
-            if _content(file) != before:
+            if file not in now or now[file][1:] != before[1:]:
                 raise UserError(
                     f"{file} has changed since the run started. Restore it, or start the run again with the new file."
                 )
@@ -154,9 +136,3 @@ def stamps(files: Iterable[Path]) -> dict[Path, Stamp]:
             continue
         found[file] = Stamp(now.st_ino, now.st_size, now.st_mtime_ns)
     return found
-
-
-def _content(file: Path) -> tuple[int, ...] | None:
-    """Return the size and the modification time of a file; None if it is absent."""
-    found = stamps([file]).get(file)
-    return None if found is None else found[1:]

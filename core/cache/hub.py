@@ -41,18 +41,18 @@ def online() -> bool:
     return answered.is_set()
 
 
-def _cached_config(repo: str, commit: str | None = None) -> Path | None:
-    """Return a model's `config.json` in the local Hugging Face cache, by default of `main`, or None."""
+def cached_folder(repo: str, commit: str | None = None) -> Path | None:
+    """Return the folder of a model's commit, by default of `main`, in the local cache, possibly incomplete, or None."""
     from huggingface_hub import try_to_load_from_cache
 
     path = try_to_load_from_cache(repo, "config.json", revision=commit)
-    return Path(path) if isinstance(path, str) else None  # not a marker that the hub has none
+    return Path(path).parent if isinstance(path, str) else None  # not a marker that the hub has none
 
 
 def cached_revision(repo: str) -> str | None:
     """Return the commit of a model's `main` in the local Hugging Face cache, or None."""
-    config = _cached_config(repo)
-    return config.parent.name if config else None
+    folder = cached_folder(repo)
+    return folder.name if folder else None
 
 
 def revision(repo: str, gated: bool = False) -> str:
@@ -71,12 +71,6 @@ def revision(repo: str, gated: bool = False) -> str:
     if found is None:
         raise UserError(f"The Hugging Face Hub has no commit of {echo(repo)}; give the path of a folder as the model.")
     return found
-
-
-def cached_folder(repo: str, commit: str) -> Path | None:
-    """Return the folder of a model's commit in the local cache, possibly incomplete, or None."""
-    config = _cached_config(repo, commit)
-    return config.parent if config else None
 
 
 def download_config(repo: str, commit: str) -> Path:

@@ -12,15 +12,11 @@ if TYPE_CHECKING:
 
 
 def read_matrix(folder: Path, name: str) -> ndarray | None:
-    """Return the weight of a linear in fp32; None if the folder has no linear of this name.
-
-    Args:
-        folder: Folder with safetensors files.
-        name: Name of the linear, such as model.layers.0.self_attn.q_proj.
+    """Return the weight of a linear, such as `model.layers.0.self_attn.q_proj`, in a folder of safetensors files.
 
     Returns:
-        The stored weight, (out, in) or transposed in architectures such as GPT-2. The product of the two factors if
-        the linear is stored as factors.
+        The stored fp32 weight, (out, in) or transposed in architectures such as GPT-2; the product of two factors; or
+        None if there is no such linear.
 
     Raises:
         UserError: A file cannot be read.
@@ -39,17 +35,10 @@ def _read(folder: Path, tensor: str) -> ndarray | None:
         for file in sorted(folder.glob("*.safetensors")):
             with safe_open(file, "np") as opened:
                 if tensor in set(opened.keys()):
-                    if opened.get_slice(tensor).get_dtype() == "BF16":
-                        return _read_bf16(file, tensor)
+                    if opened.get_slice(tensor).get_dtype() == "BF16":  # NumPy lacks it, and torch is slow to import
+                        with safe_open(file, "pt") as in_torch:
+                            return in_torch.get_tensor(tensor).float().numpy()  # type: ignore[no-any-return]
                     return opened.get_tensor(tensor).astype("float32")  # type: ignore[no-any-return]
     except (OSError, SafetensorError) as error:
         raise UserError(f"The weights in {folder} cannot be read: {error}.") from error
     return None
-
-
-def _read_bf16(file: Path, tensor: str) -> ndarray:
-    """Return a tensor of a type that NumPy lacks; only here, torch is worth its import."""
-    from safetensors import safe_open
-
-    with safe_open(file, "pt") as opened:
-        return opened.get_tensor(tensor).float().numpy()  # type: ignore[no-any-return]

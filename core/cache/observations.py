@@ -28,16 +28,13 @@ Tensors = dict[str, Tensor]
 def observed(
     before: str | None, stage: Stage, kinds: Sequence[str], observe: Callable[[str | None], Tensors]
 ) -> Tensors:
-    """Return cached statistics of any of the `kinds`, or compute and cache them.
+    """Return cached statistics of any of the `kinds`, tensors by name, or compute and cache those of the first.
 
     Args:
         before: Key of the variant before the stage; without one nothing is cached.
         stage: Stage with the calibration data, the seed and the layers.
-        kinds: Names of sufficient statistics; `observe` computes the first.
+        kinds: Names of sufficient statistics.
         observe: Computes the statistics. It receives the name of an interrupted pass that it resumes; None for none.
-
-    Returns:
-        Tensors by name.
     """
     if before is None:
         return observe(None)

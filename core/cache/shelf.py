@@ -1,21 +1,17 @@
 """Weights of a model that have left the memory: files from which the operating system pages them in."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from tempfile import NamedTemporaryFile
-from typing import TYPE_CHECKING
 
+import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from core.base.paths import cache_dir
 from core.cache.disk import FileStamps, check_disk, writing
-
-if TYPE_CHECKING:
-    from torch import nn
 
 PAGE_BYTES = 4096
 
@@ -27,10 +23,9 @@ class Shelf:
     """
 
     def __init__(self, needed: int, sources: FileStamps | None = None):
-        """Prepare a shelf for `needed` bytes; the weights of the model are mapped from the files of `sources`.
+        """Prepare a shelf for `needed` bytes; a `StorageError` if the disk has no room for them.
 
-        Raises:
-            StorageError: The disk has no room for them.
+        The weights of the model are mapped from the files of `sources`.
         """
         self._folder = cache_dir() / "shelf"
         self._sources = sources or FileStamps()
@@ -40,10 +35,8 @@ class Shelf:
     def take(self, module: nn.Module) -> None:
         """Copy the parameters of a module into memory before they change.
 
-        Changed pages of a mapped file would stay in memory until all weights in that file are gone.
-
-        Raises:
-            UserError: The model's files have changed since the run started.
+        Changed pages of a mapped file would stay in memory until all weights in that file are gone. Raises `UserError`
+        if the model's files have changed since the run started.
         """
         self._sources.check()
         for parameter in module.parameters():
@@ -51,7 +44,6 @@ class Shelf:
 
     def prefetch(self, module: nn.Module) -> None:
         """Read the parameters of a module from their files in another thread, while the current module computes."""
-        import torch
 
         def read(data: torch.Tensor) -> None:
             data.flatten().view(torch.uint8)[::PAGE_BYTES].sum()
@@ -61,11 +53,7 @@ class Shelf:
                 self._reader.submit(read, parameter.data)
 
     def put(self, module: nn.Module) -> None:
-        """Write the parameters of a module to a file, and map them from it; their values and names stay.
-
-        Raises:
-            StorageError: The disk is full.
-        """
+        """Write the parameters of a module to a file, and map them from it; a `StorageError` on a full disk."""
         own = dict(module.named_parameters())
         with writing(self._folder), NamedTemporaryFile(dir=self._folder, suffix=".safetensors") as file:
             save_file({name: parameter.detach().cpu().contiguous() for name, parameter in own.items()}, file.name)

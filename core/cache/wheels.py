@@ -2,13 +2,10 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
-import zipfile
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -71,27 +68,6 @@ def download(wheel: Wheel, folder: Path, progress: Progress = silent) -> Path:
         )
     progress("download", wheel.size, wheel.size, wheel.requirement)
     return archive
-
-
-def members(archive: Path) -> list[str]:
-    """List the files in a zip archive."""
-    with zipfile.ZipFile(archive) as source:
-        return source.namelist()
-
-
-def extract(archive: Path, members: Iterable[str], folder: Path) -> None:
-    """Extract members of a zip archive below `folder`; a `UserError` for a path outside it."""
-    with zipfile.ZipFile(archive) as source:
-        names = set(source.namelist())
-        for name in members:
-            if name not in names:
-                raise UserError(f"The wheel {archive.name} lacks {name}.")
-            target = (folder / name).resolve()
-            if not target.is_relative_to(folder.resolve()):
-                raise UserError(f"The wheel {archive.name} has a file outside its own folder: {name}.")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with source.open(name) as packed, target.open("wb") as file:
-                shutil.copyfileobj(packed, file)
 
 
 def _bytes_in(folder: Path) -> int:

@@ -17,7 +17,7 @@ from core.cli.naming import matching_name
 from core.cli.printing.console import output
 from core.cli.printing.tables import plain
 from core.data.corpora import default_corpora
-from core.notation.command import run_command
+from core.notation.chain import run_command
 from core.shipping.formats import find_format
 from core.specs import Perplexity
 from core.store.store import Store

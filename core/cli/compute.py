@@ -19,9 +19,9 @@ from core.cli.printing.tables import SHORT_NOTE, as_json, print_table, print_tsv
 from core.engine.runs import run_alone
 from core.jobs.points import results_of
 from core.models.sources import identify_again
-from core.notation.achieved import describe_gap
 from core.notation.chain import format_chain
 from core.notation.formatting import format_duration, variant_name
+from core.notation.removal import describe_gap
 from core.protocols import requested
 from core.registry import data_requirement
 from core.request.baseline import remaining_run
@@ -32,8 +32,7 @@ from core.request.settings import RunSettings
 from core.request.stages import DEFAULT_RATIO, variant_spec
 from core.request.sweeps import Grid, expand_grid
 from core.results import Result
-from core.shipping.formats import FORMATS, find_format, requested_format, size_of, type_words, usual_words
-from core.shipping.proof import saved_words
+from core.shipping.formats import FORMATS, find_format, requested_format, saved_words, size_of
 from core.specs import RunSpec
 from core.store.bundled import append_shipped
 from core.store.samples import ship_samples
@@ -90,7 +89,7 @@ def run(
         describe_result(result, dense_result, store, names, rows, scans=spec.scan is not None)
         warn_few([with_rows(result, rows)])
     if spec.save is not None:
-        messages.print(saved_words(spec.save, type_words(spec), usual_words(spec)), markup=False)
+        messages.print(saved_words(spec), markup=False)
 
 
 @options.with_settings(*options.SETTINGS.keys() - {"seed", "scan"})
@@ -201,8 +200,7 @@ def export(
     messages.print(f"The export needs about {size_of(found, source, *requested_format(spec))}.")
     with bars() as progress:
         compute_rest(spec, store, progress)
-    saved = saved_words(str(spec.save), type_words(spec), usual_words(spec))
-    messages.print(f"{saved} Its README.md explains how to load it.", markup=False)
+    messages.print(f"{saved_words(spec)} Its README.md explains how to load it.", markup=False)
 
 
 def estimate_words(cost: Estimate, device: str, dense: bool) -> str:

@@ -11,7 +11,7 @@ from core.cli.printing.console import messages
 from core.cli.printing.tables import SHORT_KEY, column, measured, print_table
 from core.data.cards import TASKS
 from core.imports.files import read_imports, store_imports
-from core.imports.harness import is_results, model_of
+from core.imports.harness import model_of
 from core.imports.series import DEFAULT_LABEL, KINDS, parse_series
 from core.imports.sheet import COLUMNS
 from core.imports.uploads import read_files
@@ -62,7 +62,7 @@ def import_files(
 ) -> None:
     """Import results of other programs."""
     uploads, store = read_files(files), Store()
-    results = [upload for upload in uploads if is_results(upload)]
+    results = [upload for upload in uploads if upload.ending == ".json"]
     variant, task_names = None, parse_task_names(task or ())
     if task_names and not results:
         raise UserError("--task is for a results file of lm_eval, and none is given; remove it.")

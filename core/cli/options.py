@@ -228,7 +228,7 @@ def long_form(
     return (
         replace(
             stage,
-            written=None,
+            places={},
             amount=stage.amount if amount is None else amount,
             settings={**stage.settings, **settings},
             layers=stage.layers if layers is None else layers,

@@ -16,7 +16,7 @@ class TaskCard(Frozen):
     file: str  # the scored split
     columns: tuple[str, ...]  # the fields of a document that the harness reads
     yaml: str  # the harness' own definition, below lm_eval/tasks; a folder if the task is a group of subjects
-    chance: float  # accuracy of guessing
+    chance: float = 0.25  # accuracy of guessing
     majority: float  # accuracy of always giving the answer that is right most often in the scored split
     fixed_labels: bool = False  # whether all documents have the same choices, such as yes and no
     sha256: str  # of the documents
@@ -70,7 +70,6 @@ _CARDS = (
         file="tasks/hellaswag_validation.parquet",
         columns=("activity_label", "ctx_a", "ctx_b", "endings", "label"),
         yaml="hellaswag/hellaswag.yaml",
-        chance=0.25,
         majority=0.2573,
         sha256="13e375078497cf7222ec529cccbf546b725445172446aac6585235f50e890fa5",
         metric="acc_norm",
@@ -101,7 +100,6 @@ _CARDS = (
         file="tasks/arc_easy_test.parquet",
         columns=("question", "choices", "answerKey"),
         yaml="arc/arc_easy.yaml",
-        chance=0.25,
         majority=0.2664,
         sha256="b142620da6eec7e1105226cbad5e3f34cbd9ccc65e05ea9f138c0da9a117ef0d",
         instruction="Answer the question from school science.",
@@ -117,7 +115,6 @@ _CARDS = (
         file="tasks/arc_challenge_test.parquet",
         columns=("question", "choices", "answerKey"),
         yaml="arc/arc_challenge.yaml",
-        chance=0.25,
         majority=0.2654,
         sha256="782446d5f137ad1f2ec35ed1e64990905691157f6f9ecd15260b26a4049021c3",
         metric="acc_norm",
@@ -134,7 +131,6 @@ _CARDS = (
         file="tasks/openbookqa_test.parquet",
         columns=("question_stem", "choices", "answerKey"),
         yaml="openbookqa/openbookqa.yaml",
-        chance=0.25,
         majority=0.276,
         sha256="d558cc5b6cf7d453dfd6f82ac13fd9fc4c1285ded7956340fd5637669ced4795",
         metric="acc_norm",
@@ -182,7 +178,6 @@ _CARDS = (
         file="tasks/mmlu_all_test.parquet",
         columns=("question", "subject", "choices", "answer"),
         yaml="mmlu/default",
-        chance=0.25,
         majority=0.2689,
         fixed_labels=True,
         sha256="c808c0f63ddd07ec0f68739ffce3cdded3a92c50076cb9f0d9533b2bcee39ce1",

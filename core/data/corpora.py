@@ -7,46 +7,67 @@ a user's own text file always has this form.
 import hashlib
 import os
 import re
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from core.base import plugins
 from core.base.errors import UserError, echo, unknown
-from core.base.paths import cache_dir, typed_path
-from core.base.regular_files import check_regular
+from core.base.paths import cache_dir, check_regular, typed_path
 from core.cache.folders import cached_text, put
 from core.data import files
 from core.data.corpus import CorpusSource, CorpusText, Pair, pairs_of, text_sha256
-from core.data.origins.base import DataFile
 from core.data.texts import BY_ID, Corpus
 
 
-@dataclass(frozen=True)
-class UserText:
-    """A user's own text, by the path of a file or by its id."""
+def identify_corpus(name: str) -> CorpusSource:
+    """Return the id and the source of a catalogue corpus, of a text file's path, or of an earlier id.
 
-    name: str
+    Nothing is fetched. A catalogue text that is not on this machine gets the catalogue's id. A user's text is copied,
+    so that its id suffices from now on.
+    """
+    if card := _card(name):
+        file = files.find(card.file)
+        return _identity(card, file) if file else CorpusSource(id=card.id, source=files.origin(card.file))
+    name = _own(name)
+    if _has_copy(name):
+        _read_copy(name)
+        return CorpusSource(id=name, source="file")
+    path = _text_file(name)
+    id = f"{_named(path)}@{cached_text('text', [path], lambda: text_sha256(_read(path)))[:8]}"
+    if _intact_copy(id) is None:
+        put(_copy(id), _read(path).encode())
+    return CorpusSource(id=id, source="file")
 
-    def identify(self) -> CorpusSource:
-        """Return the id and the source; store a copy, so that the id suffices from now on."""
-        if _has_copy(self.name):
-            _read_copy(self.name)
-            return CorpusSource(id=self.name, source="file")
-        path = _text_file(self.name)
-        id = f"{_named(path)}@{cached_text('text', [path], lambda: text_sha256(_read(path)))[:8]}"
-        if _intact_copy(id) is None:
-            put(_copy(id), _read(path).encode())
-        return CorpusSource(id=id, source="file")
 
-    def open_text(self) -> CorpusText:
-        """Read the text; raise `UserError` if there is none, or its copy is damaged."""
-        if _has_copy(self.name):
-            return CorpusText(self.name, CorpusSource(id=self.name, source="file"), _read_copy(self.name))
-        path = _text_file(self.name)
-        content = _read(path)
-        id = f"{_named(path)}@{text_sha256(content)[:8]}"
-        return CorpusText(self.name, CorpusSource(id=id, source="file"), content)
+def open_corpus(name: str) -> CorpusText:
+    """Read a corpus, and fetch it if needed.
+
+    Raises `UserError` if there is no such text, its copy is damaged, or another one has its id on this machine.
+    """
+    if card := _card(name):
+        file = files.get(card.file)
+        rows, pairs = _rows(card, file.path)
+        identity = _identity(card, file)
+        if "@" in name and identity.id != name:
+            raise UserError(f"The text {name} is no longer on this machine, which has {identity.id}.")
+        return CorpusText(name, identity, card.join.join(rows), card, rows, pairs)
+    name = _own(name)
+    if _has_copy(name):
+        return CorpusText(name, CorpusSource(id=name, source="file"), _read_copy(name))
+    path = _text_file(name)
+    content = _read(path)
+    source = CorpusSource(id=f"{_named(path)}@{text_sha256(content)[:8]}", source="file")
+    return CorpusText(name, source, content)
+
+
+def _card(name: str) -> Corpus | None:
+    """Return the catalogue's entry; a catalogue id, perhaps with 8 digits of another text, is always its."""
+    return BY_ID.get(re.sub(r"@[0-9a-f]{8}$", "", name))
+
+
+def _own(name: str) -> str:
+    """Return the path of a user's text or its id; a plug-in's text by its path."""
+    return str(PLUG_INS.usable.get(name, name))
 
 
 def _text_file(name: str) -> Path:
@@ -107,31 +128,7 @@ def _read(path: Path) -> str:
     return content
 
 
-@dataclass(frozen=True)
-class CatalogueText:
-    """A text of the catalogue; its name is the id, with 8 digits if a machine had another text under this id."""
-
-    name: str
-    card: Corpus
-
-    def identify(self) -> CorpusSource:
-        """Return the id and the source; the catalogue's id for a text that is not on this machine."""
-        file = files.find(self.card.file)
-        if file is None:
-            return CorpusSource(id=self.card.id, source=files.origin(self.card.file))
-        return _identity(self.card, file)
-
-    def open_text(self) -> CorpusText:
-        """Read the text, and fetch it if needed; raise `UserError` if another one has its id on this machine."""
-        file = files.get(self.card.file)
-        rows, pairs = _rows(self.card, file.path)
-        identity = _identity(self.card, file)
-        if "@" in self.name and identity.id != self.name:
-            raise UserError(f"The text {self.name} is no longer on this machine, which has {identity.id}.")
-        return CorpusText(self.name, identity, self.card.join.join(rows), self.card, rows, pairs)
-
-
-def _identity(corpus: Corpus, file: DataFile) -> CorpusSource:
+def _identity(corpus: Corpus, file: files.DataFile) -> CorpusSource:
     """Return the id and the source of a corpus in a file."""
     digest = cached_text(
         f"corpus {corpus.id}", [file.path], lambda: text_sha256(corpus.join.join(_rows(corpus, file.path)[0]))
@@ -159,35 +156,12 @@ def _rows_of(file: str, column: str, instruct: bool, path: Path, time: int) -> t
     return tuple(dict.fromkeys(rows) if file.startswith("tasks/") else rows), ()
 
 
-def identify_corpus(name: str) -> CorpusSource:
-    """Return the id and the source of a catalogue corpus, of a text file's path, or of an earlier id.
-
-    Nothing is fetched. A catalogue text that is not on this machine gets the catalogue's id.
-    """
-    return _text(name).identify()
-
-
-def open_corpus(name: str) -> CorpusText:
-    """Read a corpus, and fetch it if needed.
-
-    Raises:
-        UserError: There is no such text, or another one has its id on this machine.
-    """
-    return _text(name).open_text()
-
-
 def default_corpora() -> tuple[str, str]:
     """Return the corpora for perplexity and calibration: the papers' if on this machine, else the embedded ones."""
     papers = ("wikitext2", "c4-sample")
     if all(files.find(BY_ID[name].file) for name in papers):
         return papers
     return "passages-eval", "passages-calibration"
-
-
-def _text(name: str) -> CatalogueText | UserText:
-    """Return the text of a name, unread: a catalogue id always names the catalogue's text."""
-    card = BY_ID.get(re.sub(r"@[0-9a-f]{8}$", "", name))
-    return CatalogueText(name, card) if card else UserText(str(PLUG_INS.usable.get(name, name)))
 
 
 def _plugin(entry: str, found: object) -> tuple[str, Path]:

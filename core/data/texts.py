@@ -15,9 +15,9 @@ class Corpus(Frozen):
     name: str | None = None  # in papers
     licence: str
     file: str
-    column: str
-    join: str
-    sha256: str | None  # of the joined text; None if the catalogue does not fix it
+    column: str = "text"
+    join: str = "\n\n"
+    sha256: str | None = None  # of the joined text; None if the catalogue does not fix it
     most_windows: int | None = None  # if the papers use at most this many
     calibration_only: bool = False
     held_out: bool = False  # only for evaluation: calibration on it would bias its perplexity
@@ -32,8 +32,6 @@ CORPORA: tuple[Corpus, ...] = (
         name="WikiText-2",
         licence="CC BY-SA 3.0 and GFDL",
         file="wikitext2/wikitext-2-raw-v1_test.parquet",
-        column="text",
-        join="\n\n",
         sha256="696cca6b65a171b0a358a4be6732cdfdf2dd6164a32e20fd70e3c13fc4dfae83",
         held_out=True,
     ),
@@ -55,7 +53,6 @@ CORPORA: tuple[Corpus, ...] = (
         licence="not open (LDC)",
         file="ptb/ptb_text_only_validation.parquet",
         column="sentence",
-        join="\n\n",
         sha256="352a9351af725c5d5d6ccdd38357a35ebfef8c79916364fdf458fa72a4fb91c3",
     ),
     Corpus(
@@ -64,9 +61,7 @@ CORPORA: tuple[Corpus, ...] = (
         name="C4",
         licence="ODC-BY 1.0",
         file="c4/c4_en_validation_first1100.parquet",
-        column="text",
         join=" ",
-        sha256=None,
         most_windows=256,
         held_out=True,
     ),
@@ -75,8 +70,6 @@ CORPORA: tuple[Corpus, ...] = (
         label="C4, a sample to calibrate on",
         licence="ODC-BY 1.0",
         file="calibration/c4_en_sample.parquet",
-        column="text",
-        join="\n\n",
         sha256="c3ab9df0070bafada91f508de32dd10113aafff162f8466f504631988c2b37a7",
         calibration_only=True,
     ),
@@ -86,7 +79,6 @@ CORPORA: tuple[Corpus, ...] = (
         licence="CC BY 4.0",
         file="instruct/alpaca_cleaned_first5000.parquet",
         column="instruction",
-        join="\n\n",
         sha256="91f8eb6696261a8017385c3f39497419308faa1e2a76fb25e2cf0e5ea63f3c35",
         calibration_only=True,
         instructions=True,
@@ -97,7 +89,6 @@ CORPORA: tuple[Corpus, ...] = (
         licence="CC BY-SA 3.0",
         file="tasks/boolq_validation.parquet",
         column="passage",
-        join="\n\n",
         sha256="e8d9f0c44d8f883b01ba847b77f55ad36fcd18142a650792c00d951cf5d374bc",
         held_out=True,
         embedded=True,
@@ -107,8 +98,6 @@ CORPORA: tuple[Corpus, ...] = (
         label="Wikipedia passages (SQuAD, DROP) to calibrate on",
         licence="CC BY-SA 4.0",
         file="passages/calibration.parquet",
-        column="text",
-        join="\n\n",
         sha256="827abfe0e59508ab948ae1e07c5c13cfdc5b26468cea9a813a6cca7f2cb04b73",
         calibration_only=True,
         embedded=True,

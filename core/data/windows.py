@@ -17,7 +17,6 @@ from core.base.window_start import window_start
 from core.cache.folders import cached_file
 from core.data.corpora import open_corpus
 from core.data.corpus import CorpusText
-from core.data.texts import CORPORA
 from core.specs import TextWindows
 
 if TYPE_CHECKING:
@@ -73,30 +72,17 @@ def evaluation_windows(
     """Cut a corpus' text into windows without overlap, and drop the tail.
 
     The text is tokenised once. Every window starts with a begin token if the model needs it there. Otherwise only the
-    first window may have one.
-
-    Args:
-        corpus: The corpus.
-        tokenizer: The tokenizer of the model.
-        window: Tokens per window.
-        windows: The number of windows; None means all.
-        spread: Spread the windows evenly over the text instead of taking the first ones.
+    first window may have one. Only the first `windows` are cut, or, if `spread`, as many spread evenly over the text.
 
     Returns:
         Token ids, (windows, window) int64.
 
     Raises:
-        UserError: The corpus is too short, or only for calibration.
+        UserError: The corpus is too short.
     """
-    card = corpus.card
-    if card and card.calibration_only:
-        raise UserError(
-            f"{card.id} is only for calibration; measure perplexity on one of "
-            f"{', '.join(c.id for c in CORPORA if not c.calibration_only)}, or on a text file."
-        )
     every = _cut(corpus.name, corpus.text, tokenizer, window, windows or 1)
     if windows is None:
-        return every[: card.most_windows] if card else every
+        return every[: corpus.card.most_windows] if corpus.card else every
     return every[[place * len(every) // windows for place in range(windows)]] if spread else every[:windows].clone()
 
 

@@ -1,10 +1,10 @@
 """The amount of a stage, as the share of the current weights to remove and as a target, and that of each linear."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+from torch import Tensor
 
 from core.amount import RATIO_PLACES, Bits, Pattern, Ratio
 from core.base.errors import UserError
@@ -13,27 +13,19 @@ from core.methods.base import Method
 from core.methods.linear import LinearMethod, Plan, Target
 from core.methods.numerics.levels import level_shares
 from core.methods.parameters import RATIO_STEP
-from core.models.parts.blocks import select
+from core.models.parts.blocks import Linear, select
 from core.models.parts.sizes import size_before
-from core.notation.achieved import GAP_TOLERANCE, format_percent
+from core.notation.removal import GAP_TOLERANCE, format_percent
 from core.specs import Stage
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from core.models.parts.blocks import Linear
 
 
 def fraction_to_remove(method: Method, given: StageInput) -> float:
     """Compute the share of the current weights that a stage must remove to reach its pruning ratio.
 
-    The ratio refers to the dense model's block-linear weights, or to the selected ones with `layers`. It counts
-    removed weights and weights with a zero constraint. A method that zeroes weights knows the zeros, so its share is
-    of all current weights. A method that removes units removes their zeros evenly, so its share is of the nonzero
-    weights. N:M sparsity refers to the current rows.
-
-    Raises:
-        UserError: Earlier stages removed more than the ratio allows, beyond rounding.
+    The ratio refers to the dense model's block-linear weights, or to the selected ones with `layers`. It counts removed
+    weights and weights with a zero constraint. A method that zeroes weights knows the zeros, so its share is of all
+    current weights. A method that removes units removes their zeros evenly, so its share is of the nonzero weights. N:M
+    sparsity refers to the current rows. Raises `UserError` if earlier stages removed more than the ratio allows.
     """
     stage = given.stage
     alone = "convolutions" in method.modifies  # no other removal may precede it
@@ -83,19 +75,11 @@ class Allotment(NamedTuple):
 def allot(
     method: LinearMethod, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor], level: bool
 ) -> Allotment:
-    """Return the amounts of the linears.
+    """Return the amounts of the linears; raise `UserError` for shifts that the model cannot have.
 
     A block with another ratio gets what it would get if the whole model had its ratio. Bits are shifted by the method.
-
-    Args:
-        method: The method.
-        linears: The linears to compress.
-        target: The amount of all.
-        observed: What the method observed on each linear, by name.
-        level: Whether linears that have lost weights before reach one ratio together.
-
-    Raises:
-        UserError: The method has shifts that the model cannot have.
+    `observed` has what the method observed on each linear, by name. With `level`, linears that have lost weights before
+    reach one ratio together.
     """
     blocks, shifts = [linear.block for linear in linears], method.shifts
     if missing := sorted(shifts.keys() - set(blocks)):

@@ -3,15 +3,13 @@
 Nothing is stored, because a stored number belongs to a chain of this project that makes its variant again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pandas as pd
+from transformers import PreTrainedTokenizerBase
 
 from core.base.errors import UserError
 from core.base.memory import reuse_freed_memory
@@ -38,13 +36,10 @@ from core.models.sources import (
     load_tokenizer,
 )
 from core.models.terms import check_here
-from core.request.complete import check_device, default_perplexity, identified_perplexity
+from core.request.complete import check_device, default_perplexity, identified_text
 from core.request.stages import parse_dtype
 from core.specs import Dtype, Perplexity, Stage, VariantSpec
 from core.store.slots import compute_lock
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 LIGHT = 1e12  # floating-point operations with which a comparison does not wait for a run
 
@@ -102,11 +97,7 @@ class _Pair:
 
 
 def _read_pair(dense: ModelSource, other: ModelSource, texts: Sequence[Perplexity], progress: Progress) -> _Pair:
-    """Fetch two models and read the texts, but load no weights.
-
-    Raises:
-        UserError: A model is no language model, their tokens differ, or a text is missing, too short or too long.
-    """
+    """Fetch two models and read the texts, but load no weights; raise `UserError` if they cannot be compared."""
     dense, other = fetch_model(dense, progress), fetch_compressed(other, progress)
     for source in (dense, other):
         if kind := encoder_of(source.required_config):
@@ -122,7 +113,7 @@ def _read_pair(dense: ModelSource, other: ModelSource, texts: Sequence[Perplexit
     read, scored = Texts(), {}
     for asked in texts or [default_perplexity(min(shapes, key=lambda shape: shape.max_window))]:
         for shape in shapes:
-            text = identified_perplexity(asked, shape)
+            text = identified_text(asked, shape)
         corpus = read.corpus(text.corpus)
         same = token_ids(corpus.text, first).equal(token_ids(corpus.text, second))
         if not same or window_start(first) != window_start(second):

@@ -17,10 +17,7 @@ from core.store.store import Store
 def run(spec: RunSpec, store: Store, progress: Progress = silent) -> Result:
     """Compute and store the missing numbers of `spec` and its dense baseline, and return the result of `spec`.
 
-    The baseline runs last, so that an impossible run fails at once.
-
-    Raises:
-        UserError: The run is impossible.
+    The baseline runs last, so that an impossible run fails at once, with a `UserError`.
     """
     if parts := remaining_run(spec, store):
         for stage in spec.variant.stages:

@@ -5,33 +5,28 @@ Other sequences measure the loss. They run from the compressed block on, so all 
 losses of each part are cached at once, so that an interrupted scan resumes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from core.base.paths import cache_dir
 from core.cache.folders import read_small, write_small
 from core.cache.shelf import trying
 from core.context import Context, StageInput
-from core.engine.walking.walk_modes import make_walker
+from core.engine.walking.walker import make_walker
 from core.evaluation.perplexity import window_losses
 from core.methods.cost import unread
 from core.methods.linear import LinearMethod, Statistics, Target
-from core.models.parts.blocks import Blocks, Linear, by_block, first, move
+from core.models.parts.blocks import Blocks, Linear, by_block, move
 from core.models.parts.products import quick_products
 from core.models.parts.recorder import Recorder
 from core.specs import ScanUnit, canonical_json, sha256
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 VERSION = 1  # of the definition of the losses
 WHOLE = ""  # name of the losses without any compression
@@ -61,19 +56,10 @@ def measure_sensitivity(
     context: Context,
     by: ScanUnit = "block",
 ) -> dict[str, Losses]:
-    """Measure the loss rise of each part when `method` compresses it alone.
+    """Measure the loss rise of each part when `method` compresses it alone; the model is unchanged afterwards.
 
-    Args:
-        model: The model, which is unchanged afterwards.
-        method: The method under test.
-        target: Compression target of each linear of a part.
-        linears: The linears to group into parts.
-        given: The stage with calibration sequences, (N, L), which `split` divides.
-        context: Device and progress of the run.
-        by: Whether a part is a block or a linear.
-
-    Returns:
-        The loss rise on each sequence not used for calibration, in nats per token, by name of the part.
+    `given` has the calibration sequences, (N, L), which `split` divides. Returns the rise on each sequence not used for
+    calibration, in nats per token, by name of the part: a block or a linear.
     """
     blocks = given.blocks
     groups = group_linears(linears, blocks, by)
@@ -139,8 +125,7 @@ class _Tail:
             block = self.blocks.holder[self.place]
             with quick_products(self.model.dtype):
                 for one in self.recordings:
-                    call = one.calls[self.place].to(self.device)
-                    one.hidden = first(block(one.hidden, *call.args, **call.kwargs))
+                    one.hidden = one.calls[self.place].to(self.device).run(block, one.hidden)
             self.place += 1
         losses: Losses = []
         for one, window in zip(self.recordings, self.windows.split(1), strict=True):

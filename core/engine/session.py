@@ -1,10 +1,12 @@
 """The inputs of a run, each resolved once and shared by the variant and its dense baseline."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from core.base.errors import UserError
 from core.base.progress import Progress, silent
@@ -21,11 +23,6 @@ from core.request.complete import check_save_folder
 from core.shipping.base import Format
 from core.shipping.formats import requested_format
 from core.specs import Perplexity, RunSpec
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-    from transformers import PreTrainedModel
 
 
 class ScoredText(NamedTuple):
@@ -45,30 +42,13 @@ class ExportTarget(NamedTuple):
 
 
 class Session:
-    """The dense model of a run with its tokenizer, the device, and the texts.
-
-    Attributes:
-        source: The dense model, with its files on this machine.
-        weights: The stamps of its weights.
-        memory: Bytes of memory that the current part of the run may take.
-        shelf: The place of compressed blocks while the current part of the run streams its model.
-        export: Where and how the variant is saved, if it is.
-        device: The device to compute on.
-        tokenizer: The model's tokenizer; None for an encoder, which reads no text.
-        texts: The texts that were read so far.
-        scored: The windows of each perplexity.
-        tasks: The documents of each task.
-        scanned: The sequences of the sensitivity scan, (N, L), if the run has one.
-    """
+    """The dense model of a run with its tokenizer, the device, and the texts."""
 
     def __init__(self, parts: Sequence[RunSpec], progress: Progress = silent):
         """Resolve the model of a run, and read all texts that its numbers need, so that it fails at once if one lacks.
 
-        The parts of the run are of one model and one device.
-
-        Raises:
-            UserError: The model on this machine is not the revision that the run names, it cannot be read, a text is
-                too short or missing, or the device is missing.
+        The parts of the run are of one model and one device. Raises `UserError` if the model here is not the revision
+        that the run names or cannot be read, a text is too short or missing, or the device is missing.
         """
         wanted = parts[0].variant
         found = identify_again(wanted.model, wanted.revision)
@@ -77,10 +57,10 @@ class Session:
                 f"Model {found.id} is now at revision {found.revision}, not {wanted.revision}; start the run again."
             )
         self.export = _export_target(parts[0], found)
-        self.source = fetch_model(found, progress)
+        self.source = fetch_model(found, progress)  # with its files on this machine
         self.weights = FileStamps(weight_files(self.source.files))
-        self.memory: int | None = None
-        self.shelf: Shelf | None = None
+        self.memory: int | None = None  # bytes that the current part of the run may take
+        self.shelf: Shelf | None = None  # of compressed blocks while the current part streams its model
         self.device = execution_device(parts[0].device)
         # Any: an encoder has None, and its stages and measurements read no text
         self.tokenizer: Any = None
@@ -99,18 +79,14 @@ class Session:
             corpus = self.texts.corpus(text.corpus)
             windows = evaluation_windows(corpus, self.tokenizer, text.window, text.windows, text.spread)
             self.scored[text] = ScoredText(windows, corpus.identity)
-        self.scanned: Tensor | None = None
+        self.scanned: Tensor | None = None  # sequences of the sensitivity scan, (N, L)
         if scan := parts[0].scan:
             self.scanned = calibration_windows(self.texts.data(scan.text), self.tokenizer, scan.seed)
 
     def load_model(
         self, dtype: str, device: torch.device | str = "cpu", progress: Progress = silent, mapped: bool = False
     ) -> PreTrainedModel:
-        """Return the dense model as of `core.models.sources.load_model`.
-
-        Raises:
-            UserError: Its files have changed since the run started, so its numbers would be of another revision.
-        """
+        """Return the dense model as of `core.models.sources.load_model`; raise `UserError` if its files changed."""
         model = load_model(self.source, dtype, device, progress, mapped)
         self.weights.check()
         return model

@@ -1,23 +1,20 @@
 """Dispatch of each kind of method to the function that runs it, and the hooks of run-time methods."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING
+
+from transformers import PreTrainedModel
 
 from core.base.errors import UserError
 from core.context import Context, StageInput, StageResult
 from core.engine.amounts import fraction_to_remove
-from core.engine.runners.by_block import round_blocks
 from core.engine.runners.by_convolution import decompose_convolutions
 from core.engine.runners.by_embedding import factor_embedding, quantise_tables
-from core.engine.runners.by_linear import compress_linears
+from core.engine.runners.by_linear import compress_linears, round_blocks
 from core.engine.runners.by_removal import remove_blocks, remove_experts, remove_hidden
-from core.engine.runners.by_rotation import rotate_model
-from core.engine.runners.by_slicing import slice_model
-from core.engine.runners.by_units import factor_and_remove_units, remove_units, remove_units_walking
+from core.engine.runners.by_slicing import rotate_model, slice_model
+from core.engine.runners.by_units import remove_units, remove_units_walking
 from core.methods.base import Method
 from core.methods.terms import Kind
 from core.models.parts.blocks import find_blocks
@@ -27,9 +24,6 @@ from core.models.removal.projections import separate_projections
 from core.registry import build_method
 from core.specs import Stage
 from core.training.base import Recovery, TrainPruneMethod
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 # Kinds that treat q, k and v, or gate and up, each on its own.
 APART: frozenset[Kind] = frozenset(
@@ -67,7 +61,7 @@ RUNNERS: dict[Kind, Callable[..., StageResult]] = {
     "embedding": factor_embedding,
     "units": remove_units,
     "units in sequence": remove_units_walking,
-    "factored units": factor_and_remove_units,
+    "factored units": remove_units_walking,
     "blocks": remove_blocks,
     "experts": remove_experts,
     "hidden size": remove_hidden,
@@ -80,11 +74,7 @@ RUNNERS: dict[Kind, Callable[..., StageResult]] = {
 
 
 def apply(model: PreTrainedModel, given: StageInput, context: Context) -> StageResult:
-    """Apply a stage to the model in place.
-
-    Raises:
-        UserError: The stage does not fit the model, or its method ends the program.
-    """
+    """Apply a stage to the model in place; raise `UserError` if it does not fit, or its method ends the program."""
     method = build_method(given.stage)
     if is_language_model(model):
         given = replace(given, decoder=find_blocks(model))

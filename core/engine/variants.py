@@ -4,17 +4,15 @@ A new measurement needs no new compression: the user cache stores each model und
 compression. The cache has a size limit and deletes the least recently used variants first.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
+from transformers import PreTrainedModel
 
 from core.base.errors import CancelledError, StorageError, UserError
 from core.base.paths import cache_dir, cached_variant
@@ -43,9 +41,6 @@ from core.specs import Stage, VariantSpec
 from core.store.bundled import parse_result
 from core.training.base import TrainingMethod
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
 log = logging.getLogger(__name__)
 
 REPORT = "result.json"
@@ -60,14 +55,11 @@ def make_variant(
 ) -> tuple[PreTrainedModel, Result]:
     """Create a variant from the longest chain of its first stages in the cache; a `fresh` one uses no cache.
 
-    `on_stage` receives the result of each new variant, one per stage.
+    `on_stage` receives the result of each new variant, one per stage. Returns the compressed model, on the CPU, and its
+    result without measurements.
 
-    Returns:
-        The compressed model, on the CPU, and its result without measurements.
-
-    Raises:
-        UserError: The variant cannot be created.
-        CancelledError: The run was cancelled; the error contains the best result of an unfinished recovery.
+    Raises `UserError` if the variant cannot be created. A `CancelledError` contains the best result of an unfinished
+    recovery.
     """
     prefixes = spec.prefixes
     mapped = session.shelf is not None

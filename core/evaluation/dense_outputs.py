@@ -4,8 +4,6 @@ The hidden states before the head are kept, and the head. Together they give the
 logits would take up to a hundred times as much. Both are mapped from their files, so memory does not grow with a text.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -13,10 +11,10 @@ import shutil
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from core.base.paths import cache_dir
 from core.base.progress import Progress
@@ -28,9 +26,6 @@ from core.evaluation.perplexity import batch_size
 from core.evaluation.states import OutputScale, head_parts, output_scale, states_by_batch, states_by_block
 from core.specs import BYTES, Dtype
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
 STATES, WEIGHT, BIAS, SCALE = "states.bin", "weight.bin", "bias.bin", "scale.json"
 HEAD = "head-2"  # the first lacked the soft cap or factor of some models
 STAGE = "dense"  # of the progress
@@ -40,22 +35,11 @@ class DenseOutputs:
     """The dense model's outputs on texts; `load` loads the model, which is needed for texts that are not cached."""
 
     def __init__(self, key: str, dtype: Dtype, load: Callable[[], PreTrainedModel], by_block: bool = False):
-        """Name the dense model.
-
-        Args:
-            key: Key of the dense variant.
-            dtype: Its precision.
-            load: Loads the model.
-            by_block: Whether all windows of a text pass a block before any passes the next one.
-        """
+        """Name the dense model by its key; `by_block` lets all windows of a text pass a block before the next."""
         self.key, self.dtype, self._load, self._by_block = key, dtype, load, by_block
 
     def of(self, windows: Tensor, progress: Progress, name: str) -> DenseText:
-        """Return the outputs on the windows (N, L) of the text that `name` names in the progress.
-
-        Raises:
-            StorageError: The cache has no room for them.
-        """
+        """Return the outputs on the windows (N, L) of a text; raise `StorageError` if the cache has no room."""
         head = self._head
         digest = hashlib.sha256(windows.numpy().tobytes()).hexdigest()
         hidden = head.weight.shape[1]
@@ -83,7 +67,7 @@ class DenseOutputs:
 
     def _kept(self, name: str, size: Callable[[], int], make: Callable[[Path], None]) -> Path:
         """Return a folder of about `size()` bytes, which `make` fills unless an intact one exists."""
-        folder = self._folder(name)
+        folder = cache_dir() / "dense_outputs" / f"{self.key[:16]}-{name}"
         if folder.is_dir() and disk.intact(folder):
             os.utime(folder)
             return folder
@@ -91,9 +75,6 @@ class DenseOutputs:
         check_disk(folder.parent, size(), "The comparison with the dense model")
         make_room(folder.parent, max(0, CACHE_BYTES - size()))
         return build_once(folder, make)
-
-    def _folder(self, name: str) -> Path:
-        return cache_dir() / "dense_outputs" / f"{self.key[:16]}-{name}"
 
     def _mapped(self, file: Path) -> Tensor:
         """Return the numbers of a file, (n,), read from it when they are used."""

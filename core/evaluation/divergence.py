@@ -7,8 +7,6 @@ sums are added up over chunks of the vocabulary. The models agree at a token if 
 Heads may differ in their last rows, which no token uses. Then p and q are the softmaxes over the tokens of both heads.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -48,7 +46,7 @@ class DenseText:
     head: DenseHead
     common: int | None = None  # first tokens of the vocabulary to compare; None: all, which the model must have, too
 
-    def window(self, place: int) -> DenseText:
+    def window(self, place: int) -> "DenseText":
         """Return the part of one window."""
         return replace(self, states=self.states[place : place + 1])
 
@@ -60,7 +58,7 @@ class Divergence:
     kl: Tensor  # (B, L - 1) fp32, in nats
     agrees: Tensor  # (B, L - 1) bool
 
-    def window(self, place: int) -> Divergence:
+    def window(self, place: int) -> "Divergence":
         """Return the part of one window, (L - 1,) each."""
         return Divergence(self.kl[place], self.agrees[place])
 

@@ -1,14 +1,12 @@
 """Memory footprint of a variant, counted on its tensors: parameters, zeros, dense and packed bytes."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from core.amount import WHOLE_BITS, least_bits
 from core.models.modeling_slimscope import FactoredEmbedding, FactoredHead, RotatedEmbedding, RotatedNorm
@@ -19,19 +17,13 @@ from core.models.parts.grids import Grid, grid_of
 from core.models.parts.sizes import active_weights, embedding_tables, is_language_model
 from core.results import Footprint
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
 MAC_TOKENS = 64  # tokens of the counted forward pass, as in LLM-Pruner's table (arXiv:2305.11627)
 
 
 def packed_bits(weight: Tensor, pattern: NM | None = None, grid: Grid | None = None) -> int:
     """Return the bits of a matrix in its smallest lossless layout; a stored weight takes 16, or those of its grid.
 
-    Args:
-        weight: The matrix, (out, in).
-        pattern: Its N:M sparsity, if any.
-        grid: Its grid, if any, whose scales and zero points add `overhead_bits`.
+    The matrix is (out, in). The scales and zero points of its grid, if any, add `overhead_bits`.
     """
     nonzero = int(torch.count_nonzero(weight))
     each, overhead = (WHOLE_BITS, 0) if grid is None else (grid.bits, grid.overhead_bits)
@@ -43,14 +35,9 @@ def footprint(
 ) -> Footprint:
     """Count the parameters, zeros, bytes and multiply-accumulates of a model.
 
-    For a model that is not a language model, convolution weights replace block weights, since its ratio refers to
-    them. Its packed size is its dense size, and multiply-accumulates are not counted, since it has no tokens.
-
-    Args:
-        model: The variant.
-        dense_parameters: Parameters of the dense model.
-        dense_block_weights: Weights in block linears of the dense model.
-        dense_uncovered: Other block weights of the dense model, which are in no linear.
+    The counts of the dense model are of its parameters, of the weights in block linears, and of other block weights.
+    For a model that is not a language model, convolution weights replace block weights, since its ratio refers to them.
+    Its packed size is its dense size, and multiply-accumulates are not counted, since it has no tokens.
     """
     language = is_language_model(model)
     linears = list(find_blocks(model).all_linears()) if language else []

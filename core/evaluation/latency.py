@@ -4,25 +4,20 @@ Dense kernels also multiply zeros, so unstructured pruning alone saves no time h
 `core.evaluation.packed`.
 """
 
-from __future__ import annotations
-
 import copy
 import statistics
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
+from transformers import Cache, PreTrainedModel
 
 from core.base.memory import memory_growth
 from core.base.progress import Progress
 from core.evaluation.generation.generate import Step, step
 from core.evaluation.packed import held_bytes
 from core.results import Measurement
-
-if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import Cache, PreTrainedModel
 
 PROMPT = 512  # tokens
 DECODED = 32  # tokens

@@ -54,11 +54,8 @@ def unit_reports(
 ) -> list[LayerReport]:
     """Return the reports of a block's linears after the removal of units.
 
-    Args:
-        units: The units of the block, after the removal.
-        before: `units.sizes` before the removal.
-        seconds: Duration of the block, divided equally among its linears.
-        more: Fields to add or replace, by role.
+    `before` has `units.sizes` before the removal, and `more` the fields to add or replace by role. Each linear gets an
+    equal part of the block's `seconds`.
     """
     each = round(seconds / len(before), 4)
     reports = []
@@ -72,11 +69,7 @@ def unit_reports(
 def relative_error(dense: Tensor, compressed: Tensor, sample: Tensor | None, bias: Tensor | None = None) -> float:
     """Return the relative output error |W x - W' x - b|^2 / |W x|^2, or |W - W'|^2 / |W|^2 without a sample.
 
-    Args:
-        dense: W, (out, in).
-        compressed: W', (out, in).
-        sample: Inputs x, (tokens, in).
-        bias: b, (out,).
+    W is `dense` and W' `compressed`, (out, in) each; the inputs x are (tokens, in) and the bias b is (out,).
     """
     gap = dense.float() - compressed.float()  # (out, in)
     if sample is None:

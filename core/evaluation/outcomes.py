@@ -47,19 +47,11 @@ def value(metric: str, samples: DataFrame) -> float:
 
 
 def summary(metric: str, samples: DataFrame, error: Callable[[np.ndarray], StandardError] = independent) -> Summary:
-    """Compute value, standard error and n of a metric's column.
+    """Compute value, standard error and n of a metric's column, by `error` of the standard error of its mean.
 
-    The standard error of a perplexity follows by the delta method.
-
-    Args:
-        metric: Name of the column.
-        samples: One row per document or window. A perplexity's column has log-likelihoods in nats: of a word (LAMBADA),
-            or the mean over a window's tokens.
-        error: Computes the standard error of the mean of the column, (n,).
-
-    Returns:
-        `value`, `n` and `stderr`, which is None if unknown. If `error` is not `independent`, also `inflation`: the
-        squared standard error as a multiple of that of independent rows.
+    `samples` has one row per document or window. A perplexity's column has log-likelihoods in nats: of a word
+    (LAMBADA), or the mean over a window's tokens. Its standard error follows by the delta method; None if unknown. If
+    `error` is not `independent`, `inflation` is the squared standard error as a multiple of that of independent rows.
     """
     values, found = samples[metric].to_numpy(float), value(metric, samples)
     stderr, plain = error(values).value, independent(values).value
@@ -74,14 +66,9 @@ def summary(metric: str, samples: DataFrame, error: Callable[[np.ndarray], Stand
 def text_rows(
     reading: TextLosses[Perplexity], corpus: CorpusSource, tokens: int, tokenizer: PreTrainedTokenizerBase, dtype: str
 ) -> list[Measurement]:
-    """Return the perplexity on a text, and the distance to the dense model if the reading has it.
+    """Return the perplexity on a text, and the distance to the dense model if the `reading` of its windows has it.
 
-    Args:
-        reading: What a model computed on the windows.
-        corpus: The text.
-        tokens: The number of tokens in the windows.
-        tokenizer: The tokenizer of the windows.
-        dtype: The precision.
+    `tokens` is the number of tokens in the windows.
     """
     protocol = perplexity_protocol(reading.text, dtype) | start_protocol(tokenizer) | {"source": corpus.source}
     number = corpus.id, protocol, VALUES["perplexity"]
@@ -92,16 +79,11 @@ def text_rows(
 
 
 def fidelity(row: Measurement, samples: pd.DataFrame, divergences: Tensor) -> list[Measurement]:
-    """Return the numbers of `core.metrics.FIDELITY`.
+    """Return the numbers of `core.metrics.FIDELITY`, under the protocol of the perplexity `row` on the same windows.
 
-    Args:
-        row: The perplexity on the same windows.
-        samples: A row per window with kl and agreement, their means over its tokens.
-        divergences: The divergence at each token, (N, L - 1) in nats.
-
-    Returns:
-        The mean and the 99th percentile of the divergence, and the agreement, under the protocol of the perplexity. The
-        details of the percentile have the ends of its interval, and those of the mean the windows without numbers.
+    Those are the mean and the 99th percentile of the divergence at each token, (N, L - 1) in nats, and the agreement.
+    `samples` has a row per window with kl and agreement, their means. The details of the percentile have the ends of
+    its interval, and those of the mean the windows without numbers.
     """
     from core.statistics.quantiles import quantile_interval  # only here, as SciPy is slow to import
 

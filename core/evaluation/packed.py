@@ -4,22 +4,17 @@ Codes of at most 4 bits use torch's int4 product with bf16 activations. Codes of
 which rounds the weights to one scale per row and the activations to 8 bits.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from core.models.parts.blocks import Linear, find_blocks
 from core.models.parts.grids import Grid, grid_of
 from core.models.parts.precision import in_precision
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 GROUPS = (256, 128, 64, 32)  # inputs that share a scale in the int4 product
 MIDDLE = 8  # the code that the int4 product reads as 0
@@ -30,13 +25,7 @@ class Int4Linear(nn.Module):
     """A linear on a grid of at most 4 bits, for activations in bf16."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, grid: Grid):
-        """Pack a weight.
-
-        Args:
-            weight: The weight, (out, in), on the grid.
-            bias: Its bias, (out,), if any.
-            grid: A grid whose group is divisible by one of `GROUPS`.
-        """
+        """Pack a weight (out, in) on a grid whose group is divisible by one of `GROUPS`, and a bias (out,)."""
         super().__init__()
         self.group = _group(grid.group)
         repeats = grid.group // self.group

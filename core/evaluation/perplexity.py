@@ -4,17 +4,16 @@ A window's loss is the mean cross-entropy over its L - 1 shifted targets, in fp3
 over windows (Frantar & Alistarh, 2023, arXiv:2301.00774, section 4). The delta method gives its stderr.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
+from transformers import PreTrainedModel
 
 from core.base.progress import Progress
 from core.evaluation.divergence import DenseText, Divergence, Divergences
@@ -27,9 +26,6 @@ from core.evaluation.states import (
     states_by_block,
 )
 from core.models.parts.products import quick_products
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 TOKENS = {"cpu": 2048, "cuda": 8192}  # per forward pass, for batches of short windows
 
@@ -66,17 +62,11 @@ def perplexity(
     dense: Mapping[Text, DenseText] | None = None,
     by_block: str | None = None,
 ) -> Iterator[TextLosses[Text]]:
-    """Compute the losses on several texts; windows of equal length share forward passes.
+    """Compute the losses on windows (N, L) of several texts; windows of equal length share forward passes.
 
-    Args:
-        model: The model.
-        texts: Windows (N, L) of each text; `str` of a text names it in the progress.
-        progress: Called after each forward pass.
-        dense: What the dense model computed on each text, to compare with it.
-        by_block: Key of a model that exceeds the memory, so that all windows pass a block before any passes the next.
-
-    Yields:
-        The losses of each text after its last window, grouped by length in order of its first text.
+    Yields the losses of each text after its last window, grouped by length in order of its first text. `str` of a text
+    names it in the progress. `dense` is what the dense model computed on each text, to compare with it. `by_block` is
+    the key of a model that exceeds the memory, so that all windows pass a block before any passes the next.
     """
     lengths: dict[int, dict[Text, Tensor]] = {}
     for text, windows in texts.items():

@@ -7,18 +7,17 @@ coarser than the difference between many choices. Not every model computes a tre
 on real requests decides between both.
 """
 
-from __future__ import annotations
-
 import copy
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
+from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import has_bos_prefix, resolve_max_length
 from torch import Tensor
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from core.base.errors import UserError
 from core.evaluation.states import passes_by_block
@@ -26,10 +25,6 @@ from core.evaluation.trees import Request, Row, batches, grow, pack
 from core.models.modeling_slimscope import FactoredHead
 from core.models.parts.products import quick_products
 from core.models.parts.recorder import Inputs
-
-if TYPE_CHECKING:
-    from lm_eval.api.instance import Instance
-    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 log = logging.getLogger(__name__)
 
@@ -114,14 +109,10 @@ class SharedPrefixLM(TemplateLM):  # type: ignore[misc]  # the harness has no ty
     def score(
         self, pairs: Sequence[tuple[list[int], list[int]]], done: Callable[[int], None] = lambda requests: None
     ) -> list[tuple[float, bool]]:
-        """Score requests; a context that is too long loses tokens on its left.
+        """Return (log-likelihood in nats, whether greedy decoding produces the continuation) of each pair in tokens.
 
-        Args:
-            pairs: (context, continuation) in tokens.
-            done: Called after each forward pass with the number of requests that it finished.
-
-        Returns:
-            (log-likelihood in nats, whether greedy decoding produces the continuation) of each pair.
+        A context that is too long loses tokens on its left. `done` gets the number of requests that each forward pass
+        finished.
         """
         inputs = [self._fit(context, continuation) for context, continuation in pairs]
         answers: list[tuple[float, bool]] = [(0.0, False)] * len(pairs)
@@ -263,13 +254,12 @@ def head_at(model: PreTrainedModel, head: torch.nn.Module | None, row: Tensor, c
         return (args[0][row, column][None].to(dtype_of(head)), *args[1:])  # (1, positions, hidden)
 
     own = model.get_output_embeddings()
-    handle = head.register_forward_pre_hook(select)
-    try:
-        model.set_output_embeddings(head)
-        yield cut
-    finally:
-        model.set_output_embeddings(own)
-        handle.remove()
+    with head.register_forward_pre_hook(select):
+        try:
+            model.set_output_embeddings(head)
+            yield cut
+        finally:
+            model.set_output_embeddings(own)
 
 
 def local_window(config: PreTrainedConfig) -> int:

@@ -3,27 +3,23 @@
 They are computed batch by batch, or block by block for a model that exceeds the memory.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from core.base.errors import UserError
 from core.base.memory import HELD_BYTES
 from core.cache.checkpoint import Checkpoint
 from core.models.modeling_slimscope import FactoredHead
-from core.models.parts.blocks import body, find_blocks, first, text_config
+from core.models.parts.blocks import body, find_blocks, text_config
 from core.models.parts.products import quick_products
 from core.models.parts.recorder import Inputs, Recorder
 from core.specs import sha256
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedModel
 
 COLUMNS = 2048  # of the vocabulary per chunk of logits, so that a chunk fits into the CPU cache
 # Fields of configurations: soft caps of Gemma's models, and factors of Cohere's and of Falcon-H1.
@@ -83,11 +79,8 @@ def check_logits(model: PreTrainedModel, ids: Tensor) -> None:
     hidden = body(model)(input_ids=some, use_cache=False).last_hidden_state
     scale = output_scale(model)
     ours = torch.cat([scale(linear(hidden, *part).float()) for part in head_parts(model)], -1)
-    widened = model.get_output_embeddings().register_forward_hook(lambda head, args, logits: logits.float())
-    try:
+    with model.get_output_embeddings().register_forward_hook(lambda head, args, logits: logits.float()):
         own = model(input_ids=some, use_cache=False).logits.float()
-    finally:
-        widened.remove()
     gap = (ours.log_softmax(-1) - own.log_softmax(-1)).norm()
     if gap > max(ROUNDING, torch.finfo(hidden.dtype).eps) * own.norm():  # not so for NaN, of a model that has diverged
         raise UserError(
@@ -120,11 +113,7 @@ def states_by_batch(model: PreTrainedModel, batches: Sequence[Tensor]) -> Iterat
 
 
 def states_by_block(model: PreTrainedModel, batches: Sequence[Tensor], key: str, advance: Advance) -> Iterator[States]:
-    """Yield the states of `states_by_batch`, computed as in `passes_by_block`; all windows have one length.
-
-    Raises:
-        UserError: Block by block, the model's output differs from its own.
-    """
+    """Yield the states of `states_by_batch`, computed as in `passes_by_block`; all windows have one length."""
     passes = passes_by_block(model, [{"input_ids": batch} for batch in batches], key, advance)
     for batch, share in zip(batches, passes, strict=True):
         started = time.perf_counter()
@@ -137,20 +126,12 @@ def passes_by_block(
 ) -> Iterator[float]:
     """Let many batches pass a block before any passes the next, so that a block is read once for all of them.
 
-    The states are kept once a minute, and an interrupted pass resumes after the last kept block.
+    The states are kept once a minute, and an interrupted pass resumes after the last kept block; `key` identifies the
+    model with its precision. `input_ids` of a batch is (B, L). `advance` is called after each block.
 
-    Args:
-        model: The model.
-        batches: Inputs of the model by name; `input_ids` is (B, L).
-        key: Identifies the model with its precision.
-        advance: Called after each block.
-
-    Yields:
-        Once for each batch, the seconds that its part took. Until the next one, the model computes only its last block
-        and what follows it, for this batch.
-
-    Raises:
-        UserError: Block by block, the model's output differs from its own.
+    Yields, once for each batch, the seconds that its part took. Until the next one, the model computes only its last
+    block and what follows it, for this batch. Raises `UserError` if the model's output differs from its own block by
+    block.
     """
     width: int = text_config(model).hidden_size * next(model.parameters()).element_size()  # bytes of a token
     recorder = Recorder(model, find_blocks(model), model.device)
@@ -174,14 +155,13 @@ def _pass(recorder: Recorder, batches: Sequence[Inputs], key: str, advance: Adva
     with quick_products(recorder.model.dtype):  # a rotated embedding has a product, too
         recordings = recorder.record(batches)
     kept = Checkpoint(sha256(key, *(str(batch["input_ids"].tolist()) for batch in batches)))
-    begun, states = kept.restore_states()
+    begun, states, _ = kept.restore_states()
     for one, hidden in zip(recordings, states, strict=False):  # none without an interrupted pass
         one.hidden = hidden.to(one.hidden.device)
     with torch.inference_mode(), quick_products(recordings[0].hidden.dtype):
         for index in range(begun, last):
             for one in recordings:
-                call = one.calls[index]
-                one.hidden = first(blocks[index](one.hidden, *call.args, **call.kwargs))
+                one.hidden = one.calls[index].run(blocks[index], one.hidden)
             if kept.due and kept.has_room(sum(one.hidden.nbytes for one in recordings)):
                 with kept.keeping():
                     kept.write_states(index, [one.hidden for one in recordings])

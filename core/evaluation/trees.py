@@ -4,8 +4,6 @@ A row of tokens contains one or more trees. Each token attends only to its ances
 One forward pass of the row therefore gives, at every token, the logits of that token's path alone.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -60,7 +58,7 @@ class Row:
             node = child
         self.scored.append(ScoredRequest(index, path[len(path) - len(targets) :], targets))
 
-    def place(self, other: Row) -> None:
+    def place(self, other: "Row") -> None:
         """Append the trees of another row."""
         start = len(self)
         self.tokens += other.tokens
@@ -78,11 +76,9 @@ class Row:
 
 
 def grow(requests: Sequence[Request], longest: int) -> list[Row]:
-    """Return the trees of all requests, one tree per row.
+    """Return the trees of all requests, one tree per row; inputs of more than `longest` tokens do not branch.
 
-    Args:
-        requests: (input tokens, targets) each.
-        longest: Inputs of at most so many tokens may branch. A longer input shares its row only with its prefixes.
+    A longer input shares its row only with its prefixes.
     """
     rows: list[Row] = []
     previous: list[int] = []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, Field, ValidationError
 
 from core.base.errors import UserError
-from core.evaluation.outcomes import METRICS, summary
+from core.evaluation.outcomes import METRICS
 from core.fields import fault
 from core.imports.uploads import Upload
 
@@ -43,11 +43,6 @@ class Answers:
 
     file: str
     frame: DataFrame
-
-    def gives(self, metric: str) -> tuple[float, int]:
-        """Return a metric over the answers, and the number of documents."""
-        found = summary(metric, self.frame)
-        return found["value"], found["n"]
 
 
 def read_answers(uploads: Sequence[Upload], tasks: Sequence[str], task_names: Mapping[str, str]) -> dict[str, Answers]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from core.base.errors import UserError
-from core.imports.harness import is_results, read_harness
+from core.imports.harness import read_harness
 from core.imports.series import ImportedVariant, ImportPreview, model_finder
 from core.imports.sheet import read_sheet
 from core.imports.uploads import WANTED, Upload, check
@@ -19,13 +19,11 @@ def read_imports(
 ) -> ImportPreview:
     """Return the contents of files; everything is checked and nothing is stored.
 
-    A results file of lm_eval does not describe its variant, so `variant` does; a CSV describes its variants itself.
-    `task_names` is as in `read_harness`.
-
-    Raises `UserError` for an unreadable file, or files that do not belong together.
+    `variant` describes that of a results file of lm_eval; a CSV describes its own. `task_names` is as in
+    `read_harness`. Raises `UserError` for an unreadable file, or files that do not belong together.
     """
     check(uploads)
-    results = [upload for upload in uploads if is_results(upload)]
+    results = [upload for upload in uploads if upload.ending == ".json"]
     samples = [upload for upload in uploads if upload.ending == ".jsonl"]
     sheets = [upload for upload in uploads if upload.ending == ".csv"]
     if len(results) > 1:

@@ -12,15 +12,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, Field, JsonValue, ValidationError, model_validator
+from pydantic import BaseModel, Field, JsonValue, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from core.base.errors import UserError, echo
 from core.data.cards import TASKS, TaskCard
-from core.evaluation.outcomes import METRICS
+from core.evaluation.outcomes import METRICS, summary
 from core.fields import fault
 from core.imports.answers import Answers, read_answers
 from core.imports.series import ImportedVariant, ImportPreview, ModelOf, check_range, parse_model
@@ -57,20 +57,6 @@ def _none_unless_finite(value: JsonValue) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-Number = Annotated[Annotated[float, Field(allow_inf_nan=False)] | None, BeforeValidator(_none_unless_finite)]
-
-
-class _Scores(BaseModel):
-    """The stored numbers of a task: those of `METRICS`, unfiltered."""
-
-    acc: Number = Field(default=None, alias="acc,none")
-    acc_stderr: Number = Field(default=None, alias="acc_stderr,none")
-    acc_norm: Number = Field(default=None, alias="acc_norm,none")
-    acc_norm_stderr: Number = Field(default=None, alias="acc_norm_stderr,none")
-    perplexity: Number = Field(default=None, alias="perplexity,none")
-    perplexity_stderr: Number = Field(default=None, alias="perplexity_stderr,none")
 
 
 class _File(BaseModel):
@@ -110,24 +96,6 @@ class _File(BaseModel):
             return None
 
 
-@dataclass(frozen=True)
-class _Scored:
-    """A known task in a results file."""
-
-    card: TaskCard
-    numbers: Mapping[str, JsonValue]
-    version: JsonValue
-    shots: int
-    documents: int
-    limit: int | None
-    chosen: bool  # whether the documents are not the first ones
-
-
-def is_results(upload: Upload) -> bool:
-    """Return whether a file contains results, by its ending."""
-    return upload.ending == ".json"
-
-
 def model_of(upload: Upload) -> str | None:
     """Return the hub id of the model that a results file names; None without one."""
     return _parse(upload).model
@@ -154,10 +122,10 @@ def read_harness(
     variant = replace(described, dtype=file.dtype).variant(model_of, details)
     prompts = {name: sha256(text)[:8] for name in PROMPTS if (text := getattr(file, name))}
     rows, behind = [], []
-    for task in scored:
-        found = _rows(task, file.dtype, prompts, results.shown)
+    for card, parts in scored:
+        found = _rows(file, card, parts, prompts, results.shown)
         rows += found
-        if answer := answers.pop(task.card.id, None):
+        if answer := answers.pop(card.id, None):
             _check_agree(answer, found)
             behind.append((variant.key, found[0], answer.frame))
     result = Result(variant=variant, footprint=None, measurements=tuple(rows))
@@ -191,16 +159,19 @@ def _renamed(file: _File, task_names: Mapping[str, str], name: str) -> _File:
     return file.model_copy(update=parts)
 
 
-def _tasks(file: _File, name: str) -> tuple[list[_Scored], tuple[str, ...]]:
-    """Return the tasks that have a card, and a sentence on those that have none or are incomplete."""
+def _tasks(file: _File, name: str) -> tuple[list[tuple[TaskCard, list[str]]], tuple[str, ...]]:
+    """Return the tasks that have a card with their parts, and a sentence on those that have none or are incomplete.
+
+    The parts are the task itself, or the subjects of a group.
+    """
     scored, other, sentences = [], [], []
-    for task, numbers in file.results.items():
+    for task in file.results:
         card = TASKS.get(task)
         parts = [one for one in file.documents if one == task]
         if card and card.subjects > 1:
             parts = sorted(one for one in file.documents if one.startswith(f"{task}_"))
         if card and len(parts) == card.subjects:
-            scored.append(_scored(file, card, numbers, parts))
+            scored.append((card, parts))
         elif card:
             sentences.append(f"{card.label} is left out: {len(parts)} of its {card.subjects} parts were scored.")
         elif not any(one.subjects > 1 and task.startswith(f"{one.id}_") for one in TASKS.values()):
@@ -215,72 +186,53 @@ def _tasks(file: _File, name: str) -> tuple[list[_Scored], tuple[str, ...]]:
     return scored, tuple(sentences)
 
 
-def _scored(file: _File, card: TaskCard, numbers: Mapping[str, JsonValue], parts: Sequence[str]) -> _Scored:
-    """Return a task from its parts: itself, or the subjects of a group."""
+def _rows(
+    file: _File, card: TaskCard, parts: Sequence[str], prompts: Mapping[str, str], name: str
+) -> list[Measurement]:
     counts, limit = [file.documents[part] for part in parts], file.config.limit
     if limit is not None and limit < 1:  # a share of the documents
         first = counts[0].effective if len(parts) == 1 else None
     else:
         first = None if limit is None else int(limit)
-    wanted = [min(first or count.original, count.original) for count in counts]
-    return _Scored(
-        card=card,
-        numbers=numbers,
-        version=file.versions.get(parts[0]),
-        shots=file.shots.get(parts[0]) or 0,
-        documents=sum(count.effective for count in counts),
-        limit=first,
-        chosen=wanted != [count.effective for count in counts],
-    )
-
-
-def _rows(task: _Scored, dtype: str, prompts: Mapping[str, str], name: str) -> list[Measurement]:
-    protocol = task_protocol(Task(task=task.card.id, limit=task.limit), dtype)
+    protocol = task_protocol(Task(task=card.id, limit=first), file.dtype)
     try:
-        version = _version(task.version)
+        version = file.versions.get(parts[0])  # a number if it is one, as the harness has it in memory
+        if isinstance(version, int | float) and not isinstance(version, bool):
+            check_range("version", version)
+            version = float(version)
+        elif version is not None:
+            version = str(version)[:40]
     except UserError as error:
-        raise UserError(f"{name}, version of {task.card.id}: {error}") from None
-    protocol |= {"fewshot": task.shots, "version": version, "source": "imported", **prompts}
-    if task.chosen:
-        protocol |= {"documents": "chosen"}
+        raise UserError(f"{name}, version of {card.id}: {error}") from None
+    protocol |= {"fewshot": file.shots.get(parts[0]) or 0, "version": version, "source": "imported", **prompts}
+    if any(min(first or count.original, count.original) != count.effective for count in counts):
+        protocol |= {"documents": "chosen"}  # not the first ones
+    numbers = file.results[card.id]
     rows = []
-    try:
-        scores = _Scores.model_validate(task.numbers)
-    except ValidationError as error:
-        raise UserError(f"{name}, {task.card.id}: {fault(error)}.") from None
     for metric in METRICS:
-        value, stderr = getattr(scores, metric), getattr(scores, f"{metric}_stderr")
+        names = f"{metric},none", f"{metric}_stderr,none"
+        value, stderr = (_none_unless_finite(numbers.get(score)) for score in names)
         if value is None:
             continue
         try:
             check_range(metric, value)
             if stderr is not None:
                 check_range("stderr", stderr)
-            row = Measurement(
-                metric=metric,
-                dataset=task.card.id,
-                value=value,
-                stderr=stderr,
-                n=task.documents,
-                protocol=protocol,
-                origin="external",
-            )
-        except ValidationError as error:
-            raise UserError(f"{name}, {metric} of {task.card.id}: {fault(error)}.") from None
         except UserError as error:
-            raise UserError(f"{name}, {metric} of {task.card.id}: {error}") from None
+            raise UserError(f"{name}, {metric} of {card.id}: {error}") from None
+        row = Measurement(
+            metric=metric,
+            dataset=card.id,
+            value=value,
+            stderr=stderr,
+            n=sum(count.effective for count in counts),
+            protocol=protocol,
+            origin="external",
+        )
         rows.append(row)
     if not rows:
-        raise UserError(f"{name} has no number of {task.card.id}; give unfiltered {', '.join(METRICS)}.")
+        raise UserError(f"{name} has no number of {card.id}; give unfiltered {', '.join(METRICS)}.")
     return rows
-
-
-def _version(version: JsonValue) -> float | str | None:
-    """Return a task's version as the harness has it in memory, as a number if it is one."""
-    if isinstance(version, int | float) and not isinstance(version, bool):
-        check_range("version", version)
-        return float(version)
-    return None if version is None else str(version)[:40]
 
 
 def _check_agree(answers: Answers, rows: Sequence[Measurement]) -> None:
@@ -288,7 +240,8 @@ def _check_agree(answers: Answers, rows: Sequence[Measurement]) -> None:
     for row in rows:
         if row.metric not in answers.frame:
             raise UserError(f"{answers.file} lacks {row.metric}, which the results have.")
-        value, n = answers.gives(row.metric)
+        found = summary(row.metric, answers.frame)
+        value, n = found["value"], found["n"]
         if n != row.n or not math.isclose(value, row.value, rel_tol=1e-5, abs_tol=1e-9):
             raise UserError(
                 f"{answers.file} has {row.metric} {value:.6g} over {n} documents, but the results have {row.value:.6g} "

@@ -130,7 +130,10 @@ def read_sheet(upload: Upload, model_of: ModelOf) -> ImportPreview:
         faults += [f"{place}, {fault}" for fault in wrong]
         if not wrong:
             try:
-                rows.append((number, _variant(read), _measurement(read), _sizes(read)))
+                kind, dtype = read["kind"] or KINDS[0], read["dtype"] or UNKNOWN
+                series = ImportedVariant(read["model"], read["label"], read["ratio"] or read["pattern"], kind, dtype)
+                sizes = {name: read[name] for name in STATED if read[name] is not None}
+                rows.append((number, series, _measurement(read), sizes))
             except ValidationError as error:
                 faults.append(f"{place}, {fault(error)}.")
     if not faults and not rows:
@@ -173,7 +176,11 @@ def _header_faults(name: str, header: Sequence[str]) -> list[str]:
         if any(separator in column and column.split(separator)[0].strip() in COLUMNS for column in header):
             return [f"{name} separates its columns by {shown}; save it with commas."]
     columns = dict.fromkeys(header)
-    faults = [f"{name}: {_unknown_column(column)}" for column in columns if column not in COLUMNS]
+    faults = []
+    for column in [column for column in columns if column not in COLUMNS]:
+        near = get_close_matches(column, COLUMNS, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else "remove it or rename it."
+        faults.append(f"{name}: Unknown column {column[:40]!r}; {hint}")
     faults += [f"{name} has the column {column} twice." for column in columns if header.count(column) > 1]
     faults += [
         f"{name} lacks the column {column}; add it to the header. Its cells: {one.description}."
@@ -181,11 +188,6 @@ def _header_faults(name: str, header: Sequence[str]) -> list[str]:
         if one.needed and column not in header
     ]
     return [*faults, f"The columns are {', '.join(COLUMNS)}."] if faults else []
-
-
-def _unknown_column(column: str) -> str:
-    near = get_close_matches(column, COLUMNS, n=1, cutoff=0.5)
-    return f"Unknown column {column[:40]!r}; " + (f"did you mean {near[0]!r}?" if near else "remove it or rename it.")
 
 
 def _read(cells: Mapping[str, str]) -> tuple[Cells, list[str]]:
@@ -233,20 +235,6 @@ def _protocol_faults(cells: Mapping[str, str], read: Cells) -> list[str]:
     return faults + [
         f"column {name}: not allowed for the {kind} {dataset}; leave it empty." for name in foreign if cells.get(name)
     ]
-
-
-def _variant(read: Cells) -> ImportedVariant:
-    return ImportedVariant(
-        model=read["model"],
-        label=read["label"],
-        amount=read["ratio"] or read["pattern"],
-        kind=read["kind"] or KINDS[0],
-        dtype=read["dtype"] or UNKNOWN,
-    )
-
-
-def _sizes(read: Cells) -> dict[str, float]:
-    return {name: read[name] for name in STATED if read[name] is not None}
 
 
 def _measurement(read: Cells) -> Measurement:

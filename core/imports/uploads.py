@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.base.errors import UserError, short
-from core.base.regular_files import read_at_most
+from core.base.paths import read_at_most
 
 MEGABYTE = 1_000_000
 TABLE_BYTES = 20 * MEGABYTE  # of a results file or a CSV

@@ -22,6 +22,7 @@ STAGES = {
     "prompts": "Writing the few-shot prompts",
     "tasks": "Scoring the tasks",
     "latency": "Measuring latency",
+    "reply": "Answering",
     "keep": "Caching the model for later runs",
     "save": "Saving the model",
     "prove": "Verifying the export",

@@ -22,7 +22,7 @@ from core.base.errors import UserError, unknown
 from core.fields import fault
 from core.jobs.cluster.start import missing_words
 from core.jobs.executor import Executor
-from core.jobs.kinds import RUN, TRIAL, Kind
+from core.jobs.kinds import QUESTION, RUN, TRIAL, Kind
 from core.jobs.logs import delete_log, log_file
 from core.jobs.supervisor import ACTIVE, TURN, Supervisor
 from core.jobs.worker import Column
@@ -220,6 +220,9 @@ class Queue:
     def retry(self, job_id: int) -> int:
         """Queue an ended job again and return the new job's id; a search goes on where it stopped."""
         job = self._ended(job_id, "it is still active")
+        if job.kind == QUESTION:
+            words = "was a question, whose prompt is not stored; ask it again on the page Inside."
+            raise UserError(f"Job {job_id} {words}")
         kind = RUN if job.kind == TRIAL else job.kind
         if kind == RUN and job.reason:
             raise UserError(job.reason)
@@ -270,9 +273,9 @@ class Queue:
         newest = select(jobs.c.sweep).where(*alone).order_by(*NEWEST).limit(1).scalar_subquery()
         return self._runs(jobs.c.sweep == newest, order=TURN)
 
-    def works(self, kind: Kind | None = None, states: Sequence[str] = (), limit: int = 100) -> list[Job]:
-        """Return the jobs of a kind, or of all, in one of the states, or in any, the newest first; but no trials."""
-        of_kind, in_state = [jobs.c.kind == kind] * bool(kind), [jobs.c.state.in_(states)] * bool(states)
+    def works(self, kinds: Sequence[Kind] = (), states: Sequence[str] = (), limit: int = 100) -> list[Job]:
+        """Return the jobs of some kinds, or of all, in some states, or in any, the newest first; but no trials."""
+        of_kind, in_state = [jobs.c.kind.in_(kinds)] * bool(kinds), [jobs.c.state.in_(states)] * bool(states)
         return self._read(jobs.c.parent.is_(None), *of_kind, *in_state, limit=limit)
 
     def unreadable(self, limit: int = 100) -> list[Job]:

@@ -24,7 +24,7 @@ from core.base import paths
 from core.base.errors import UserError
 from core.jobs.executor import Executor, Handle
 from core.jobs.here import lacking_here
-from core.jobs.kinds import RUN, SEARCH, SEARCHER, TRIAL, Kind
+from core.jobs.kinds import OWN, RUN, SEARCH, SEARCHER, TRIAL, Kind
 from core.jobs.logs import share_log, with_last_line
 from core.jobs.parts import must_wait
 from core.jobs.worker import Column, claimed, lease
@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 RESTARTS = 2
 ACTIVE = ("queued", "running")  # states
+ENDED = ("done", "failed", "cancelled")
 ACTIVE_SECONDS = 0.5  # between checks while a job runs
 IDLE_SECONDS = 3.0  # between checks for jobs of other processes
 GRACE_SECONDS = 10.0  # from cancelling to killing a suspended process
@@ -55,11 +56,11 @@ class Supervisor:
         self.problem: str | None = None  # reason why it starts no jobs, in one sentence
         self.store = store
         self.executor = executor
-        self.light = light or Executor(store.url, SEARCHER)  # of searches and their trials, on this machine only
+        self.light = light or Executor(store.url, SEARCHER)  # of all but runs, on this machine only
         self.host = socket.gethostname()
         # By the token of the attempt:
         self.handles: dict[str, Handle] = {}  # of runs, each of which takes a slot
-        self.searches: dict[str, Handle] = {}  # and of their trials, which take turns with runs by the lock of a slot
+        self.searches: dict[str, Handle] = {}  # and of all others; trials take turns with runs by the lock of a slot
         self._wake = threading.Event()
         self._stopped = False
         self._thread: threading.Thread | None = None
@@ -143,9 +144,9 @@ class Supervisor:
             return
         end = handle.poll()
         if end is None:
-            if row.kind != TRIAL:
+            if row.kind not in OWN:
                 self._look_after(row, handle)
-            elif row.state != "running":  # the process goes on with the search, which alone may be killed
+            elif row.state != "running":  # the process goes on with other work
                 del self._held(row)[row.token]
             return
         del self._held(row)[row.token]
@@ -192,8 +193,8 @@ class Supervisor:
         return handle
 
     def _interrupted(self, row: JobRow) -> None:
-        if row.kind == TRIAL:
-            self._end(row, "The process of its search ended.")  # which makes it again if it still needs it
+        if row.kind in OWN:
+            self._end(row, "Its process ended.")  # a search that goes on makes its trial again
         elif row.cancel or row.attempts > RESTARTS:
             self._end(row, f"The job was interrupted {row.attempts} times when its machine or its program ended.")
         elif row.state == "running":

@@ -4,24 +4,17 @@ A method never loops over layers and never names an architecture. The walker (`c
 one linear at a time, with the statistics of that linear's input.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar, cast
+from typing import ClassVar, Protocol, TypeVar, cast
 
 from pydantic import ValidationError
 
 from core.amount import Amount, Bits, Pattern, Ratio
 from core.base.errors import UserError, echo
+from core.methods.annotations import Generator, ModelShape, PreTrainedModel
 from core.methods.parameters import MethodParameters, ShiftedParameters, WalkerParameters, parse_shifts
 from core.methods.terms import REASONS, STORED, Citation, Family, Kind, Place, Reads, Structure, Trait
-from core.models.shape import ModelShape
 from core.specs import RatioKind, Scalar, TextWindows, sha256
-
-if TYPE_CHECKING:
-    from torch import Generator
-    from transformers import PreTrainedModel
-
 
 P = TypeVar("P", bound=MethodParameters, covariant=True)
 
@@ -77,7 +70,7 @@ class Method:
         return cast("P", self._parameters)
 
     @classmethod
-    def create(cls, parameters: MethodParameters, seed: int | None, amount: Amount | None = None) -> Method:
+    def create(cls, parameters: MethodParameters, seed: int | None, amount: Amount | None = None) -> "Method":
         """Return the method with its parameters.
 
         The parameters or the amount may select another class.
@@ -121,16 +114,10 @@ class Method:
         return self.draws or self.data_requirement != "nothing"
 
     def generator(self, name: str | None = None) -> Generator:
-        """Create a random generator from the seed.
+        """Create a random generator on the CPU, the same for the same seed and name.
 
-        Args:
-            name: Name of a linear. Each linear then draws its own numbers, in whatever order they are compressed.
-
-        Returns:
-            A new generator on the CPU, the same for the same seed and name.
-
-        Raises:
-            TypeError: The method does not declare `draws`.
+        With the `name` of a linear, each linear draws its own numbers, in whatever order they are compressed. Raises
+        `TypeError` if the method does not declare `draws`.
         """
         import torch
 

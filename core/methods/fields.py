@@ -71,17 +71,12 @@ def parameter_rows(method: type[Method]) -> list[dict[str, str]]:
         {
             "parameter": name,
             "type": TYPES.get(type_of(field), "string"),
-            "allowed": _allowed(field),
+            "allowed": ", ".join(choices(field) or (f"{sign} {bound:g}" for sign, bound in bounds(field).items())),
             "default": AUTO if field.default is None else str(field.default),
             "what it does": field.description or "",
         }
         for name, field in method.Parameters.model_fields.items()
     ]
-
-
-def _allowed(field: FieldInfo) -> str:
-    """Return the allowed values of a parameter, such as `> 0, <= 10`."""
-    return ", ".join(choices(field) or (f"{sign} {bound:g}" for sign, bound in bounds(field).items()))
 
 
 def signs(latex: str) -> list[str]:

@@ -1,23 +1,14 @@
-"""Base classes of methods that remove nothing: preparations, run-time changes, rounded tables, reconstructions."""
-
-from __future__ import annotations
+"""The dense model, and bases of methods that remove nothing: preparations, hooks, rounded tables, reconstructions."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from core.amount import Amount
 from core.base.errors import UserError
+from core.methods.annotations import Linear, ModelShape, PreTrainedModel, Tensor, TextWindows
 from core.methods.base import Method
 from core.methods.linear import Compressed, LinearMethod, Plan, Target
 from core.methods.terms import STORED, TRAITS, Kind, Trait
-from core.models.shape import ModelShape
-from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import PreTrainedModel
-
-    from core.models.parts.blocks import Linear
 
 
 class TransformMethod(Method):
@@ -115,3 +106,20 @@ class Reconstruction(LinearMethod):
     def memory(self, shape: ModelShape, text: TextWindows | None, item: int, streams: bool = False) -> int:
         """Add the dense model, which is the reference, unless it streams."""
         return super().memory(shape, text, item, streams) + (not streams) * shape.parameters * item
+
+
+class Dense(Method):
+    kind = "dense"
+    name = "dense"
+    label = "Dense"
+    family = "dense"
+    summary = "The uncompressed model; nothing is removed."
+    idea = (
+        "Every compressed variant is compared with this model. The loss of a method is the difference from this "
+        "model on the same text and tasks."
+    )
+    formulas = ("W' = W",)
+    takes_amount = False
+
+    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
+        return 0

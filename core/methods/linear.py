@@ -1,22 +1,13 @@
 """Methods that compress one linear after another, and the arguments and the result of a call for one linear."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
+from core.methods.annotations import Generator, Grid, Linear, ModelShape, Tensor, TextWindows
 from core.methods.base import Method
-from core.methods.cost import COPIES, SELECTION, Sum, gram_bytes, walking
+from core.methods.cost import COPIES, SELECTION, Sum, gram_bytes, solving, walking
 from core.methods.terms import STORED, Kind
-from core.models.shape import ModelShape
-from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
-
-    from core.models.parts.blocks import Linear
-    from core.models.parts.grids import Grid
 
 Computed = TypeVar("Computed")
 Plan = Mapping[str, int | None]  # of each linear by name: its rank or its bits
@@ -100,6 +91,16 @@ class Compressed:
     factors: tuple[Tensor, Tensor] | None = None  # left (out, rank), right (rank, in); their product is `weight`
 
 
+@dataclass(frozen=True)
+class Factor:
+    """A factor U of the inverse of a damped Gram matrix, U^T U."""
+
+    upper: Tensor  # (in, in) U, fp32
+    dead: Tensor  # (in,) True for an input that is always zero
+    damping: float  # used damping, as a share of the mean diagonal
+    note: str | None
+
+
 class Accumulator(Protocol):
     """A consumer of the loss gradients of one linear's weight (out, in), one calibration sequence at a time."""
 
@@ -107,15 +108,12 @@ class Accumulator(Protocol):
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the accumulated tensors by name."""
-        ...
 
     def state(self) -> dict[str, Tensor]:
         """Return all that it needs to continue with the next sequence; empty before the first one."""
-        ...
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Continue from a `state` that is not empty."""
-        ...
 
 
 class LinearMethod(Method):
@@ -126,10 +124,12 @@ class LinearMethod(Method):
     leaves = frozenset({"zeros"})
     accepts = STORED - {"pattern", "grid", "convolutions"}  # a ratio removes unevenly from the groups of N:M
     observes_gradients: ClassVar[bool] = False  # instead of sums over inputs
+    input_sums: ClassVar[frozenset[Sum]] = frozenset()  # that `compress` and `observe` need
+    solves: ClassVar[int] = 0  # of a linear with its Gram matrix, such as a sweep, for the cost
 
     def required_statistics(self, role: str) -> frozenset[Sum]:
         """Return the input sums that `compress` and `observe` need for a linear with this role."""
-        return frozenset()
+        return self.input_sums
 
     @property
     def needs_sensitivity(self) -> bool:
@@ -137,7 +137,7 @@ class LinearMethod(Method):
         return False
 
     @property
-    def uniform(self) -> LinearMethod:
+    def uniform(self) -> "LinearMethod":
         """The same method with equal ratios for all parts; a scan compresses with it."""
         return self
 
@@ -183,7 +183,8 @@ class LinearMethod(Method):
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         """Count forward passes over the calibration data, Gram matrices with their factors, and ranking weights."""
         passes = (1 if self.true_sequential else 2) + bool(self.observations and not self.observes_gradients)
-        return SELECTION * shape.block_weights + walking(shape, text, passes, self.required_statistics)
+        walk = walking(shape, text, passes, self.required_statistics)
+        return SELECTION * shape.block_weights + walk + self.solves * solving(shape)
 
     def memory(self, shape: ModelShape, text: TextWindows | None, item: int, streams: bool = False) -> int:
         copies = 4 * COPIES * shape.hidden * max(shape.hidden, shape.ffn)

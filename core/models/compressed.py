@@ -1,16 +1,14 @@
 """The configuration and the weights of a model that any tool compressed, to compare it with the dense model."""
 
-from __future__ import annotations
-
 import logging
 import math
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from core.base.errors import UserError, echo
 from core.base.progress import Progress, silent
@@ -24,9 +22,6 @@ from core.models.shape import SIZES, Config, text_part
 from core.models.source import ModelSource
 from core.models.sources import BY_KIND
 from core.specs import Dtype
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 log = logging.getLogger(__name__)
 
@@ -67,10 +62,8 @@ def config_like(file: Path, derived: Config, dense: Config) -> Config:
 
     A file lacks fields such as the scale of attention, which transformers replaces by defaults. They are those of the
     dense model, if it has the same architecture. What the file states is its own. A warning names each stated field
-    that differs, and whether it is used.
-
-    Raises:
-        UserError: A stated number is not finite, or the configuration is invalid.
+    that differs, and whether it is used. Raises `UserError` for a number that is not finite, or an invalid
+    configuration.
     """
     dense = text_part(dense)
     config = derived
@@ -136,10 +129,8 @@ def load_compressed(
 ) -> PreTrainedModel:
     """Return a causal LM on `device` with whole weights, as its outputs need no codes; its numbers are not checked.
 
-    Weights of a GGUF file are dequantised. transformers does the same for codes of compressed-tensors.
-
-    Raises:
-        UserError: The model is incomplete, or a package that reads its format is not installed.
+    Weights of a GGUF file are dequantised. transformers does the same for codes of compressed-tensors. Raises
+    `UserError` if the model is incomplete, or a package that reads its format is not installed.
     """
     precision = getattr(torch, dtype)
 

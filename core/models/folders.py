@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from core.base.errors import UserError, echo
-from core.base.regular_files import check_regular
+from core.base.paths import check_regular
 from core.models.shape import Config, check_depth
 
 
@@ -42,11 +42,7 @@ def check_files(folder: Path) -> None:
 
 
 def read_config(folder: Path, name: str) -> Config:
-    """Return the configuration of a causal LM or model with convolutions, which may be compressed.
-
-    Raises:
-        UserError: The folder has no such model.
-    """
+    """Return the configuration of a causal LM or model with convolutions; raise `UserError` if the folder has none."""
     check_files(folder)
     path = folder / "config.json"
     if not os.path.isfile(path):

@@ -1,23 +1,19 @@
 """GGUF files in transformers: the model with dequantised weights, its tokenizer, and their conversion to a folder."""
 
-from __future__ import annotations
-
 import errno
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import gguf
 import numpy as np
 from gguf.gguf_reader import ReaderField
 
 from core.base.errors import UserError
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from core.models.lazy import PreTrainedTokenizerBase
 
 # Published files have up to 1.3 million entries in lists (tokens, their kinds and merges) and 2,000 tensors.
 MOST_ENTRIES = 2_000_000

@@ -19,7 +19,6 @@ from core.models.shape import Config, ModelShape, check_sizes
 from core.specs import Frozen, canonical_json, sha256
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from transformers import PreTrainedModel
 
     from core.models.parts.blocks import Blocks
@@ -95,10 +94,11 @@ def inspect(config: Config) -> Inspection:
         rotatable_table(model, blocks, block_submodules(blocks.holder[units.block], units))
 
     layers = experts_in(blocks.holder)
+    tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
     return Inspection(
         architecture=type(model).__name__,
-        shape=_shape(model, blocks),
-        tied=model.get_input_embeddings().weight is model.get_output_embeddings().weight,
+        shape=_shape(model, blocks, tied),
+        tied=tied,
         experts=(len(layers[0]), chosen_of(model)) if layers else None,
         uncovered=tuple(dict.fromkeys(re.sub(r"\.\d+\.", ".*.", name) for name in blocks.uncovered)),
         units_refusal=_refusal(blocks, check_channels),
@@ -125,7 +125,7 @@ def weightless(config: Config, name: str) -> PreTrainedModel:
     return model
 
 
-def _shape(model: PreTrainedModel, blocks: Blocks) -> ModelShape:
+def _shape(model: PreTrainedModel, blocks: Blocks, tied: bool) -> ModelShape:
     from core.models.parts.blocks import text_config
     from core.models.parts.sizes import active_weights
 
@@ -143,13 +143,8 @@ def _shape(model: PreTrainedModel, blocks: Blocks) -> ModelShape:
         max_window=next((value for name in POSITIONS if (value := getattr(fields, name, None))), NO_LIMIT),
         widths=tuple(sorted({linear.shape[1] for linear in linears})),
         matrices=tuple((*shape, count) for shape, count in Counter(linear.shape for linear in linears).items()),
-        tables=len({id(table) for table in _tables(model)}),
+        tables=2 - tied,
     )
-
-
-def _tables(model: PreTrainedModel) -> list[Tensor]:
-    """Return the weights of embedding and head, which are one tensor if tied."""
-    return [table.get_parameter("weight") for table in (model.get_input_embeddings(), model.get_output_embeddings())]
 
 
 def _refusal(blocks: Blocks, check: Callable[[Units], None]) -> str | None:

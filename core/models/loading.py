@@ -1,14 +1,12 @@
 """Loading with transformers: incomplete models are rejected, and failures become `UserError`s."""
 
-from __future__ import annotations
-
 import logging
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 import transformers
@@ -17,10 +15,8 @@ from transformers.utils.logging import disable_progress_bar
 
 from core.base.errors import UserError, out_of_memory, short
 from core.models.folders import is_causal, weight_shapes
+from core.models.lazy import PreTrainedConfig, PreTrainedModel
 from core.models.parts.experts import separate_experts
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedModel
 
 # Any: transformers does not declare that `from_pretrained` can return a pair, and its auto classes have no common base
 ModelClass: TypeAlias = Any
@@ -84,14 +80,10 @@ def copy_to_memory(model: nn.Module) -> None:
 
 
 def check_size(build: Callable[..., PreTrainedModel], folder: Path, name: str) -> None:
-    """Raise `UserError` if a model needs far more parameters than its folder stores.
+    """Raise `UserError` if the model `name` needs far more parameters than its folder stores.
 
-    The model is built without memory, because transformers would fill missing weights until memory runs out.
-
-    Args:
-        build: Builds a model from a transformers configuration.
-        folder: Folder of the model.
-        name: Name of the model in the error.
+    It is built from its configuration without memory, because transformers would fill missing weights until memory runs
+    out.
     """
     stored = sum(map(prod, weight_shapes(folder).values()))
     with sentences(f"{name} could not be loaded as its configuration describes it"), torch.device("meta"):

@@ -1,23 +1,21 @@
 """Checkpoints of compressed models, and the shapes that their configuration does not describe."""
 
-from __future__ import annotations
-
 import copy
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 import transformers
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from core.base.errors import UserError
 from core.models import modeling_slimscope
 from core.models.kinds.separated import separated_folder
 from core.models.loading import class_of, from_folder, sentences
 from core.models.modeling_slimscope import Experts, Shapes, slimmed
-from core.models.parts.blocks import base_class, find_blocks
+from core.models.parts.blocks import base_class, find_blocks, plain_like
 from core.models.parts.constraints import load_constraints, save_constraints
 from core.models.parts.experts import separate_experts, stacked_shapes
 from core.models.parts.grids import load_grids, save_grids
@@ -25,24 +23,14 @@ from core.models.parts.shards import save_mixture
 from core.models.parts.sizes import is_language_model
 from core.models.removal.units import find_units
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedModel
-
 CODE = Path(modeling_slimscope.__file__)
 
 
 def shapes_of(model: PreTrainedModel) -> Shapes:
     """Return the shapes that `modeling_slimscope.reshape` needs to rebuild this model from a plain one."""
-    plain = _plain(model)
+    plain = plain_like(model, model.config)
     separate_experts(plain, like=model)
     return modeling_slimscope.describe(model, plain)
-
-
-def _plain(model: PreTrainedModel) -> PreTrainedModel:
-    """Return a model of the same configuration without memory for its weights."""
-    with torch.device("meta"):
-        plain: PreTrainedModel = base_class(model)(copy.deepcopy(model.config))
-    return plain
 
 
 def save_model(model: PreTrainedModel, folder: Path, separate: bool = False) -> bool:
@@ -146,8 +134,7 @@ def _uniform_config(model: PreTrainedModel) -> PreTrainedConfig | None:
             if hasattr(text, name):
                 setattr(text, name, value)
     try:
-        with torch.device("meta"):
-            plain = base_class(model)(copy.deepcopy(config))
+        plain = plain_like(model, config)
     except (ValueError, ZeroDivisionError):  # sizes that the architecture does not allow
         return None
     mine, theirs = ({n: t.shape for n, t in m.state_dict().items()} for m in (model, plain))

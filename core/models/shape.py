@@ -34,11 +34,6 @@ _GATED: dict[str, _Family] = {
     "gemma2": {"tied": True, "norms": 4},
     "gemma3_text": {"tied": True, "norms": 4, "qk_norm": "head"},
 }
-# Names of width, blocks, positions and FFN width, and whether q, k and v have biases.
-_GPT = {
-    "gpt2": (("n_embd", "n_layer", "n_positions", "n_inner"), True),
-    "gpt_neo": (("hidden_size", "num_layers", "max_position_embeddings", "intermediate_size"), False),
-}
 # Families that fail without their begin token at the start of every sequence.
 _BEGIN = ("gemma", "gemma2", "gemma3_text")
 # Names of a block's linears, with {} for its index, as layer selections see them.
@@ -54,7 +49,7 @@ _NAMES = {family: tuple(f"model.layers.{{}}.{name}" for name in _LLAMA) for fami
 SIZES = (
     *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim"),
     *("intermediate_size", "ffn_dim", "word_embed_proj_dim", "max_position_embeddings"),
-    *(name for names, _ in _GPT.values() for name in names),
+    *("n_embd", "n_layer", "n_positions", "n_inner", "num_layers"),
 )
 
 MOST_UNCOVERED = 0.1  # share of the block weights that may stay dense without the user's consent
@@ -121,14 +116,15 @@ def shape_from_config(config: Config) -> ModelShape:
     config = text_part(config)
     family = str(config.get("model_type", ""))
     try:
-        return _facts(config, family).model_copy(update={"names": _NAMES.get(family, ())})
+        shape = _opt(config) if family == "opt" else _gated(config, **_GATED.get(family, {}))
+        return shape.model_copy(update={"names": _NAMES.get(family, ())})
     except KeyError as error:
         raise UserError(f"The configuration of this {family or 'unnamed'} model lacks {error}.") from None
 
 
 def is_known(config: Config) -> bool:
     """Return whether the shape of a model follows from its configuration alone, as its family is known."""
-    return str(text_part(config).get("model_type", "")) in (*_GATED, *_GPT, "opt")
+    return str(text_part(config).get("model_type", "")) in (*_GATED, "opt")
 
 
 def check_sizes(config: Config) -> None:
@@ -175,14 +171,6 @@ def text_part(config: Config) -> Config:
     inner = config.get("text_config")
     config = {**config, **(inner if isinstance(inner, dict) else {})}
     return {name: value for name, value in config.items() if value is not None}
-
-
-def _facts(config: Config, family: str) -> ModelShape:
-    if family == "opt":
-        return _opt(config)
-    if family in _GPT:
-        return _gpt(config, *_GPT[family])
-    return _gated(config, **_GATED.get(family, {}))
 
 
 def _gated(
@@ -244,24 +232,8 @@ def _opt(config: Config) -> ModelShape:
     outside = vocabulary * word + (positions + 2) * hidden
     outside += 2 * hidden if config.get("do_layer_norm_before", True) else 0  # the final norm
     outside += 2 * word * hidden if word != hidden else 0  # projections from and to the embeddings
-    found = _plain(hidden, config["num_hidden_layers"], config["ffn_dim"], vocabulary, positions, outside)
-    return found if word == hidden else found.model_copy(update={"tables": 0})  # the table has another width
-
-
-def _gpt(config: Config, names: tuple[str, str, str, str], qkv_bias: bool) -> ModelShape:
-    hidden, blocks, positions = (config[name] for name in names[:3])
-    vocabulary, ffn = config["vocab_size"], config.get(names[3]) or 4 * hidden
-    outside = (vocabulary + positions) * hidden + 2 * hidden
-    return _plain(hidden, blocks, ffn, vocabulary, positions, outside, qkv_bias)
-
-
-def _plain(
-    hidden: int, blocks: int, ffn: int, vocabulary: int, positions: int, outside: int, qkv_bias: bool = True
-) -> ModelShape:
-    """Return the shape of blocks with q, k, v, o and an FFN of two linears, with biases and two layer norms.
-
-    `outside` counts the weights outside the blocks.
-    """
-    others = (3 * hidden * qkv_bias + hidden + ffn + hidden) + 4 * hidden  # biases, norms
+    blocks, ffn = config["num_hidden_layers"], config["ffn_dim"]
+    others = (4 * hidden + ffn + hidden) + 4 * hidden  # biases, norms
     matrices = (hidden, hidden, 4), (ffn, hidden, 1), (hidden, ffn, 1)
-    return _of_blocks(blocks, matrices, others, outside, hidden, ffn, vocabulary, positions, tables=1)
+    tables = int(word == hidden)  # else the table has another width
+    return _of_blocks(blocks, matrices, others, outside, hidden, ffn, vocabulary, positions, tables)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from core.base.errors import UserError, echo, unknown
 from core.base.progress import Progress, silent
 from core.base.window_start import begin_windows
-from core.models.catalogue import BY_ID
+from core.models.catalogue import BY_ID, Terms
 from core.models.folders import check_dense, encoder_of
 from core.models.kinds.base import SourceKind
 from core.models.kinds.folder import (
@@ -27,7 +27,6 @@ from core.models.kinds.gguf import GGUFKind
 from core.models.kinds.hub import HubKind
 from core.models.kinds.wheel import WheelKind
 from core.models.names import has_revision, short_revision
-from core.models.packed import Terms
 from core.models.shape import Config, begins_windows
 from core.models.source import ModelSource
 from core.models.terms import open_terms

@@ -1,11 +1,8 @@
 """The teacher of a distillation: the dense model, or another one."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -13,11 +10,9 @@ from core.base.errors import UserError
 from core.base.progress import Progress
 from core.models.facts import config_of, load_shape
 from core.models.folders import encoder_of
+from core.models.lazy import PreTrainedModel, PreTrainedTokenizerBase
 from core.models.source import ModelSource
 from core.models.sources import identify, identify_again, load_model, load_tokenizer
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 def identified_teacher(name: str) -> str:

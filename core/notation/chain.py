@@ -10,8 +10,6 @@ Double quotes enclose a value that contains a space or a sign of the notation. A
 between stages counts as `+`, because a pasted link turns `+` into a space.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,8 +21,11 @@ from core.base.errors import ChainError, UserError, echo
 from core.methods.base import Method
 from core.methods.parameters import ShiftedParameters
 from core.methods.terms import Reads
+from core.models.shape import MOST_UNCOVERED
+from core.models.sources import typed_name
 from core.registry import data_requirement, get_stage, settings_of
-from core.specs import Scalar, Stage, TextWindows
+from core.results import Variant
+from core.specs import Scalar, Stage, TextWindows, VariantSpec
 
 DENSE = "dense"
 MOST_STAGES = 20  # per chain, as the checks of the stage order take time
@@ -45,18 +46,13 @@ class StageRequest:
     layers: str | None = None
     text: TextWindows | None = None  # None: that of `ChainDefaults`
     seed: int | None = None
-    written: ChainSource | None = None  # its position in the chain, for messages
-
-    def with_amount(self, amount: Amount) -> StageRequest:
-        """Return a copy of the stage with its open amount filled in."""
-        return replace(self, amount=amount, open=False)
+    chain: str = ""  # of which it was parsed
+    places: Mapping[str, int] = field(default_factory=dict)  # in it: "" is the stage, "@" its amount, a name its value
 
     @property
     def amount_place(self) -> int:
         """The position of the stage's amount in the chain text."""
-        if self.written is None:
-            raise TypeError(f"{self.name} has no position, as it was not parsed from a chain.")
-        return self.written.places["@"]
+        return self.places["@"]
 
     @contextmanager
     def error_context(self, parameter: str = "") -> Iterator[None]:
@@ -64,18 +60,10 @@ class StageRequest:
         try:
             yield
         except UserError as error:
-            raise (self.written.fault(parameter, error) if self.written else error) from None
-
-
-@dataclass(frozen=True)
-class ChainSource:
-    """The positions of a stage's parts in the text of its chain."""
-
-    chain: str
-    places: Mapping[str, int]  # "" is the stage, "@" its amount, a name its parameter
-
-    def fault(self, parameter: str, error: UserError) -> ChainError:
-        return ChainError(self.chain, self.places.get(parameter, self.places[""]), str(error))
+            if not self.places:
+                raise
+            place = self.places.get(parameter, self.places[""])
+            raise ChainError(self.chain, place, str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -92,11 +80,7 @@ class ChainDefaults:
 
 
 def parse(chain: str) -> tuple[StageRequest, ...]:
-    """Parse a chain into its stages.
-
-    Raises:
-        ChainError: The chain is invalid; the error has the position of the fault.
-    """
+    """Parse a chain into its stages; a `ChainError` has the position of a fault."""
     found, reader = [], _Reader(chain)
     while True:
         found.append(_stage(reader))
@@ -155,7 +139,7 @@ def _stage(reader: _Reader) -> StageRequest:
     name = reader.take(rf"(?:(?![=]){PLAIN})+")
     if not name:
         raise reader.fault("A stage is missing here; give one, such as wanda@0.5.")
-    stage = StageRequest(name, written=ChainSource(reader.chain, places))
+    stage = StageRequest(name, chain=reader.chain, places=places)
     with stage.error_context():
         if AMOUNT.fullmatch(name):
             raise UserError(f"{name} is an amount, not a stage; write it after its stage and an @, as in wanda@0.5.")
@@ -205,10 +189,8 @@ def _amount(method: type[Method], text: str) -> Amount | None:
 
 def exact_amount(method: type[Method], text: str) -> Amount:
     """Parse N:M, bits or a factor of a method; a `UserError` gives the notation that it needs."""
-    if method.bit_choices:
-        return bits_of(method, bits_or_factor(text) or text)
-    if method.factor_choices:
-        return factor_of(method, bits_or_factor(text) or text)
+    if method.bit_choices or method.factor_choices:
+        return bits_or_factor_of(method, bits_or_factor(text) or text)
     return Amount.parse_exact(text)
 
 
@@ -217,25 +199,21 @@ def takes_mean(method: type[Method]) -> bool:
     return bool(method.bit_choices) and issubclass(method.Parameters, ShiftedParameters)
 
 
-def bits_of(method: type[Method], amount: Amount | str) -> Bits:
-    """Return an amount in bits per weight; a `UserError` if the method does not support it."""
-    *lower, highest = method.bit_choices
-    if isinstance(amount, Bits):
-        mixed = takes_mean(method) and method.bit_choices[0] < amount.bits < highest
-        if mixed or amount.bits in method.bit_choices:
+def bits_or_factor_of(method: type[Method], amount: Amount | str) -> Bits | Factor:
+    """Return an amount of a method that takes bits or a factor; a `UserError` if the method does not support it."""
+    if method.bit_choices:
+        *lower, highest = method.bit_choices
+        if isinstance(amount, Bits):
+            mixed = takes_mean(method) and method.bit_choices[0] < amount.bits < highest
+            if mixed or amount.bits in method.bit_choices:
+                return amount
+        between = ", or a mean between them, such as 3.5bit" if takes_mean(method) else ""
+        allowed = f"{', '.join(str(Bits(bits)) for bits in lower)} or {Bits(highest)}{between}"
+    else:
+        if isinstance(amount, Factor) and amount.factor > 1:
             return amount
-    between = ", or a mean between them, such as 3.5bit" if takes_mean(method) else ""
-    allowed = f"{', '.join(str(Bits(bits)) for bits in lower)} or {Bits(highest)}{between}"
+        allowed = "a factor above 1, such as 2x or 1.5x"
     raise UserError(f"{echo(str(amount))} is not an amount of {method.name}; give {allowed}.")
-
-
-def factor_of(method: type[Method], amount: Amount | str) -> Factor:
-    """Return an amount as the factor by which a method shrinks; a `UserError` if it is invalid."""
-    if isinstance(amount, Factor) and amount.factor > 1:
-        return amount
-    raise UserError(
-        f"{echo(str(amount))} is not an amount of {method.name}; give a factor above 1, such as 2x or 1.5x."
-    )
 
 
 def last_amount(stages: Sequence[StageRequest]) -> Amount | None:
@@ -267,10 +245,18 @@ def common_defaults(stages: Sequence[Stage]) -> ChainDefaults:
     return ChainDefaults(calibration, train, seeds.pop() if len(seeds) == 1 else None)
 
 
-def default_flags(defaults: ChainDefaults) -> list[str]:
-    """Return the chain defaults as command-line options."""
-    texts = {"--calibration": defaults.calibration, "--train": defaults.train, "--seed": defaults.seed or None}
-    return [word for option, value in texts.items() if value is not None for word in (option, str(value))]
+def run_command(variant: Variant | VariantSpec, made: Variant) -> list[str]:
+    """Return the words of `slimscope run` for a variant: model, chain, its defaults, and another dtype than float32.
+
+    `made` is the stored variant, which had the user's consent if many of its block weights are in no linear.
+    """
+    shared = common_defaults(variant.stages)
+    dtype = None if variant.dtype == "float32" else variant.dtype
+    texts = {"--calibration": shared.calibration, "--train": shared.train}
+    options: dict[str, object] = {**texts, "--seed": shared.seed or None, "--dtype": dtype}
+    words = [word for option, value in options.items() if value is not None for word in (option, str(value))]
+    consent = ["--partial"] if any((run.get("uncovered") or 0) > MOST_UNCOVERED for run in made.stage_runs) else []
+    return ["slimscope", "run", typed_name(variant.model_id), format_chain(variant.stages), *words, *consent]
 
 
 def format_chain(stages: Sequence[Stage]) -> str:
@@ -287,7 +273,7 @@ def _joined(stages: Sequence[Stage], left_open: int | None) -> str:
     """Format stages as a chain, with the amount at one place open; dense appears only alone."""
     defaults = common_defaults(stages)
     return "+".join(
-        _written(stage, "@" if place == left_open else _amount_of(stage), defaults)
+        _written(stage, "@" if place == left_open else f"@{stage.amount}" * stage.removes, defaults)
         for place, stage in enumerate(stages)
         if stage.method != DENSE or len(stages) == 1
     )
@@ -296,12 +282,6 @@ def _joined(stages: Sequence[Stage], left_open: int | None) -> str:
 def file_name(stages: Sequence[Stage]) -> str:
     """Format a chain for a file or folder name: N:M as `2of4`, without characters that file systems reject."""
     return re.sub(r"[^\w@+,.=-]", "-", re.sub(rf"@{WHOLE}:{WHOLE}", r"@\1of\2", format_chain(stages)))[:100]
-
-
-def _amount_of(stage: Stage) -> str:
-    if not stage.removes:
-        return ""
-    return f"@{stage.amount}"
 
 
 def _written(stage: Stage, amount: str, defaults: ChainDefaults) -> str:

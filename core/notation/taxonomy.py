@@ -3,8 +3,6 @@
 The family of a stage determines its kind. The kind of a recovery follows from its use of a teacher.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

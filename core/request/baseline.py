@@ -1,7 +1,6 @@
 """The part of a run that is not stored yet, and the dense baseline with which its numbers are compared."""
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterable, Mapping
 
 from core.base.paths import cached_variant
 from core.methods.terms import GRIDS
@@ -12,13 +11,7 @@ from core.request.stages import build_stage
 from core.results import Measurement, Result
 from core.specs import Perplexity, RunSpec, Task
 from core.store.samples import lost, read_samples
-
-
-class ResultLookup(Protocol):
-    """A store, or results read from one."""
-
-    def get(self, key: str, /) -> Result | None:
-        """Return the stored result of a variant, or None."""
+from core.store.store import Store
 
 
 def keys_of(specs: Iterable[RunSpec]) -> set[str]:
@@ -26,7 +19,7 @@ def keys_of(specs: Iterable[RunSpec]) -> set[str]:
     return {wanted.variant.key for spec in specs for wanted in (spec, baseline(spec)) if wanted is not None}
 
 
-def remaining_run(spec: RunSpec, store: ResultLookup) -> list[RunSpec]:
+def remaining_run(spec: RunSpec, store: Store | Mapping[str, Result]) -> list[RunSpec]:
     """Return the missing parts of a run and of its dense baseline."""
     both = (wanted for wanted in (spec, baseline(spec)) if wanted is not None)
     parts = (missing_part(wanted, None if wanted.force else store.get(wanted.variant.key)) for wanted in both)

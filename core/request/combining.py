@@ -38,11 +38,9 @@ def ends_on_tables(chain: str) -> bool:
 
 
 def combine(blocks: WrittenChain, tables: WrittenChain) -> tuple[Stage, ...] | None:
-    """Return the stages of a chain in the blocks followed by one on the tables.
+    """Return the checked stages of a chain in the blocks followed by one on the tables, with the data and seed of both.
 
-    Returns:
-        The checked stages with the data and the seed of both chains. None if these differ between the chains, or if a
-        run would refuse the stages.
+    Returns None if data or seeds differ between the chains, or if a run would refuse the stages.
     """
     pairs = [*zip(blocks, tables, strict=True)][1:]
     if any(None not in pair and pair[0] != pair[1] for pair in pairs):

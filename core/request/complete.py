@@ -4,16 +4,17 @@ It reports every fault that is detectable without loading a model. It imports no
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from core.amount import Pattern
 from core.base.errors import UserError, echo, short, unknown
+from core.data.cards import card
 from core.data.corpora import default_corpora, identify_corpus
 from core.data.tasks import identify_task
-from core.data.texts import BY_ID, CORPORA, Corpus
+from core.data.texts import CORPORA
 from core.models.facts import load_shape
 from core.models.parts.selection import selects
 from core.models.shape import MOST_UNCOVERED, ModelShape
@@ -21,9 +22,7 @@ from core.models.sources import identify, identify_again
 from core.models.terms import check_here
 from core.notation.chain import DENSE, ChainDefaults, StageRequest, parse
 from core.registry import leaves
-from core.request.compatibility import check_model_type
-from core.request.resolve import check_seed, method_of, resolve_chain, resolve_text
-from core.request.sensitivity import build_scan, check_fewshot
+from core.request.resolve import build_scan, check_model_type, check_seed, method_of, resolve_chain, resolve_text
 from core.request.settings import DEFAULT_SETTINGS, RunSettings
 from core.request.stages import (
     DEFAULT_EXAMPLE,
@@ -48,14 +47,6 @@ def complete(model: str, chain: str | Sequence[StageRequest], settings: RunSetti
     another key. A redundant evaluation precision, and a comparison of the dense model with itself, are left out, so
     that equal runs have equal specifications.
 
-    Args:
-        model: Catalogue id, folder or hub id.
-        chain: Chain in the notation of `core.notation.chain`, or parsed.
-        settings: Data, measurements and execution of the run.
-
-    Returns:
-        The checked run.
-
     Raises:
         UserError: A part of the request is invalid.
     """
@@ -75,7 +66,7 @@ def complete(model: str, chain: str | Sequence[StageRequest], settings: RunSetti
     variant = VariantSpec(model=source.id, revision=source.revision, dtype=parse_dtype(settings.dtype), stages=stages)
     scan = None
     if settings.scan is not None:
-        text = identified_calibration(settings.calibration or default_text(False, shape), shape)
+        text = identified_text(settings.calibration or default_text(False, shape), shape)
         scan = build_scan(stages, settings.scan, text, settings.seed)
     return RunSpec(
         variant=variant,
@@ -112,7 +103,7 @@ def measuring(
 
 def _perplexities(wanted: Sequence[Perplexity], shape: ModelShape) -> tuple[Perplexity, ...]:
     """Return the perplexities without repeats, with their texts identified by content."""
-    return tuple(dict.fromkeys(identified_perplexity(one, shape) for one in wanted))
+    return tuple(dict.fromkeys(identified_text(one, shape) for one in wanted))
 
 
 def _tasks(wanted: Sequence[Task]) -> tuple[Task, ...]:
@@ -126,7 +117,7 @@ def _identified(one: StageRequest, defaults: ChainDefaults, shape: ModelShape) -
         text = resolve_text(one, defaults)
         reads = method_of(one).data_requirement
         if text or reads != "nothing":
-            text = identified_calibration(text or default_text(reads == "training", shape), shape)
+            text = identified_text(text or default_text(reads == "training", shape), shape)
     with one.error_context("layers"):
         if one.layers is not None:
             selects(one.layers, shape.blocks, shape.linears)
@@ -163,32 +154,22 @@ def default_text(training: bool, shape: ModelShape) -> TextWindows:
     return TextWindows(corpus=default_corpora()[1], windows=windows, window=min(window, shape.max_window))
 
 
-def identified_calibration(calibration: TextWindows, shape: ModelShape) -> TextWindows:
-    """Return the data with its corpus identified by content; a `UserError` if corpus or length is invalid."""
-    return _identified_text(
-        "Data", calibration, shape, lambda corpus: corpus.held_out, "held out for evaluation; calibrate"
-    )
+def identified_text(wanted: Sequences, shape: ModelShape) -> Sequences:
+    """Return data or a perplexity with its corpus identified by content.
 
-
-def identified_perplexity(perplexity: Perplexity, shape: ModelShape) -> Perplexity:
-    """Return the perplexity with its corpus identified by content; a `UserError` if corpus or window is invalid."""
-    refusal = "only for calibration; measure perplexity"
-    return _identified_text("Perplexity", perplexity, shape, lambda corpus: corpus.calibration_only, refusal)
-
-
-def _identified_text(
-    kind: str, wanted: Sequences, shape: ModelShape, unfit: Callable[[Corpus], bool], refusal: str
-) -> Sequences:
-    """Return sequences with their corpus identified by content; a `UserError` if it is `unfit` or they are too long."""
+    Raises `UserError` if there is no such corpus, it does not serve this purpose, or the sequences are too long.
+    """
+    measures = isinstance(wanted, Perplexity)
     if wanted.window > shape.max_window:
         raise UserError(
-            f"{kind} {echo(str(wanted))} needs {wanted.window} positions, but the model has only {shape.max_window}; "
-            "shorten it."
+            f"{'Perplexity' if measures else 'Data'} {echo(str(wanted))} needs {wanted.window} positions, but the "
+            f"model has only {shape.max_window}; shorten it."
         )
     corpus = identify_corpus(wanted.corpus).id
-    known = BY_ID.get(corpus.partition("@")[0])
-    if known and unfit(known):
-        others = ", ".join(one.id for one in CORPORA if not unfit(one))
+    unfit = {one.id for one in CORPORA if (one.calibration_only if measures else one.held_out)}
+    if corpus.partition("@")[0] in unfit:
+        others = ", ".join(one.id for one in CORPORA if one.id not in unfit)
+        refusal = "only for calibration; measure perplexity" if measures else "held out for evaluation; calibrate"
         raise UserError(f"{corpus} is {refusal} on one of {others}, or on a text file.")
     return wanted.model_copy(update={"corpus": corpus})
 
@@ -197,6 +178,26 @@ def identified_task(task: Task) -> Task:
     """Return the task identified by its documents; a `UserError` if the task or its prompt is invalid."""
     check_fewshot(task)
     return task.model_copy(update={"task": identify_task(task.task).id})
+
+
+def check_fewshot(task: Task) -> None:
+    """Raise `UserError` if a task has too few documents for examples, or does not support reasoning."""
+    known, how = card(task.task), task.fewshot
+    if how.template == "reasoning" and not known.answers:
+        raise UserError(f"{known.label} asks no question to reason about; choose another template than reasoning.")
+    if not (how.k or how.template == "generated"):
+        return
+    if known.pool is None and task.limit is None:
+        raise UserError(
+            f"Scoring all documents of {known.label} leaves none for few-shot examples; give a limit, such as "
+            f"{known.id}:500."
+        )
+    left = known.pool_documents if known.pool else known.documents - (task.limit or 0)
+    if left < max(how.k, 1):
+        raise UserError(
+            f"{known.label} has {max(left, 0)} unscored documents for few-shot examples, fewer than the requested "
+            f"{max(how.k, 1)}; request fewer" + ("." if known.pool else ", or lower the limit.")
+        )
 
 
 def check_device(device: str) -> None:

@@ -1,9 +1,6 @@
 """What Slimscope finds in a model before anything is computed: what runs on it, what does not, and a first sweep."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from core.base.errors import UserError
 from core.methods.base import Method
@@ -16,9 +13,7 @@ from core.registry import STAGES
 from core.request.expected.estimate import estimate_left
 from core.request.expected.size import size_of_variant
 from core.specs import Frozen, RunSpec
-
-if TYPE_CHECKING:
-    from core.store.store import Store
+from core.store.store import Store
 
 FIRST = ("rtn@4bit", "gptq@4bit", "wanda@0.5", "sparsegpt@2:4", "slimllm@0.2", "reap@0.25")  # of a first sweep
 STACKED = "some in a layout that is not taken apart, so they stay dense"
@@ -34,11 +29,7 @@ class Applicability(Frozen):
 
 
 def inspect_model(source: ModelSource) -> Inspection:
-    """Return what was found in a language model.
-
-    Raises:
-        UserError: It is not a language model, or transformers cannot build it.
-    """
+    """Return what was found in a language model; a `UserError` for another, or if transformers cannot build it."""
     config = config_of(source)
     if kind := encoder_of(config):
         raise UserError(f"{source.id} is a {kind}, not a language model; only methods of convolutions run on it.")
@@ -79,13 +70,10 @@ def sweep_rows(specs: Sequence[RunSpec], chains: Sequence[str], store: Store) ->
         cost = estimate_left([spec], store)
         streams = ", streaming from disk" if cost.streaming else ""
         memory = cost.refusal or f"{cost.bytes / 1e9:.1f} GB{streams}"
-        row = (
-            {"time": format_duration(cost.seconds), "memory": memory}
-            if cost.stages
-            else {"time": "stored", "memory": ""}
-        )
+        time, memory = (format_duration(cost.seconds), memory) if cost.stages else ("stored", "")
         size = size_of_variant(spec.variant)
-        rows.append({"chain": chain, **row, "packed size": "" if size is None else size.words()})
+        packed = "" if size is None else size.words()
+        rows.append({"chain": chain, "time": time, "memory": memory, "packed size": packed})
     return rows
 
 
@@ -104,6 +92,9 @@ def facts_of(source: ModelSource, found: Inspection) -> dict[str, str]:
     shape = found.shape
     used = shape.parameters - shape.block_weights + (shape.active_weights or shape.block_weights)
     active = f", of which {_count(used)} compute a token" if found.experts else ""
+    experts = STACKED if found.stacked else "none"
+    if found.experts:
+        experts = "{} in a layer, {} for each token".format(*found.experts)
     template = {True: "yes", False: "no", None: "unknown until the model is downloaded"}[has_chat_template(source)]
     uncovered = f"; {', '.join(found.uncovered)} stay dense" if found.uncovered else ""
     return {
@@ -111,18 +102,12 @@ def facts_of(source: ModelSource, found: Inspection) -> dict[str, str]:
         "Architecture": found.architecture,
         "Parameters": f"{_count(shape.parameters)}{active}; {shape.parameters * 2 / 1e6:,.1f} MB at 16 bits",
         "Blocks": f"{shape.blocks}, with hidden states of {shape.hidden} numbers",
-        "Experts": _experts(found),
+        "Experts": experts,
         "Embedding": f"{shape.vocabulary} tokens, {'tied to the head' if found.tied else 'with a head of its own'}",
         "Longest text": "no limit" if shape.max_window == NO_LIMIT else f"{shape.max_window} tokens",
         "Chat template": template,
         "Covered": f"{100 * (1 - shape.uncovered_share):.1f} % of the block weights are in linears{uncovered}",
     }
-
-
-def _experts(found: Inspection) -> str:
-    if found.experts is None:
-        return STACKED if found.stacked else "none"
-    return "{} in a layer, {} for each token".format(*found.experts)
 
 
 def _count(parameters: int) -> str:

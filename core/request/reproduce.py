@@ -5,8 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from core.base.errors import UserError
 from core.metrics import FIDELITY
-from core.notation.chain import common_defaults, format_chain, parse
-from core.notation.command import run_command
+from core.notation.chain import common_defaults, format_chain, parse, run_command
 from core.request.resolve import resolve_chain
 from core.request.stages import variant_spec
 from core.results import SENSITIVITY, Result
@@ -16,10 +15,8 @@ from core.specs import DTYPES, ZERO_SHOT, Dtype, Fewshot, Perplexity, Task, prec
 def reproduce(result: Result) -> str:
     """Return the `slimscope run` lines that reproduce a result: its variant and all its numbers.
 
-    Each combination of evaluation precision and set of tasks needs a line of its own.
-
-    Raises:
-        UserError: This version computes another variant from the chain.
+    Each combination of evaluation precision and set of tasks needs a line of its own. Raises `UserError` if this
+    version computes another variant from the chain.
     """
     variant = variant_spec(result.variant)
     chain = format_chain(variant.stages)

@@ -1,4 +1,4 @@
-"""Resolution of requested stages to checked ones, as far as it needs no model; imports no torch."""
+"""Resolution of requested stages and scans to checked ones, which match the type of the model; imports no torch."""
 
 import re
 from collections.abc import Sequence
@@ -6,12 +6,20 @@ from collections.abc import Sequence
 from core.amount import WHOLE, Amount, Ratio
 from core.base.errors import UserError, echo
 from core.methods.base import Method
-from core.notation.chain import ChainDefaults, StageRequest
-from core.registry import get_stage
+from core.methods.linear import LinearMethod
+from core.models.facts import config_of
+from core.models.folders import encoder_of
+from core.models.inspection import inspected
+from core.models.shape import is_known
+from core.models.source import ModelSource
+from core.notation.chain import DENSE, ChainDefaults, StageRequest, format_chain
+from core.registry import STAGES, build_method, get_stage
 from core.request.stages import DEFAULT_RATIO, build_stage, check_stage_order, default_amount
-from core.specs import Stage, TextWindows
+from core.specs import ScanUnit, SensitivityScan, Stage, TextWindows
 
 MOST_SEED = 2**31  # every random generator accepts it
+# Examples from transformers; other models with convolutions work, too.
+WITH_CONVOLUTIONS = "audio and vision encoders, such as Whisper, wav2vec2, ResNet, ConvNeXt and ViT"
 
 
 def method_of(one: StageRequest) -> Method:
@@ -24,8 +32,7 @@ def method_of(one: StageRequest) -> Method:
 def resolve_text(one: StageRequest, defaults: ChainDefaults) -> TextWindows | None:
     """Return the text of a stage, its own or the chain's default; None if it reads none.
 
-    Raises:
-        UserError: The stage names a text or a seed that its method does not use.
+    Raises `UserError` if the stage names a text or a seed that its method does not use.
     """
     method = method_of(one)
     reads = method.data_requirement
@@ -87,3 +94,71 @@ def _amount(one: StageRequest, before: Sequence[Stage]) -> Amount | None:
     if isinstance(usual, Ratio) and any(stage.removes for stage in before):
         raise UserError(f"{one.name} follows another removing stage and needs a total ratio, such as {one.name}@0.7.")
     return Ratio(DEFAULT_RATIO)
+
+
+def scan_method(stages: Sequence[Stage]) -> LinearMethod | None:
+    """Return the method of a one-stage variant that can be scanned, or None: it must compress linears independently."""
+    if len(stages) != 1 or not stages[0].removes or stages[0].is_external:
+        return None
+    method = build_method(stages[0])
+    if not isinstance(method, LinearMethod) or method.uniform.observations:
+        return None
+    return method.uniform
+
+
+def build_scan(stages: Sequence[Stage], by: ScanUnit, text: TextWindows, seed: int) -> SensitivityScan:
+    """Build the sensitivity scan of a variant; `text` and `seed` apply if its method has none.
+
+    Raises `UserError` if the chain cannot be scanned, or the data has only one sequence.
+    """
+    if scan_method(stages) is None:
+        raise UserError(
+            f"{format_chain(stages)} cannot be scanned by {by}; give one stage that compresses linears independently, "
+            "such as sparsegpt@0.7."
+        )
+    [stage] = stages
+    text = stage.calibration or text
+    if text.windows < 2:
+        raise UserError(f"{text} has one sequence, but a scan needs two: one for calibration and one for the loss.")
+    return SensitivityScan(by=by, text=text, seed=seed if stage.seed is None else stage.seed)
+
+
+def on_convolutions(method: Method | type[Method]) -> bool:
+    """Return whether a method compresses convolutions."""
+    return "convolutions" in method.modifies
+
+
+def needs_convolutions(method: Method | type[Method]) -> UserError:
+    """Return the error of a method for convolutions on a language model."""
+    return UserError(
+        f"{method.label} compresses convolutions, and a language model has none; choose one of {WITH_CONVOLUTIONS}."
+    )
+
+
+def check_model_type(source: ModelSource, chain: Sequence[StageRequest], measured: bool) -> bool:
+    """Return whether a model is a language model, not an encoder; `measured` runs request numbers of language models.
+
+    Raises `UserError` if a stage or a requested number does not apply to this type of model.
+    """
+    config = config_of(source)
+    kind = encoder_of(config)
+    for one in chain:
+        method = get_stage(one.name)
+        with one.error_context():
+            if kind is None and on_convolutions(method):
+                raise needs_convolutions(method)
+            mixture = kind is None and method.requires == "experts"
+            if mixture and (is_known(config) or inspected(config).experts is None):
+                raise UserError(f"{method.label} removes experts, and {source.id} has none; use another method.")
+            if kind is not None and not on_convolutions(method) and method.name != DENSE:
+                others = " and ".join(found.name for found in STAGES if on_convolutions(found))
+                raise UserError(
+                    f"{method.label} is for language models, and {source.id} is a {kind}; use {others}, "
+                    "which decompose convolutions."
+                )
+    if kind is not None and measured:
+        raise UserError(
+            f"{source.id} is a {kind}, without perplexity, tasks, latency and scans; leave them out. "
+            "The run then counts and compares its weights."
+        )
+    return kind is None

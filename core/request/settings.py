@@ -55,8 +55,7 @@ class RunSettings(Frozen):
         "agreement.",
     )
     latency: bool = Field(
-        default=False,
-        description="Measure prefill and decode latency; quantised linears compute on their codes.",
+        default=False, description="Measure prefill and decode latency; quantised linears compute on their codes."
     )
     scan: ScanUnit | None = Field(
         default=None,

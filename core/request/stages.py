@@ -6,18 +6,10 @@ from core.amount import RATIO_PLACES, Amount, Bits, Factor, Pattern, Ratio, no_p
 from core.base.errors import UserError, echo
 from core.methods.base import Method
 from core.methods.terms import REASONS
-from core.notation.chain import bits_of, factor_of
+from core.notation.chain import bits_or_factor_of
 from core.registry import build_method, get_stage, leaves, settings_of
 from core.results import Variant
-from core.specs import (
-    COUNTED,
-    DTYPES,
-    Dtype,
-    Scalar,
-    Stage,
-    TextWindows,
-    VariantSpec,
-)
+from core.specs import COUNTED, DTYPES, Dtype, Scalar, Stage, TextWindows, VariantSpec
 
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_RATIO = 0.5
@@ -66,7 +58,8 @@ def check_stage_order(stages: Sequence[Stage]) -> None:
         if reason := _refusal(method, before):
             raise UserError(f"{method.label} {reason}; put {method.label} first or remove it.")
         if later.removes:
-            earlier = (stage.required_ratio for stage in before if stage.removes and _comparable(stage, later))
+            alike = [one for one in before if one.removes and one.layers == later.layers]
+            earlier = (one.required_ratio for one in alike if {one.ratio_kind, later.ratio_kind} <= set(COUNTED))
             if later.required_ratio < (most := max(earlier, default=0.0)):
                 raise UserError(
                     f"{later.method}@{later.amount} is less than the {100 * most:g} % that earlier stages removed, "
@@ -81,11 +74,6 @@ def _refusal(method: Method, before: Sequence[Stage]) -> str | None:
             if trait in leaves(stage) - method.accepts:
                 return method.refusal(trait).format(label=get_stage(stage.method).label, amount=stage.amount)
     return None
-
-
-def _comparable(earlier: Stage, later: Stage) -> bool:
-    """Return whether two ratios count the same weights."""
-    return earlier.layers == later.layers and {earlier.ratio_kind, later.ratio_kind} <= set(COUNTED)
 
 
 def check_agrees(method: type[Method], amount: Amount, ratio: float, before: Sequence[Stage] = ()) -> None:
@@ -110,8 +98,7 @@ def _ratio(method: type[Method], amount: Amount | None, before: Sequence[Stage] 
     if method.bit_choices or method.factor_choices:
         if isinstance(amount, Ratio):
             raise _takes_no_ratio(method)
-        exact = bits_of if method.bit_choices else factor_of
-        return exact(method, amount).fraction
+        return bits_or_factor_of(method, amount).fraction
     if isinstance(amount, Ratio):
         return check_ratio(amount.value)
     if not method.supports_nm:

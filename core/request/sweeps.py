@@ -1,6 +1,7 @@
 """The runs of a sweep: models x chains x amounts x seeds, each variant once."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from pydantic import InstanceOf
 
@@ -36,8 +37,7 @@ def count(grid: Grid) -> int:
 def expand_grid(grid: Grid, settings: RunSettings = DEFAULT_SETTINGS) -> tuple[list[RunSpec], dict[str, str]]:
     """Return the runs of a grid in the order of `in_order`, and the error of each invalid model.
 
-    Raises:
-        UserError: Another part of the request is invalid, or all models are.
+    Raises `UserError` if another part of the request is invalid, or all models are.
     """
     if settings.name is not None and len(grid.models) > 1:
         raise UserError(
@@ -82,8 +82,12 @@ def in_order(specs: Iterable[RunSpec]) -> list[RunSpec]:
 
 def _filled(chain: Sequence[StageRequest], amounts: Sequence[Amount]) -> list[tuple[StageRequest, ...]]:
     """Return the chain with each amount in its open place, or unchanged without an open place."""
-    if not any(stage.open for stage in chain):
+    place = next((place for place, stage in enumerate(chain) if stage.open), None)
+    if place is None:
         return [tuple(chain)]
     if not amounts:
         raise UserError("A sweep needs --ratios or --patterns, such as --ratios 0.1:0.7:0.1 --patterns 2:4,4:8.")
-    return [tuple(stage.with_amount(amount) if stage.open else stage for stage in chain) for amount in amounts]
+    return [
+        tuple(replace(stage, amount=amount, open=False) if stage.open else stage for stage in chain)
+        for amount in amounts
+    ]

@@ -13,7 +13,6 @@ from core.base.errors import UserError
 from core.data import files
 from core.data.cards import SEVEN, TASKS
 from core.data.corpora import default_corpora
-from core.jobs.worker import read_work
 from core.models.facts import load_shape
 from core.models.shape import ModelShape
 from core.models.source import ModelSource
@@ -22,15 +21,14 @@ from core.models.terms import check_here
 from core.notation.chain import ChainDefaults, StageRequest
 from core.notation.formatting import format_number, label
 from core.registry import STAGES
-from core.request.compatibility import check_model_type
 from core.request.complete import (
     check_device,
     complete,
     default_text,
-    identified_calibration,
-    identified_perplexity,
     identified_task,
+    identified_text,
 )
+from core.request.resolve import check_model_type
 from core.request.settings import RunSettings
 from core.request.stages import DEFAULT_WINDOW
 from core.results import Result
@@ -92,14 +90,6 @@ class Question(Frozen):
         return f"{self.form.label} MB" if self.form else "Packed MB"
 
 
-def search_title(text: str) -> str:
-    """Return the title of the question (JSON) of a search, or why it cannot be read."""
-    try:
-        return read_work(Question, text).title
-    except UserError as error:
-        return str(error)
-
-
 class Prepared(NamedTuple):
     """A checked question with the chains to choose from and what is expected of them."""
 
@@ -157,7 +147,7 @@ def prepare(question: Question, store: Store) -> Prepared:
     if not check_model_type(source, (), measured=True):
         raise UserError(f"{source.id} is no language model; choose one.")
     files = None if question.form is None else Files(question.form, source)
-    data, training = (identified_calibration(default_text(one, shape), shape) for one in (False, True))
+    data, training = (identified_text(default_text(one, shape), shape) for one in (False, True))
     defaults = ChainDefaults(data, training, 0)
     results = [result for result in store.results() if not result.variant.is_external]
     own = stored_effects(one for one in results if one.variant.model_id == (source.id, source.revision))
@@ -166,7 +156,7 @@ def prepare(question: Question, store: Store) -> Prepared:
     fits = partial(check_fits, source, question.form, refused_by(source))
     space = enumerate_space(shape, defaults, question.restrictions, fits, own, files)
     check_feasible(space, question)
-    text, judge = (identified_perplexity(one, shape) for one in texts(shape))
+    text, judge = (identified_text(one, shape) for one in texts(shape))
     return Prepared(question, source, shape, defaults, space, Prior(own, others), text, judge, judging_tasks())
 
 

@@ -15,11 +15,9 @@ from core.base.progress import Progress
 from core.cache.folders import on_disk
 from core.models.catalogue import BY_ID
 from core.models.source import ModelSource
-from core.notation.achieved import embedding_words, uncovered_words
-from core.notation.chain import DENSE, common_defaults, format_chain
-from core.notation.command import run_command
+from core.notation.chain import DENSE, common_defaults, format_chain, run_command
 from core.notation.formatting import chain_name, format_amount
-from core.notation.removal import bits_words, model_share
+from core.notation.removal import bits_words, embedding_words, model_share, uncovered_words
 from core.registry import all_parameters, get_stage
 from core.results import Measurement, Result
 from core.shipping.base import Format, WrittenExport

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from contextlib import suppress
 from math import nan
+from pathlib import Path
 from typing import NamedTuple
 
 from core.base import plugins
@@ -15,7 +16,7 @@ from core.shipping.base import Counted, Format
 from core.shipping.compressed_tensors import CompressedTensors
 from core.shipping.gguf.format import GGUF
 from core.shipping.huggingface import HuggingFace
-from core.shipping.proof import size_words
+from core.shipping.proof import read_proof, size_words
 from core.specs import RunSpec, VariantSpec
 
 BUILT_IN: tuple[Format, ...] = (HuggingFace(), GGUF(), CompressedTensors())
@@ -51,10 +52,18 @@ def type_words(spec: RunSpec) -> str:
     return _words(*requested_format(spec))
 
 
-def usual_words(spec: RunSpec) -> str:
-    """Describe the usual difference that the export check of a run finds; empty if unknown."""
-    form, kind = requested_format(spec)
-    return form.usual_words(kind)
+def saved_words(spec: RunSpec) -> str:
+    """Describe the saved model of a run: its folder, the current size of the folder, and its export check."""
+    folder, (form, kind) = Path(str(spec.save)), requested_format(spec)
+    try:
+        size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+        proof = read_proof(folder)
+    except OSError as error:
+        return f"Saved to {folder} as {_words(form, kind)}, but the folder cannot be read: {error.strerror}."
+    saved = f"Saved to {folder}, {size_words(size, _words(form, kind))}."
+    if proof is None:
+        return saved
+    return " ".join(filter(None, [saved, proof.words(), form.usual_words(kind) if proof.reason is None else ""]))
 
 
 def size_of(result: Result, source: ModelSource, form: Format, kind: str) -> str:
@@ -75,11 +84,9 @@ class FileSize(NamedTuple):
 
 
 def file_sizes(variant: Variant | VariantSpec, counted: Counted | None) -> list[FileSize]:
-    """Return the sizes of a variant in the formats that can represent it, the smallest first.
+    """Return the sizes of a variant in the formats that can represent it, the smallest first; none if they are unknown.
 
-    Args:
-        variant: The variant.
-        counted: Its weights, counted or predicted; None: unknown, so the sizes are, too.
+    `counted` has its weights, counted or predicted.
     """
     sizes: list[FileSize] = []
     if counted is None:
@@ -111,12 +118,9 @@ def file_columns(variant: Variant | VariantSpec, counted: Counted | None) -> dic
 
 def file_megabytes(results: Iterable[Result | None]) -> dict[str, list[float]]:
     """Return the `file_sizes` of results in MB by the title of their format's column, NaN if unknown."""
-    each = [{} if one is None else _megabytes(one) for one in results]
+    sizes = [[] if one is None else file_sizes(one.variant, one.footprint) for one in results]
+    each = [{one.format: one.bytes / 1e6 for one in some} for some in sizes]
     return {f"{form.label} (MB)": [known.get(form.label, nan) for known in each] for form in reversed(FORMATS)}
-
-
-def _megabytes(result: Result) -> dict[str, float]:
-    return {one.format: one.bytes / 1e6 for one in file_sizes(result.variant, result.footprint)}
 
 
 def _words(form: Format, kind: str) -> str:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -23,7 +23,7 @@ from core.base.errors import how_to_install
 from core.notation.formatting import format_number
 from core.shipping import runtimes
 from core.shipping.base import Runtime
-from core.specs import Frozen
+from core.specs import Frozen, Unchecked
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,19 +69,6 @@ class ExportCheck(Frozen):
             f"{format_number(math.exp(min(self.difference or 0, MOST)))} in probability). "
             f"It decodes {self.tokens_per_second:.0f} tokens per second."
         )
-
-
-class _PromptOutput(TypedDict):
-    ids: list[int]
-    top: list[tuple[int, float]]  # likeliest next tokens with their log-probabilities
-
-
-class Outputs(TypedDict):
-    """The JSON that a runtime prints."""
-
-    prompts: list[_PromptOutput]
-    tokens_per_second: float
-    versions: dict[str, str]
 
 
 def expected(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[Reading]:
@@ -153,8 +140,8 @@ def installed(package: str) -> bool:
     return True
 
 
-def compared(report: Outputs, wanted: Sequence[Reading]) -> ExportCheck:
-    """Return how the outputs of a runtime differ from the wanted ones."""
+def compared(report: Unchecked, wanted: Sequence[Reading]) -> ExportCheck:
+    """Return how the outputs of a runtime, the JSON of `core.shipping.runtimes`, differ from the wanted ones."""
     pairs = list(zip(report["prompts"], wanted, strict=True))
     return ExportCheck(
         versions=report["versions"],
@@ -170,19 +157,3 @@ def size_words(size: float, kind: str) -> str:
     """Return a size and its type in words: `538 MB, fp32`."""
     digits = 0 if size >= 10e6 else 2
     return f"{size / 1e6:.{digits}f} MB, {kind}"
-
-
-def saved_words(folder: str, kind: str, usual: str) -> str:
-    """Describe a saved model: its folder, the current size of the folder, and its export check.
-
-    `usual` describes the usual difference that such a check finds.
-    """
-    try:
-        size = sum(file.stat().st_size for file in Path(folder).iterdir() if file.is_file())
-        proof = read_proof(Path(folder))
-    except OSError as error:
-        return f"Saved to {folder} as {kind}, but the folder cannot be read: {error.strerror}."
-    saved = f"Saved to {folder}, {size_words(size, kind)}."
-    if proof is None:
-        return saved
-    return " ".join(filter(None, [saved, proof.words(), usual if proof.reason is None else ""]))

@@ -9,11 +9,9 @@ import csv
 import json
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -22,8 +20,7 @@ from core.base.errors import StorageError, echo
 from core.fields import fault
 from core.results import SCHEMA, LoadedResults, Result
 from core.specs import Scalar
-from core.store import schema1
-from core.store.corrected import corrected
+from core.store.rows import corrected
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -56,11 +53,19 @@ def _read_measured(files: Stamp) -> LoadedResults:
     results: dict[str, Result] = {}
     warnings: list[str] = []
     for name, _, _ in files:
-        for number, line in _lines(Path(name), warnings):
+        file = Path(name)
+        try:
+            lines = file.read_bytes().splitlines()
+        except OSError as error:
+            warnings.append(f"{file.name} is skipped: {error.strerror or error}")
+            continue
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
             try:
                 result = parse_result(line)
             except ValueError as error:
-                warnings.append(f"{Path(name).name}, line {number} is skipped: {error}")
+                warnings.append(f"{file.name}, line {number} is skipped: {error}")
                 continue
             key = result.variant.key
             results[key] = results[key].updated(result) if key in results else result
@@ -69,34 +74,23 @@ def _read_measured(files: Stamp) -> LoadedResults:
     return LoadedResults({key: corrected(result) for key, result in results.items()}, tuple(warnings))
 
 
-def _lines(file: Path, warnings: list[str]) -> Iterator[tuple[int, bytes]]:
-    try:
-        lines = file.read_bytes().splitlines()
-    except OSError as error:
-        warnings.append(f"{file.name} is skipped: {error.strerror or error}")
-        return
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            yield number, line
-
-
 def parse_result(line: bytes) -> Result:
-    """Return the result in a JSON text of this or an earlier schema; raise `ValueError` with its fault."""
-    with suppress(ValidationError):  # the code below handles faults and earlier schemas
+    """Return the result in a JSON text; raise `ValueError` with its fault."""
+    reason = ""
+    try:
         result = Result.model_validate_json(line)
         if "schema_version" in result.model_fields_set and result.schema_version == SCHEMA:
             return result
+    except ValidationError as error:
+        reason = f"{fault(error)}."
     try:
         data = json.loads(line)
     except (ValueError, RecursionError):  # too deeply nested lists raise the latter
         raise ValueError("it is not JSON.") from None
     version = data.get("schema_version") if isinstance(data, dict) else None
-    if version not in (1, SCHEMA):
-        raise ValueError(f"its schema version is {echo(version)}; this program reads 1 and {SCHEMA}.")
-    try:
-        return schema1.read(line) if version == 1 else Result.model_validate_json(line)
-    except ValidationError as error:
-        raise ValueError(f"{fault(error)}.") from None
+    raise ValueError(
+        reason if version == SCHEMA else f"its schema version is {echo(version)}; this program reads {SCHEMA}."
+    )
 
 
 def append_shipped(result: Result, file: Path) -> None:
@@ -105,18 +99,14 @@ def append_shipped(result: Result, file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with open(file, "ab+") as stream:
-            if stream.seek(0, os.SEEK_END) and _last_byte(stream) != b"\n":
-                line = b"\n" + line  # keep an incomplete last line separate
+            if stream.seek(0, os.SEEK_END):
+                stream.seek(-1, os.SEEK_END)
+                line = line if stream.read() == b"\n" else b"\n" + line  # keep an incomplete last line separate
             stream.write(line)
             stream.flush()
             os.fsync(stream.fileno())
     except OSError as error:
         raise StorageError(f"The result cannot be written to {file}: {error.strerror or error}.") from error
-
-
-def _last_byte(stream: BinaryIO) -> bytes:
-    stream.seek(-1, os.SEEK_END)
-    return stream.read(1)
 
 
 def published(folder: Path | None = None) -> DataFrame:

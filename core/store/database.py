@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from core.base import paths
 from core.base.errors import StorageError, UserError, how_to_install
@@ -18,7 +19,6 @@ from core.store.tables import HEAD
 
 if TYPE_CHECKING:
     from alembic.config import Config
-    from sqlalchemy.pool import ConnectionPoolEntry
 
 UPGRADES = 0x511A5C09E  # the lock of upgrades among those of PostgreSQL
 BUSY_SECONDS = 30  # the wait of a writer for another one, and of all for a server that restarts
@@ -107,7 +107,7 @@ def shown(url: URL) -> str:
     return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
 
 
-def _set_pragmas(connection: sqlite3.Connection, _record: "ConnectionPoolEntry") -> None:
+def _set_pragmas(connection: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:
     # Damaged bytes become surrogates, which parsers reject, so that other rows stay readable.
     connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
     cursor = connection.cursor()

@@ -4,8 +4,6 @@ A paper's variant is a stage with a label and an amount. Its dense numbers, too,
 Only the Published page shows accuracies on tasks that the catalogue lacks, or whose normalisation the paper omits.
 """
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any

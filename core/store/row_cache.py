@@ -1,7 +1,5 @@
 """A cache of values computed from results, by model; only changed variants are read and computed again."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from threading import Lock
 from typing import Generic, NamedTuple, TypeVar
@@ -15,18 +13,19 @@ MOST = 24  # models in the cache, which drops the least recently used
 Value = TypeVar("Value")
 
 
+class _Entry(NamedTuple, Generic[Value]):
+    changed: int
+    value: Value | None
+    warnings: tuple[str, ...]
+
+
 class CachedRows(NamedTuple, Generic[Value]):
     """The values computed from a model's results in one state of the store."""
 
     stamp: StoreStamp
     values: dict[str, Value]  # by the variants' keys, in the order of `Store.results`
     warnings: tuple[str, ...]  # as of `Store.read`, except on layers, which are not read
-
-
-class _Entry(NamedTuple, Generic[Value]):
-    changed: int
-    value: Value | None
-    warnings: tuple[str, ...]
+    own: dict[str, _Entry[Value]]  # of the user's own, by key
 
 
 class RowCache(Generic[Value]):
@@ -36,7 +35,6 @@ class RowCache(Generic[Value]):
         self.store, self.make = store, make
         self._lock = Lock()
         self._known: dict[str, CachedRows[Value]] = {}
-        self._entries: dict[str, dict[str, _Entry[Value]]] = {}  # of the user's own, by model and key
 
     def of(self, model: str) -> CachedRows[Value]:
         """Return the values of a model's current results; the same object until one of them changes."""
@@ -47,24 +45,20 @@ class RowCache(Generic[Value]):
                     before = self._read(model, stamp, before)
             self._known[model] = before
             while len(self._known) > MOST:
-                oldest = next(iter(self._known))
-                del self._known[oldest], self._entries[oldest]
+                del self._known[next(iter(self._known))]
             return before
 
     def _read(self, model: str, stamp: StoreStamp, before: CachedRows[Value] | None) -> CachedRows[Value]:
         results, warnings = bundled.read_measured()
         mine = {key: result for key, result in results.items() if result.variant.model == model}
-        entries = self._entries.get(model, {})
-        if before is None or before.stamp[1] != stamp[1]:
-            entries = {}
+        entries = before.own if before and before.stamp[1] == stamp[1] else {}
         changes = self.store.changes(model)
         stale = {key for key, change in changes.items() if key not in entries or entries[key].changed != change}
         new: dict[str, _Entry[Value]] = {}
         for key, result, row_warnings in self.store.iter_local(stale):
             new[key] = _Entry(changes[key], self.make(result, True) if result else None, row_warnings)
         entries = {key: (new if key in stale else entries)[key] for key in changes if key in new or key not in stale}
-        self._entries[model] = entries
         own = {key: entry.value for key, entry in entries.items() if entry.value is not None}
         values = {key: own[key] if key in own else self.make(result, False) for key, result in mine.items()}
         own_warnings = tuple(warning for entry in entries.values() for warning in entry.warnings)
-        return CachedRows(stamp, values | own, warnings + own_warnings)
+        return CachedRows(stamp, values | own, warnings + own_warnings, entries)

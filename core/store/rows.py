@@ -1,8 +1,10 @@
-"""Conversion of results to database rows and back; an unusable row is skipped with a warning."""
+"""Conversion of results to database rows and back; an unusable row is skipped with a warning.
 
-from __future__ import annotations
+Standard errors of numbers of windows are corrected for the correlation of windows, as it is known now.
+"""
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeAlias, TypeVar
 
@@ -12,8 +14,9 @@ from sqlalchemy import Row
 from core.fields import fault
 from core.results import Footprint, LayerReport, Measurement, Result, Variant
 from core.specs import sha256
+from core.statistics.correlations import INTERVAL, VALUES, WIDENED, correlation_of, widening
+from core.statistics.longrun import inflation
 from core.store import schema1
-from core.store.corrected import corrected
 
 Columns: TypeAlias = "Row[str, str]"  # or more
 SHOWN = 12  # digits of a key
@@ -70,13 +73,12 @@ def read_each(variants: Iterable[Columns], measurements: Iterable[Columns]) -> I
 
 
 def _at_once(row: Columns, numbers: Iterable[str]) -> Result | None:
-    parse = schema1.read if schema1.wrote(row.variant) else Result.model_validate_json
     try:
-        result = parse(
+        result = Result.model_validate_json(
             f'{{"variant":{row.variant},"footprint":{row.footprint},"layers":{row.layers},'
             f'"measurements":[{",".join(numbers)}]}}'
         )
-    except (ValidationError, TypeError):
+    except (ValidationError, TypeError):  # a fault, or schema 1
         return None
     return result if result.variant.key == row.key else None
 
@@ -116,3 +118,29 @@ def _one_by_one(row: Columns, numbers: Iterable[str], warnings: list[str]) -> Re
         warnings.append(f"The layers of the stored variant {name} are skipped ({fault(error)}).")
     usable = tuple(number for number in parsed if number)
     return Result(variant=variant, footprint=footprint, measurements=usable, layers=layers)
+
+
+def corrected(result: Result) -> Result:
+    """Correct the standard errors of means over windows.
+
+    Those of texts with a bundled record use its correlation. Others use that of the measured windows, or, in rows of
+    early versions, assume independent ones. They are widened, once, unless the windows are enough for a record.
+    """
+    rows = tuple(map(_corrected, result.measurements))
+    return result.model_copy(update={"measurements": rows}) if rows != result.measurements else result
+
+
+def _corrected(row: Measurement) -> Measurement:
+    if not row.on_windows or row.metric not in VALUES or row.origin != "measured" or row.stderr is None:
+        return row
+    number = row.dataset, row.protocol, VALUES[row.metric]
+    correlation, stored, details = correlation_of(*number), row.inflation or 1.0, dict(row.details)
+    if correlation is not None:
+        larger = inflation(row.n, correlation)
+        details.pop(INTERVAL, None)  # the record is newer than the row
+    elif INTERVAL in details or (factor := widening(*number, row.n)) == 1:
+        return row
+    else:
+        larger, details[INTERVAL] = stored * factor, WIDENED
+    stderr = row.stderr * math.sqrt(larger / stored)
+    return row.model_copy(update={"stderr": stderr, "inflation": larger, "details": details})

@@ -24,23 +24,24 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 NUMBERS = ("doc_id", "acc", "acc_norm", "perplexity", *MEANS)
-LISTS = ("loglikelihoods", "shots")  # of numbers
-TEXTS = ("instruction", "reasoning", "dataset", "protocol")
+KINDS = {
+    **dict.fromkeys(NUMBERS, "number"),
+    **dict.fromkeys(("loglikelihoods", "shots"), "list of numbers"),
+    **dict.fromkeys(("instruction", "reasoning", "dataset", "protocol"), "text"),
+}
 LOCAL = ("doc_id",)  # required columns of a file of one measurement
 SHIPPED = ("doc_id", "dataset", "protocol")  # of a file of a variant
 
 State = tuple[int, int, int]  # inode, because two writes may have the same time; modification time in ns; bytes
-_sound: dict[Path, State] = {}  # files that were readable in this state
-_damaged: dict[Path, tuple[State | None, str]] = {}  # the state of a damaged file, and the message
 
 
 class _Check(NamedTuple):
     state: State | None
     value: float  # of the row
-    gives: bool  # whether the samples have this mean
+    fault: str | None  # a sentence
 
 
-_checks: dict[tuple[Path, str], _Check] = {}  # the last check of each file and metric
+_checks: dict[tuple[Path, str], _Check] = {}  # the last check of each file: of its content (""), or of a metric
 
 
 def write(frame: DataFrame, file: Path) -> None:
@@ -64,7 +65,7 @@ def read(file: Path, columns: Sequence[str] = LOCAL) -> Table | None:
     if not os.path.exists(file):  # true for nearly all of the user's own files, so it comes before slower checks
         return None
     state = _state(file)
-    if _known_damaged(file, state):
+    if (known := _last(file)) and known.fault:
         return None
     from pyarrow import ArrowException, parquet
 
@@ -76,53 +77,55 @@ def read(file: Path, columns: Sequence[str] = LOCAL) -> Table | None:
         _check(table, columns)
         table = table.replace_schema_metadata(None)  # the metadata of pandas have no checksum
     except (OSError, ValueError, ArrowException) as error:
-        _note(file, state, str(error))
+        first = (str(error).strip().splitlines() or ["unknown error"])[0].rpartition("': ")[2]  # without the path
+        reason = first.rstrip(".")
+        words = f"The samples in {file} are skipped ({reason}); run or import the variant again to replace them."
+        _note(file, state, "", 0.0, words)
         return None
-    _damaged.pop(file, None)
-    _sound[file] = state
+    _note(file, state, "", 0.0, None)
     return table
 
 
 def is_damaged(file: Path, columns: Sequence[str] = LOCAL) -> bool:
     """Return whether a file exists but `read` returns None for it; read each state of it once."""
-    state = _state(file)
-    if state is not None and _sound.get(file) == state:
-        return False
-    return read(file, columns) is None and file.exists()
+    if _last(file) is None:
+        read(file, columns)
+    known = _last(file)
+    return known is not None and known.fault is not None and file.exists()
 
 
 def note_number(file: Path, metric: str, value: float, gives: bool) -> None:
     """Record whether the samples in a file give the number of their row; log each mismatch once."""
-    check = _Check(_state(file), value, gives)
-    if _checks.get((file, metric)) != check and not gives:
-        log.warning("%s", _other_number(file, metric, value))
-    _checks[file, metric] = check
+    words = f"The samples in {file} do not give {metric} = {value:g}; run or import the variant again to replace them."
+    _note(file, _state(file), metric, value, None if gives else words)
 
 
 def gives_number(file: Path, metric: str, value: float) -> bool | None:
     """Return the record of a file in its current state and a number; None if there is none."""
-    check = _checks.get((file, metric))
-    return check.gives if check and check[:2] == (_state(file), value) else None
+    known = _last(file, metric, value)
+    return None if known is None else known.fault is None
 
 
 def damaged() -> dict[Path, str]:
     """Return a sentence per unchanged file that this process has read as damaged or of another number."""
-    other = {
-        file: _other_number(file, metric, check.value)
-        for (file, metric), check in sorted(_checks.items())
-        if gives_number(file, metric, check.value) is False and file.exists()
-    }
-    return other | {
-        file: words for file, (state, words) in sorted(_damaged.items()) if _known_damaged(file, _state(file))
+    return {
+        file: check.fault
+        for (file, _), check in sorted(_checks.items())
+        if check.fault and check.state == _state(file) and file.exists()
     }
 
 
-def _other_number(file: Path, metric: str, value: float) -> str:
-    return f"The samples in {file} do not give {metric} = {value:g}; run or import the variant again to replace them."
+def _last(file: Path, metric: str = "", value: float = 0.0) -> _Check | None:
+    """Return the last check of a file if it was of its current state."""
+    check = _checks.get((file, metric))
+    return check if check and check[:2] == (_state(file), value) else None
 
 
-def _known_damaged(file: Path, state: State | None) -> bool:
-    return file in _damaged and _damaged[file][0] == state and file.exists()
+def _note(file: Path, state: State | None, metric: str, value: float, fault: str | None) -> None:
+    check = _Check(state, value, fault)
+    if fault and _checks.get((file, metric)) != check:
+        log.warning("%s", fault)
+    _checks[file, metric] = check
 
 
 def _state(file: Path) -> State | None:
@@ -134,42 +137,26 @@ def _state(file: Path) -> State | None:
     return (info.st_ino, info.st_mtime_ns, info.st_size) if stat.S_ISREG(info.st_mode) else None
 
 
-def _note(file: Path, state: State | None, reason: str) -> None:
-    first = (reason.strip().splitlines() or ["unknown error"])[0].rpartition("': ")[2].rstrip(".")  # without the path
-    words = f"The samples in {file} are skipped ({first}); run or import the variant again to replace them."
-    _damaged[file] = state, words
-    log.warning("%s", words)
-
-
 def _check(table: Table, columns: Sequence[str]) -> None:
     """Raise `ValueError` if a table is not one of samples."""
     table.validate(full=True)
     if lacking := [name for name in columns if name not in table.column_names]:
         raise ValueError(f"it has no column {lacking[0]!r}")
-    for names, fits in ((NUMBERS, _number), (LISTS, _numbers), (TEXTS, _text)):
-        for name in set(names) & set(table.column_names):
-            kind = table.schema.field(name).type
-            if not fits(kind) and table.column(name).to_pandas().notna().any():
-                raise ValueError(f"its column {name!r} has type {kind}")
+    for field in table.schema:
+        fits = KINDS.get(field.name) in (None, _kind(field.type))
+        if not fits and table.column(field.name).to_pandas().notna().any():
+            raise ValueError(f"its column {field.name!r} has type {field.type}")
 
 
-def _number(kind: DataType) -> bool:
+def _kind(found: DataType) -> str:
     from pyarrow import types
 
-    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind))
-
-
-def _numbers(kind: DataType) -> bool:
-    from pyarrow import types
-
-    listed = types.is_list(kind) or types.is_large_list(kind)
-    return bool(listed and (_number(kind.value_type) or types.is_null(kind.value_type)))
-
-
-def _text(kind: DataType) -> bool:
-    from pyarrow import types
-
-    return bool(types.is_string(kind) or types.is_large_string(kind))
+    if types.is_list(found) or types.is_large_list(found):
+        empty = types.is_null(found.value_type)
+        return "list of numbers" if empty else f"list of {_kind(found.value_type)}s"
+    if types.is_integer(found) or types.is_floating(found) or types.is_boolean(found):
+        return "number"
+    return "text" if types.is_string(found) or types.is_large_string(found) else "other"
 
 
 def _sync(path: Path) -> None:

@@ -24,10 +24,8 @@ from core.results import Measurement, Result
 from core.store import sample_files
 
 if TYPE_CHECKING:
-    from numpy import ndarray
-    from pandas import DataFrame, Index, Series
-    from pandas.arrays import ArrowExtensionArray
-    from pyarrow import ChunkedArray, Table
+    from pandas import DataFrame
+    from pyarrow import Table
 
 log = logging.getLogger(__name__)
 
@@ -55,11 +53,9 @@ def read_samples(key: str, measurement: Measurement) -> DataFrame | None:
     the metrics, and the context of the question (`core.evaluation.zeroshot.TaskOutcome`).
     """
     frame = _read_local(key, measurement)
-    fits = frame is not None and _gives(measurement, frame)
-    if not fits and _fetch(key, measurement):
+    if not _gives(measurement, frame) and _fetch(key, measurement):
         frame = _read_local(key, measurement)
-        fits = frame is not None and _gives(measurement, frame)
-    outcomes = frame if fits else read_shipped_samples(key, measurement)
+    outcomes = frame if _gives(measurement, frame) else read_shipped_samples(key, measurement)
     if frame is not None and measurement.metric in frame:
         file = _local(key, measurement)
         sample_files.note_number(file, measurement.metric, measurement.value, gives=outcomes is not None)
@@ -68,8 +64,11 @@ def read_samples(key: str, measurement: Measurement) -> DataFrame | None:
 
 def read_shipped_samples(key: str, measurement: Measurement) -> DataFrame | None:
     """Return only bundled outcomes, in the form of `read_samples`."""
-    frame = _read_shipped(key, measurement)
-    return frame if frame is not None and _gives(measurement, frame) else None
+    file = _shipped(key, paths.SHIPPED_MEASURED)
+    if not file.is_file():
+        return None
+    frame = _part(file, file.stat().st_mtime_ns, measurement.dataset, measurement.protocol_id)
+    return frame if _gives(measurement, frame) else None
 
 
 def variants_with_samples() -> set[str]:
@@ -108,15 +107,13 @@ def damaged(keys: Collection[str]) -> list[str]:
 def copy_samples(folder: Path, key: str, measurement: Measurement) -> bool:
     """Copy the outcomes behind a measurement from a folder with the user's own layout, unless some are stored.
 
-    Returns:
-        Whether the stored outcomes have the measurement as their mean.
+    Returns whether the stored outcomes have the measurement as their mean.
     """
     file = _local(key, measurement)
     table = sample_files.read(folder / _checked(key) / file.name)
     if table is not None and not file.exists():
         sample_files.write(table.to_pandas(), file)
-    frame = _read_local(key, measurement)
-    return frame is not None and _gives(measurement, frame)
+    return _gives(measurement, _read_local(key, measurement))
 
 
 def delete_samples(key: str) -> None:
@@ -169,9 +166,9 @@ def _shared_folder(key: str) -> str:
     return f"{FOLDER}/{_checked(key)}"
 
 
-def _gives(measurement: Measurement, frame: DataFrame) -> bool:
+def _gives(measurement: Measurement, frame: DataFrame | None) -> bool:
     """Return whether a number is the mean of samples, which may be of another measurement."""
-    if measurement.metric not in frame:
+    if frame is None or measurement.metric not in frame:
         return False
     same = abs(value(measurement.metric, frame) - measurement.value) <= SAME * abs(measurement.value)
     return len(frame) == measurement.n and same
@@ -186,79 +183,40 @@ def _read_local(key: str, measurement: Measurement) -> DataFrame | None:
     frame = table.to_pandas()
     if "target" in frame:
         frame["target"] = pandas.to_numeric(frame["target"], errors="coerce")  # the task has texts such as LAMBADA's
-    return _compared(frame)
-
-
-def _read_shipped(key: str, measurement: Measurement) -> DataFrame | None:
-    file = _shipped(key, paths.SHIPPED_MEASURED)
-    if not file.is_file():
-        return None
-    return _part(file, file.stat().st_mtime_ns, measurement.dataset, measurement.protocol_id)
+    columns = [name for name in KEPT if name in frame and frame[name].notna().any()]
+    present: DataFrame = frame[columns].reset_index(drop=True)
+    return present
 
 
 @lru_cache(maxsize=1024)  # every page view reads the same parts, and acc_norm reads those of acc
 def _part(file: Path, time: int, dataset: str, protocol: str) -> DataFrame | None:
     import pandas
+    from pyarrow import types
 
     part = _parts(file, time).get((dataset, protocol))
     if part is None:
         return None
-    columns = zip(part.column_names, part.columns, strict=True)
-    present = {name: _column(values) for name, values in columns if values.null_count < part.num_rows}
-    ordered = {name: present[name] for name in KEPT if name in present}
-    frame = pandas.DataFrame(dict(enumerate(ordered.values())), index=pandas.RangeIndex(part.num_rows), copy=False)
-    frame.columns = _names(tuple(ordered))
+    present = [name for name in KEPT if name in part.column_names and part[name].null_count < part.num_rows]
+    # Lists stay in Arrow, as one object per document is slow.
+    frame: DataFrame = part.select(present).to_pandas(
+        types_mapper=lambda kind: pandas.ArrowDtype(kind) if types.is_list(kind) else None
+    )
     return frame
-
-
-@lru_cache(maxsize=64)
-def _names(names: tuple[str, ...]) -> Index:
-    """Return one index for all frames with these columns; its lookup table costs more than a frame."""
-    import pandas
-
-    return pandas.Index(names)
-
-
-def _column(values: ChunkedArray) -> ArrowExtensionArray | ndarray | Series:
-    """Return a column for pandas: numbers in NumPy, lists in Arrow, as one object per document is slow."""
-    from pandas.arrays import ArrowExtensionArray
-    from pyarrow import types
-
-    if types.is_list(values.type):
-        return ArrowExtensionArray(values)
-    number = types.is_integer(values.type) or types.is_floating(values.type)
-    column: ndarray | Series = values.to_numpy() if number else values.to_pandas()
-    return column
 
 
 @lru_cache(maxsize=128)
 def _parts(file: Path, time: int) -> dict[tuple[str, str], Table]:
-    """Return the samples in a bundled file by dataset and protocol; contiguous rows are not copied."""
+    """Return the samples in a bundled file by dataset and protocol, whose rows `ship_samples` writes in one piece."""
     import pyarrow
-    from pyarrow.compute import field
 
     table = sample_files.read(file, sample_files.SHIPPED)
     if table is None:
         return {}
     split = ["dataset", "protocol"]
     rows = table.select(split).append_column("row", pyarrow.array(range(table.num_rows)))
-    spans = rows.group_by(split, use_threads=False).aggregate([("row", "min"), ("row", "max"), ("row", "count")])
-    outcomes, parts = table.drop_columns(split), {}
-    for span in spans.to_pylist():
-        here, first, n = (span["dataset"], span["protocol"]), span["row_min"], span["row_count"]
-        if None in here:
-            continue
-        if span["row_max"] - first + 1 == n:  # contiguous, as `ship_samples` writes them
-            parts[here] = outcomes.slice(first, n)
-        else:
-            scattered = table.filter((field("dataset") == here[0]) & (field("protocol") == here[1]))
-            parts[here] = scattered.drop_columns(split)
-    return parts
-
-
-def _compared(frame: DataFrame) -> DataFrame:
-    columns = [name for name in KEPT if name in frame and frame[name].notna().any()]
-    return frame[columns].reset_index(drop=True)
+    spans = rows.group_by(split, use_threads=False).aggregate([("row", "min"), ("row", "count")]).to_pylist()
+    outcomes = table.drop_columns(split)
+    return {(span["dataset"], span["protocol"]): outcomes.slice(span["row_min"], span["row_count"]) for span in spans}
 
 
 def _local(key: str, measurement: Measurement) -> Path:

@@ -1,4 +1,4 @@
-"""Conversion of results from schema 1 to the current schema.
+"""Conversion of database rows from schema 1 to the current schema.
 
 A variant of schema 1 has its first stage and one recovery, with every parameter. Method versions are only part of the
 key. Only the last stage has details.
@@ -13,7 +13,7 @@ from core.amount import Amount
 from core.base.errors import UserError
 from core.fields import Count, Details, RatioValue, Text, WrittenPattern
 from core.registry import RECOVERIES, get_stage
-from core.results import Footprint, LayerReport, Measurement, Result
+from core.results import LayerReport
 from core.specs import Dtype, Frozen, RatioKind, Scalar, Stage, TextWindows, Unchecked, VariantSpec
 
 UNKNOWN = 0  # the version of a stage if no known version gives the variant's key
@@ -48,29 +48,9 @@ class Variant(Frozen):
     details: Details = {}
 
 
-class _Result(Frozen):
-    schema_version: int = 1
-    variant: Variant
-    footprint: Footprint
-    measurements: tuple[Measurement, ...] = ()
-    layers: tuple[LayerReport, ...] = ()
-
-
 def wrote(variant: str) -> bool:
     """Return whether the JSON of a variant has schema 1; JSON escapes quotes in texts, so only a key can match."""
     return '"made":' not in variant
-
-
-def read(text: str | bytes) -> Result:
-    """Return the result in a JSON text of schema 1; raise `ValueError` if it is damaged."""
-    old = _Result.model_validate_json(text)
-    variant = renewed(old.variant)
-    return Result(
-        variant=variant,
-        footprint=old.footprint,
-        measurements=old.measurements,
-        layers=placed(old.layers, variant),
-    )
 
 
 def renewed(old: Variant) -> results.Variant:

@@ -4,8 +4,6 @@ If there are several GPUs, each slot has one.
 Two runs on one device slow each other down, so a machine without GPUs has one slot unless the user gives more.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext

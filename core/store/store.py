@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from copy import copy
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import URL, Connection, delete, func, insert, literal, select, update
+from sqlalchemy.exc import DBAPIError
 
 from core.base import paths
 from core.base.errors import StorageError, UserError, echo
@@ -23,10 +24,9 @@ from core.results import LoadedResults, Measurement, Result
 from core.specs import UNKNOWN, ModelId
 from core.store import bundled, samples
 from core.store.counters import RESULTS, raise_counter
-from core.store.database import database_url, open_database, sentences
+from core.store.database import connect, database_url, open_database, sentences
 from core.store.rows import ParsedRow, read_each, revision_of, written
 from core.store.tables import measurements, variants
-from core.store.transactions import Answer, repeatable, transaction
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -36,6 +36,8 @@ StoreStamp = tuple[tuple[int, int | None], bundled.Stamp]  # count and last chan
 log = logging.getLogger(__name__)
 
 MOST_NAMED = 500  # keys per query
+ENDED_BY_SERVER = ("40001", "40P01")  # SQL states: serialisation failure, deadlock
+Answer = TypeVar("Answer")
 
 
 class Store:
@@ -62,13 +64,25 @@ class Store:
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """Open a connection in one transaction; errors of the database become a `UserError`."""
-        with sentences(self.url), transaction(self.engine) as connection:
+        with sentences(self.url), connect(self.engine) as connection, connection.begin():
             yield connection
 
     def transact(self, work: Callable[[Connection], Answer]) -> Answer:
-        """Return `work(connection)` of one transaction, with the retry of `repeatable`."""
-        with sentences(self.url):
-            return repeatable(self.engine, work)
+        """Return `work(connection)` of one transaction; retry it once if the server restarted or met a deadlock.
+
+        A connection may break after the server has committed, so `work` must be idempotent.
+        """
+        try:
+            with self.begin() as connection:
+                return work(connection)
+        except StorageError as error:
+            of = error.__cause__
+            if not isinstance(of, DBAPIError):
+                raise
+            if not (of.connection_invalidated or getattr(of.orig, "sqlstate", None) in ENDED_BY_SERVER):
+                raise
+        with self.begin() as connection:
+            return work(connection)
 
     def get(self, key: str) -> Result | None:
         """Return the result of a variant, if there is one; the user's own numbers override bundled ones."""
@@ -106,8 +120,7 @@ class Store:
     def delete(self, *keys: str) -> None:
         """Delete the user's own numbers and samples of variants, and their cached models.
 
-        Raises:
-            UserError: One of them is only bundled, or unknown; nothing is deleted.
+        Raises `UserError` if one of them is only bundled, or unknown; nothing is deleted then.
         """
         with self.begin() as connection:
             self._next_change(connection)

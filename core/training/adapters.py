@@ -8,8 +8,6 @@ References: Hu et al., LoRA, 2021 (arXiv:2106.09685); Bondarenko et al., Low-Ran
 2024 (arXiv:2406.06385), section 3.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -3,24 +3,20 @@
 References: Kim & Rush, Sequence-Level Knowledge Distillation, 2016 (arXiv:1606.07947).
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from core.base.progress import Progress
 from core.cache.disk import writing
 from core.data.corpus import Pair
+from core.models.lazy import PreTrainedTokenizerBase
 from core.models.teacher import Teacher
 from core.specs import sha256
 from core.training.base import AT_ONCE
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 
 @torch.inference_mode()

@@ -1,10 +1,9 @@
 """Training of a model in memory, alone or with pruning: add adapters, train and merge them."""
 
-from __future__ import annotations
-
 import math
 from functools import partial
-from typing import TYPE_CHECKING
+
+from transformers import PreTrainedModel
 
 from core.base.errors import UserError
 from core.context import Context, StageInput, StageResult
@@ -13,22 +12,10 @@ from core.models.parts.blocks import move
 from core.models.parts.overflow import Overflow
 from core.models.teacher import Teacher, identify_teacher
 from core.training.adapters import adapters_of, add_adapters, merge_adapters
-from core.training.base import (
-    Pruning,
-    Recovery,
-    TeacherParameters,
-    TrainingMethod,
-    TrainPruneMethod,
-    resolved_batch,
-    resolved_rank,
-)
+from core.training.base import Pruning, Recovery, TeacherParameters, TrainingMethod, TrainPruneMethod
 from core.training.examples import Examples, read_examples
 from core.training.loop import Budget, train
-from core.training.losses import text_loss
-from core.training.recomputation import recomputed
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+from core.training.losses import recomputed, text_loss
 
 
 def train_stage(
@@ -36,9 +23,8 @@ def train_stage(
 ) -> StageResult:
     """Train the model in place, and prune it meanwhile if the method does; a cancelled one leaves the best weights.
 
-    Raises:
-        UserError: There is too little training data or the ratio is not reachable, and the model stays unchanged, or
-            the loss is not a number.
+    Raises `UserError` if there is too little training data or the ratio is not reachable, and the model stays
+    unchanged, or if the loss is not a number.
     """
     teacher: Teacher | None = None
     pruning: Pruning | None = None
@@ -54,7 +40,8 @@ def train_stage(
         pruning = method.pruning(given.blocks, given.share)
         loss = partial(text_loss, model)
     parameters = method.parameters
-    examples = Examples(every, resolved_batch(parameters), parameters.held_out, method.seed)
+    rank, batch = parameters.resolved
+    examples = Examples(every, batch, parameters.held_out, method.seed)
     if not examples.training:
         raise UserError(
             f"There are {len(every)} examples and {parameters.held_out} are held out, so none remain for training; "
@@ -64,7 +51,7 @@ def train_stage(
     budget = Budget(min(steps, parameters.steps or steps), parameters.minutes or math.inf)
     home = next(model.parameters()).device
     move(model, context.device)
-    trained = add_adapters(model, resolved_rank(parameters), parameters.alpha, parameters.dropout, method.seed)
+    trained = add_adapters(model, rank, parameters.alpha, parameters.dropout, method.seed)
     streams = context.shelf is not None
     if streams:  # the masks would take as much memory as the model
         masks = (layer.mask for layer in adapters_of(model).values())

@@ -1,31 +1,20 @@
 """Base classes of methods that train: their parameters, their pruning hooks, and the loss of a recovery."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from pydantic import Field
 
 from core.base.errors import UserError
 from core.base.progress import Progress
+from core.methods.annotations import Blocks, ModelShape, PreTrainedModel, Tensor, TextWindows
 from core.methods.base import Method
 from core.methods.cost import LOGIT_BYTES
 from core.methods.parameters import MethodParameters
 from core.methods.terms import STORED
-from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-    from core.data.windows import TextData
-    from core.models.parts.blocks import Blocks
-    from core.models.shape import ModelShape
-    from core.models.teacher import Teacher
-    from core.results import LayerReport
-    from core.training.adapters import SparseLora
-    from core.training.examples import Batch, Example
+from core.models.lazy import PreTrainedTokenizerBase
+from core.results import LayerReport
+from core.training.lazy import Batch, Example, SparseLora, Teacher, TextData
 
 MICRO_TOKENS = 2048  # tokens per micro-batch
 AT_ONCE = 16  # prompts per batch of a teacher's answers
@@ -99,41 +88,35 @@ class RecoveryParameters(MethodParameters):
         description="Held-out losses in a row, of ten in all, that end the training if none improves; 0 sets no limit.",
     )
 
+    @property
+    def resolved(self) -> tuple[int, int]:
+        """The rank of the adapters, and the examples per step, from the preset where not given."""
+        rank, batch = PRESETS[self.preset]
+        return self.rank or rank, self.batch or batch
+
 
 class Pruning(Protocol):
     """Pruning during the training."""
 
+    adapters: dict[str, SparseLora]  # by linear name
+
     def begin(self, adapters: dict[str, SparseLora]) -> None:
-        """Set the adapters that mask the weights, by linear name."""
-        ...
+        """Set the adapters that mask the weights."""
+        self.adapters = adapters
 
     def after_gradients(self, spent: float) -> None:
         """Act on the gradients of a step before the optimiser does; `spent` is the used share of the budget."""
-        ...
 
     def is_final(self, spent: float) -> bool:
         """Return whether all changes are complete, so that the weights can become the best ones."""
-        ...
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the state that `restore` needs."""
-        ...
 
     def restore(self, tensors: dict[str, Tensor]) -> None: ...
 
     def finish(self) -> list[LayerReport]:
         """Make the removal permanent after the merge of the adapters, and return one report per linear."""
-        ...
-
-
-def resolved_rank(parameters: RecoveryParameters) -> int:
-    """Return the rank of the adapters, from the preset if not given."""
-    return parameters.rank or PRESETS[parameters.preset][0]
-
-
-def resolved_batch(parameters: RecoveryParameters) -> int:
-    """Return the examples per step, from the preset if not given."""
-    return parameters.batch or PRESETS[parameters.preset][1]
 
 
 class TeacherParameters(RecoveryParameters):
@@ -173,7 +156,7 @@ class TrainingMethod(Method):
         if text is None:
             return 0.0
         own = self.parameters
-        examples = min(own.epochs * text.windows, (own.steps or math.inf) * resolved_batch(own))
+        examples = min(own.epochs * text.windows, (own.steps or math.inf) * own.resolved[1])
         return shape.forward(examples * text.window, text.window, head=True)
 
     def answers(self, text: TextWindows) -> int:
@@ -183,7 +166,7 @@ class TrainingMethod(Method):
     def memory(self, shape: ModelShape, text: TextWindows | None, item: int, streams: bool = False) -> int:
         """Count the adapters with their gradients, averages and best values, the activations and some logits."""
         sides = 4 * 2 * shape.hidden + 3 * (shape.hidden + shape.ffn)  # inputs and outputs of a block's linears
-        adapters = 5 * resolved_rank(self.parameters) * shape.blocks * sides
+        adapters = 5 * self.parameters.resolved[0] * shape.blocks * sides
         return 4 * (adapters + MICRO_TOKENS * shape.saved_by(streams)) + LOGIT_BYTES
 
 

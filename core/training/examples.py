@@ -1,7 +1,5 @@
 """Training data: sequences of a text, or answers to prompts, in batches that depend on seed and step."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,10 +31,10 @@ class Batch:
     ids: Tensor  # (B, L) int64, padded on the right, where causal attention of the counted tokens does not see it
     counts: Tensor  # (B, L - 1) bool, True if the prediction of the next token counts
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> "Batch":
         return Batch(self.ids.to(device), self.counts.to(device))
 
-    def split(self, tokens: int) -> list[Batch]:
+    def split(self, tokens: int) -> "list[Batch]":
         """Split the batch into parts of whole rows, each of at most `tokens` tokens if a row allows it."""
         rows = max(1, tokens // self.ids.shape[1])
         return [Batch(ids, counts) for ids, counts in zip(self.ids.split(rows), self.counts.split(rows), strict=True)]
@@ -45,8 +43,7 @@ class Batch:
 def read_examples(data: TextData, tokenizer: PreTrainedTokenizerBase, seed: int) -> list[Example]:
     """Read N examples of at most L tokens: sequences of a text, or instructions with a loss on their answers.
 
-    Raises:
-        UserError: The corpus has fewer examples.
+    Raises `UserError` if the corpus has fewer.
     """
     pairs = data.corpus.pairs
     if pairs is None:

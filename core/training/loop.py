@@ -6,8 +6,6 @@ the budget, in steps or minutes.
 References: Ma et al., LLM-Pruner, 2023 (arXiv:2305.11627), section 4.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 import pickle
@@ -15,10 +13,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from core.base.errors import CancelledError, UserError, out_of_memory
 from core.base.progress import Progress
@@ -29,9 +28,6 @@ from core.training.adapters import set_weights, weights_of
 from core.training.base import MICRO_TOKENS, Pruning
 from core.training.examples import Batch, Examples
 from core.training.losses import next_token, states, targets, through_head
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 State = dict[str, Any]  # Any: each entry has a type of its own
 log = logging.getLogger(__name__)
@@ -76,14 +72,9 @@ def train(
     """Train `parameters` in place, and leave those with the lowest held-out loss in the model.
 
     The state is written to `checkpoint` once a minute and at a cancellation, and a later training resumes from it. The
-    caller deletes the file.
+    caller deletes the file. Returns the course of the training; a cancelled one has `ended` = "cancelled".
 
-    Returns:
-        The course of the training; a cancelled one has `ended` = "cancelled".
-
-    Raises:
-        UserError: The loss or its gradients are not numbers.
-        CancelledError: The training was cancelled before its first best weights.
+    Raises `UserError` if the loss or its gradients are not numbers, and `CancelledError` before the first best weights.
     """
     device = next(model.parameters()).device
     optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0)

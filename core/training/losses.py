@@ -4,27 +4,24 @@ References: Hinton et al., 2015 (arXiv:1503.02531), for the loss on softened pro
 squared; Agarwal et al., On-Policy Distillation, 2023 (arXiv:2306.13649), for the three divergences.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import reduce
+from contextlib import ExitStack, contextmanager
+from functools import partial, reduce
 from operator import add
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
 
 from core.evaluation.states import output_scale
 from core.methods.cost import LOGIT_BYTES
 from core.models.modeling_slimscope import FactoredHead
 from core.models.parts.blocks import body, find_blocks, first
 from core.training.examples import Batch
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 Divergence = Literal["forward", "reverse", "jensen-shannon"]
 CHUNK_BYTES = LOGIT_BYTES // 4  # logits in memory at once, without their gradients
@@ -43,15 +40,26 @@ def states(model: PreTrainedModel, batch: Batch) -> Tensor:
 def block_outputs(model: PreTrainedModel, wanted: bool = True) -> Iterator[list[Tensor]]:
     """Yield a list that a forward pass fills with the output of each block, (B, L, hidden), if `wanted`."""
     outputs: list[Tensor] = []
-    hooks = [
-        block.register_forward_hook(lambda module, args, output: outputs.append(first(output)))
-        for block in (find_blocks(model).holder if wanted else ())
-    ]
-    try:
+    with ExitStack() as hooks:
+        for block in find_blocks(model).holder if wanted else ():
+            hooks.enter_context(block.register_forward_hook(lambda module, args, output: outputs.append(first(output))))
         yield outputs
+
+
+@contextmanager
+def recomputed(model: PreTrainedModel, wanted: bool = True) -> Iterator[None]:
+    """Let each block store only its input in a forward pass, and run again in the backward pass, if `wanted`.
+
+    Its random numbers are the same again, so the gradients are equal.
+    """
+    blocks = list(find_blocks(model).holder) if wanted else []
+    for block in blocks:
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+    try:
+        yield
     finally:
-        for hook in hooks:
-            hook.remove()
+        for block in blocks:
+            del block.forward
 
 
 def states_distance(ours: Sequence[Tensor], theirs: Sequence[Tensor], batch: Batch) -> Tensor:

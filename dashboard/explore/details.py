@@ -11,10 +11,16 @@ import streamlit as st
 from core.base.errors import UserError
 from core.findings.cost import NOT_ALONE, is_alone
 from core.findings.rows import latency, naming, points, stages
-from core.notation.achieved import describe_gap, embedding_words, format_percent, uncovered_words
 from core.notation.chain import DENSE, common_defaults
 from core.notation.formatting import capitalise, format_number
-from core.notation.removal import bits_words, block_share
+from core.notation.removal import (
+    bits_words,
+    block_share,
+    describe_gap,
+    embedding_words,
+    format_percent,
+    uncovered_words,
+)
 from core.results import Result
 from core.specs import PUBLISHED
 from dashboard import data

@@ -12,7 +12,7 @@ from core.models.shape import head_width
 from core.models.sources import identify_again
 from core.notation.chain import file_name
 from core.notation.formatting import capitalise
-from core.request.sensitivity import scan_method
+from core.request.resolve import scan_method
 from core.results import Result
 from dashboard import data
 from dashboard.exports.files import Item, export_name, model_part

@@ -11,8 +11,8 @@ import streamlit as st
 
 from core.base.errors import UserError
 from core.findings.inside.weights import PATCH, Matrices, lacking_variants, matrices
-from core.notation.achieved import format_percent
 from core.notation.chain import format_chain
+from core.notation.removal import format_percent
 from core.request.stages import variant_spec
 from core.results import LayerReport, Result
 from core.specs import VariantSpec

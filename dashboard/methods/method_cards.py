@@ -18,7 +18,7 @@ from core.models.catalogue import BY_ID
 from core.models.shape import shape_from_config
 from core.notation.taxonomy import Branch, Kind
 from core.registry import STAGES
-from core.request.compatibility import WITH_CONVOLUTIONS, on_convolutions
+from core.request.resolve import WITH_CONVOLUTIONS, on_convolutions
 from core.request.stages import DEFAULT_MODEL, DEFAULT_RATIO
 from core.training.base import TrainingMethod
 from dashboard import data

@@ -13,7 +13,7 @@ from core.data.texts import called
 from core.findings.numbers.frame import tidy
 from core.findings.rows.points import removed
 from core.imports.files import read_imports, store_imports
-from core.imports.harness import is_results, model_of
+from core.imports.harness import model_of
 from core.imports.series import DEFAULT_LABEL, KINDS, ImportedVariant, ImportPreview, parse_series
 from core.imports.sheet import COLUMNS
 from core.imports.uploads import ENDINGS, MEGABYTE, SAMPLES_BYTES, TABLE_BYTES, Upload
@@ -49,7 +49,7 @@ def show_imports() -> None:
 
 
 def _show(uploads: Sequence[Upload]) -> None:
-    results = [upload for upload in uploads if is_results(upload)]
+    results = [upload for upload in uploads if upload.ending == ".json"]
     try:
         variant = _variant_input(results[0]) if results else None
         if results and variant is None:

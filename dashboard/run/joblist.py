@@ -18,18 +18,17 @@ from core.base.errors import UserError, counted
 from core.jobs.countdown import Countdown, job_left, left_words
 from core.jobs.doing import progress_words
 from core.jobs.here import lacking_here
-from core.jobs.kinds import SEARCH
+from core.jobs.kinds import QUESTION, SEARCH
 from core.jobs.logs import log_tail
 from core.jobs.queue import Job
-from core.jobs.supervisor import ACTIVE, FETCH_SECONDS
+from core.jobs.supervisor import ACTIVE, ENDED, FETCH_SECONDS
 from core.models.facts import load_shape
 from core.models.sources import identify_again
-from core.notation.achieved import describe_gap
 from core.notation.formatting import variant_name
+from core.notation.removal import describe_gap
 from core.request.expected.estimate import estimate_left
-from core.search.question import search_title
-from core.shipping.formats import type_words, usual_words
-from core.shipping.proof import saved_words
+from core.search.titles import work_title
+from core.shipping.formats import saved_words, type_words
 from core.specs import ModelId, RunSpec
 from core.store.slots import slots
 from dashboard import data
@@ -39,7 +38,8 @@ from dashboard.shared.widgets import icon_button
 
 SHOWN = 12  # queued jobs, and ended jobs
 IDLE_SECONDS = 5  # between two looks for jobs while none is active
-ENDED = "run_ended"  # key of the expander of ended jobs
+FOLDED = "run_ended"  # key of the expander of ended jobs
+PAGES = {SEARCH: ("Search", "autopilot/view.py"), QUESTION: ("Question", "inside/view.py")}  # of jobs that are no runs
 STATES = {  # icon and word; a running job has a progress bar instead
     "running": (":material/autorenew:", ""),
     "done": (":material/check_circle:", "done"),
@@ -161,9 +161,9 @@ def show_queue() -> None:
                 st.button("Cancel all", key="run_cancel_all", icon=":material/cancel:", on_click=_cancel_all)
         if problem := data.queue().problem:
             st.error(literal(problem))
-        searches = data.queue().works(SEARCH, ACTIVE)
-        for search in searches:
-            _show_search(search)
+        others = data.queue().works([*PAGES], ACTIVE)
+        for work in others:
+            _show_other(work)
         st.caption(queue_words(jobs))
         with _replaced("run_shown_waiting", [job.id for job in waiting]), st.container(gap=None):
             for place, job in enumerate(waiting[:SHOWN]):
@@ -176,7 +176,7 @@ def show_queue() -> None:
                 remove = ("Cancel", data.queue().cancel) if lost.active else ("Remove from list", data.queue().delete)
                 _button(remove[0], lost, remove[1])
         _show_ended(_models(jobs))
-        if bool(jobs or searches) != active:
+        if bool(jobs or others) != active:
             st.rerun()
 
     renewed()
@@ -197,8 +197,8 @@ def watch_for_jobs() -> None:
 
 
 def _is_active() -> bool:
-    """Return whether a job or a search is queued or runs."""
-    return bool(data.active_jobs() or data.queue().works(SEARCH, ACTIVE))
+    """Return whether a job of any kind is queued or runs."""
+    return bool(data.active_jobs() or data.queue().works([*PAGES], ACTIVE))
 
 
 def queue_words(jobs: Sequence[Job]) -> str:
@@ -224,14 +224,24 @@ def _show_waiting(job: Job, place: int, waiting: int, others: Sequence[ModelId])
     _show_saved(job)
 
 
-def _show_search(search: Job) -> None:
-    """Show a search that is queued or runs; its trials are on its own page."""
-    with _row(key=f"run_search_{search.id}", gap="xsmall"):
-        st.markdown(f"Search: **{literal(search_title(search.text))}**", width="stretch")
-        st.page_link("autopilot/view.py", label="Show", icon=":material/search:")
-        if not search.cancel:
-            _button("Cancel", search, data.queue().cancel)
-    st.progress(search.share, progress_words(search))
+def _show_other(work: Job) -> None:
+    """Show a search or a question; its trials or answers are on its own page."""
+    kind, page = PAGES[work.kind]
+    icon, state = STATES.get(work.state, ("", ""))
+    with _row(key=f"run_{work.kind}_{work.id}", gap="xsmall"):
+        words = f"{icon} {kind}: **{literal(work_title(work))}**"
+        st.markdown(f"{words} · {state}" if state else words, width="stretch")
+        st.page_link(page, label="Show", icon=":material/search:")
+        if work.kind == SEARCH and work.state in ("failed", "cancelled"):
+            _button("Try again", work, data.queue().retry)
+        if not work.active:
+            _button("Remove from list", work, data.queue().delete)
+        elif not work.cancel:
+            _button("Cancel", work, data.queue().cancel)
+    if work.active:
+        st.progress(work.share, progress_words(work))
+    elif work.error:
+        st.error(literal(work.error))
 
 
 @st.cache_data(max_entries=1000, ttl=FETCH_SECONDS, show_spinner=False)
@@ -242,26 +252,30 @@ def _lacking(spec: str) -> str | None:
 def _show_saved(job: Job) -> None:
     """Show the folder of a job that exports its model."""
     if job.spec.save:
-        form = type_words(job.spec)
-        planned = f"Exports to {job.spec.save} as {form}"
+        planned = f"Exports to {job.spec.save} as {type_words(job.spec)}"
         done = job.state == "done"
-        st.caption(literal(saved_words(job.spec.save, form, usual_words(job.spec)) if done else planned))
+        st.caption(literal(saved_words(job.spec) if done else planned))
 
 
-def _show_ended(others: Sequence[ModelId]) -> None:
+def _show_ended(models: Sequence[ModelId]) -> None:
     """Show the jobs that ended last, except the one of `show_current`."""
     current = {job.id for job in current_jobs()}
-    ended = [job for job in data.queue().ended(SHOWN + 1) if job.id not in current][:SHOWN]
+    ended: list[Job | Job] = [job for job in data.queue().ended(SHOWN + 1) if job.id not in current]
+    ended += data.queue().works([*PAGES], ENDED, SHOWN)
+    ended = sorted(ended, key=lambda job: job.finished or 0.0, reverse=True)[:SHOWN]
     if not ended:
         return
     failed = sum(job.state == "failed" for job in ended)
     label = "Ended jobs" + (f", {failed} failed" if failed else "")
-    folded = st.expander(label, key=ENDED, on_change="rerun")
+    folded = st.expander(label, key=FOLDED, on_change="rerun")
     if folded.open:  # each job reads its log file
         with folded:
             for job in ended:
                 with st.container(border=True, key=f"run_job_{job.id}", gap="small"):
-                    _show(job, others)
+                    if isinstance(job, Job):
+                        _show(job, models)
+                    else:
+                        _show_other(job)
 
 
 def _name(job: Job, others: Sequence[ModelId]) -> str:

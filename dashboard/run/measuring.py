@@ -8,7 +8,7 @@ from core.data.cards import SEVEN, TASKS
 from core.data.texts import CORPORA, called
 from core.findings.numbers.fewshot import WORDS
 from core.models.shape import ModelShape
-from core.request.complete import identified_perplexity, identified_task
+from core.request.complete import identified_task, identified_text
 from core.request.stages import DEFAULT_LIMIT, DEFAULT_WINDOW, DEFAULT_WINDOWS
 from core.specs import MAX_FEWSHOT, PRECISIONS, Dtype, Fewshot, Perplexity, Task
 from dashboard import data
@@ -71,7 +71,7 @@ def _perplexity(shape: ModelShape | None, mistakes: job_form.FormErrors) -> list
     elif shape:
         with mistakes.catch():
             for one in wanted:
-                identified_perplexity(one, shape)
+                identified_text(one, shape)
     return wanted
 
 

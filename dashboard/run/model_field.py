@@ -9,10 +9,9 @@ import streamlit as st
 
 from core.base.errors import UserError
 from core.models import terms
-from core.models.catalogue import BY_ID, ModelCard
+from core.models.catalogue import BY_ID, ModelCard, Terms
 from core.models.facts import load_shape
 from core.models.kinds.folder import named_folder
-from core.models.packed import Terms
 from core.models.shape import MOST_UNCOVERED, ModelShape
 from core.models.source import ModelSource
 from core.models.sources import identify

@@ -17,7 +17,7 @@ from core.methods.fields import AUTO
 from core.models.catalogue import MODELS
 from core.models.kinds.folder import named_folder
 from core.models.shape import ModelShape
-from core.request.complete import identified_calibration
+from core.request.complete import identified_text
 from core.request.stages import DEFAULT_EXAMPLE, DEFAULT_EXAMPLES, DEFAULT_MODEL, DEFAULT_WINDOW, DEFAULT_WINDOWS
 from core.specs import TextWindows
 from dashboard import data
@@ -169,7 +169,7 @@ def text_input(purpose: Purpose, shape: ModelShape | None, mistakes: FormErrors)
         mistakes.waits = True
     elif shape:
         with mistakes.catch():
-            identified_calibration(wanted, shape)
+            identified_text(wanted, shape)
     return wanted
 
 

@@ -13,7 +13,7 @@ from core.models.sources import identify_again
 from core.notation.formatting import format_duration
 from core.request.complete import default_text
 from core.request.expected.estimate import estimate_left
-from core.request.sensitivity import build_scan, scan_method
+from core.request.resolve import build_scan, scan_method
 from core.request.stages import variant_spec
 from core.results import Result
 from core.specs import RunSpec, ScanUnit

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.base.errors import UserError
-from core.notation.chain import common_defaults, default_flags, format_chain
+from core.notation.chain import common_defaults, format_chain
 from core.registry import STAGES
 from core.request.complete import complete
 from core.request.settings import RunSettings
@@ -51,7 +51,7 @@ def check_key(chain, text, seed):
         again, flags = format_chain(first.variant.stages), common_defaults(first.variant.stages)
         more = {"calibration": flags.calibration, "train": flags.train, "seed": flags.seed or 0}
         second = complete("./tiny", again, RunSettings(**more))
-        assert second.variant.key == first.variant.key, (again, default_flags(flags))
+        assert second.variant.key == first.variant.key, (again, flags)
         assert format_chain(second.variant.stages) == again
 
 

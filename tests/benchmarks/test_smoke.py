@@ -3,7 +3,6 @@
 import sys
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 
@@ -17,10 +16,6 @@ MODULES = sorted(f"{file.parent.name}.{file.stem}" for file in FILES if '__name_
 IN_TEST = {"methods.sparsegpt", "evaluation.perplexity", "search.prior"}
 
 
-def test_the_benchmarks_are_found():
-    assert IN_TEST | {"dashboard.pages", "running.shipping", "running.training"} <= set(MODULES)
-
-
 @pytest.mark.parametrize(
     "name", [name if name in IN_TEST else pytest.param(name, marks=pytest.mark.full) for name in MODULES]
 )
@@ -29,17 +24,6 @@ def test_each_benchmark_prints_a_table(name, capsys):
     smoke.smoke(module.main, module.SMOKE)
     printed = capsys.readouterr().out
     assert "┃" in printed and "│" in printed
-
-
-def test_the_smoke_flag_uses_tiny_arguments_and_a_tiny_model(monkeypatch):
-    seen = []
-
-    def main(model: str, windows: int = 16) -> None:
-        seen.append((windows, (Path(model) / "config.json").is_file()))
-
-    monkeypatch.setattr(sys, "argv", ["benchmark", "--smoke"])
-    smoke.run(main, {"windows": 2})
-    assert seen == [(2, True)]
 
 
 @pytest.mark.full

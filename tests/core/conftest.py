@@ -98,7 +98,7 @@ mixture = _ground("mixtral", num_hidden_layers=4)  # of eight experts, two of wh
 @pytest.fixture(scope="module")
 def grounds(ground, mixture, tmp_path_factory):
     """Return what a case is checked on: a model of its kind."""
-    from core.request.compatibility import on_convolutions
+    from core.request.resolve import on_convolutions
     from tests.core.encoders import encoder
 
     place = tmp_path_factory.mktemp("convolutions")

@@ -1,4 +1,4 @@
-"""A variant is its stages; what is computed of them is in its JSON, and only there."""
+"""A variant is its stages, what is computed of them is in its JSON only, and a stored number answers some wishes."""
 
 import json
 import math
@@ -6,9 +6,10 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from core.results import COMPUTED, Result, Variant
-from core.specs import Stage, TextWindows
-from tests.core.factories import KEY, LAYER, WANDA, make, trained
+from core.protocols import perplexity_protocol, satisfies
+from core.results import COMPUTED, Measurement, Result, Variant
+from core.specs import Perplexity, Stage, TextWindows
+from tests.core.factories import KEY, LAYER, WANDA, make, perplexity, trained
 
 TEXT, EXAMPLES = TextWindows.parse("c4-sample:16x2048"), TextWindows.parse("alpaca:64x256")
 DENSE, MAGNITUDE = Stage(method="dense"), Stage(method="magnitude", ratio=0.5, pattern="2:4", layers="0:3")
@@ -87,3 +88,22 @@ def test_layers_of_the_last_stage_with_layers_are_shown():
     assert make().last_layers == ()
     again = LAYER.model_copy(update={"stage": 2})
     assert make(layers=(LAYER, again)).last_layers == (again,)
+
+
+FIRST, SPREAD = Perplexity.parse("wikitext2@2048:16"), Perplexity.parse("wikitext2@2048:16:spread")
+
+
+def test_first_and_spread_windows_do_not_satisfy_each_other():
+    for stored in (FIRST, SPREAD):
+        row = perplexity(20.0).model_copy(update={"protocol": perplexity_protocol(stored, "float32")})
+        assert [satisfies(row, wanted, "float32") for wanted in (FIRST, SPREAD)] == [stored == FIRST, stored == SPREAD]
+
+
+def test_protocol_of_first_windows_is_stable():
+    assert perplexity_protocol(FIRST, "float32") == {"window": 2048, "windows": 16, "dtype": "float32"}
+
+
+@pytest.mark.parametrize("protocol", [{"windows": None, "spread": True}, {"windows": 16, "spread": "yes"}])
+def test_an_invalid_spread_is_rejected(protocol):
+    with pytest.raises(ValidationError, match=r"protocol\.spread"):
+        Measurement(metric="perplexity", dataset="a", value=2.0, n=16, protocol={"window": 128} | protocol)

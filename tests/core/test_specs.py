@@ -1,16 +1,9 @@
 """Keys hold still, requests are validated, a prefix of the stages is a variant."""
 
-import subprocess
-import sys
-
 import pytest
 
 from core.amount import Amount, Bits, Factor, Pattern, Ratio
 from core.base.errors import UserError
-from core.methods.unstructured.magnitude import Magnitude
-from core.notation.chain import ChainDefaults, parse
-from core.registry import METHODS
-from core.request.resolve import resolve_chain
 from core.request.stages import build_stage, parse_dtype
 from core.specs import Perplexity, Task, TextWindows, VariantSpec
 
@@ -48,17 +41,6 @@ def test_key_depends_on_the_relevant_settings():
     assert variant(build_stage("magnitude", Ratio(0.5)), dtype="bfloat16").key != plain
     wanda = build_stage("wanda", Ratio(0.5), calibration=CALIBRATION)
     assert variant(build_stage("wanda", Ratio(0.5), calibration=CALIBRATION, seed=1)).key != variant(wanda).key
-
-
-def test_seed_enters_the_key_of_random_methods(monkeypatch):
-    plain = variant(build_stage("magnitude", Ratio(0.5))).key
-    with pytest.raises(UserError, match="no randomness; remove seed"):
-        resolve_chain(parse("magnitude@0.5,seed=1"), ChainDefaults())
-    monkeypatch.setattr(Magnitude, "draws", True)
-    keys = {variant(*resolve_chain(parse(f"magnitude@0.5,seed={seed}"), ChainDefaults())).key for seed in (0, 1)}
-    assert len(keys | {plain}) == 3
-    with pytest.raises(UserError, match="Magnitude uses no data; remove text"):
-        resolve_chain(parse("magnitude@0.5,text=c4-sample:16x2048"), ChainDefaults())
 
 
 def test_a_prefix_of_the_stages_is_a_variant():
@@ -122,18 +104,6 @@ def test_first_windows_keep_their_earlier_spelling():
     assert Perplexity.parse("a@128:4").model_dump() == {"corpus": "a", "window": 128, "windows": 4}
 
 
-def test_parameters_can_be_text():
-    method = next(m for m in METHODS if m.name == "sparsegpt")
-    parameters = method.parse_parameters({"damping": "0.05", "true_sequential": "false"})
-    assert parameters.damping == 0.05
-    assert parameters.true_sequential is False
-
-
 def test_an_unknown_dtype_is_rejected():
     with pytest.raises(UserError, match="float32"):
         parse_dtype("int3")
-
-
-def test_describing_a_run_does_not_import_torch():
-    code = "import sys, core.request.stages, core.results, core.registry; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

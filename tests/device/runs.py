@@ -1,4 +1,4 @@
-"""Runs on the CPU and on the pretend device, in a process of their own."""
+"""Runs and single operations on the CPU and on the pretend device, in a process of their own."""
 
 from __future__ import annotations
 
@@ -73,3 +73,49 @@ def numbers(device: str, model: str, chain: str, save: str | None = None, **more
         return values
     made, _ = load_cached(spec.variant, mapped=spec.memory is not None)
     return values | {name: tensor.double().sum().item() for name, tensor in made.state_dict().items()}
+
+
+def outcome(work):
+    """Return the device of a result, the result that is no tensor, or the type of the error."""
+    try:
+        found = work()
+    except (RuntimeError, TypeError) as error:
+        return type(error).__name__
+    return found.device.type if isinstance(found, torch.Tensor) else found
+
+
+def mixed():
+    """Return the outcomes of operations that a GPU refuses or allows, too."""
+    here = torch.arange(6.0).view(2, 3)
+    there, index = here.to(pretend.NAME), torch.tensor([1])
+    works = {
+        "sum": lambda: there + here,
+        "sum in place": lambda: here.clone().add_(there),
+        "rows": lambda: there.index_select(0, index),
+        "list": lambda: torch.cat([here, there]),
+        "generator": lambda: torch.rand(2, generator=torch.Generator(), device=pretend.NAME),
+        "numpy": lambda: there.numpy(),
+        "number": lambda: there + torch.tensor(2.0),
+        "index": lambda: there[index],
+        "copy": lambda: here.clone().copy_(there),
+        "item": lambda: there.sum().item(),
+    }
+    return {name: outcome(work) for name, work in works.items()}
+
+
+def places_of_parts():
+    """Return where the weights of a pruned and quantised model are, and their constraints and grids."""
+    from core.amount import Ratio
+    from core.models.parts.blocks import find_blocks
+    from core.models.parts.constraints import constraint_of
+    from core.request.stages import build_stage
+    from tests.core.engine.applied import CALIBRATION, compress
+    from tests.core.tiny import tiny, windows
+
+    model = tiny()
+    stage = build_stage("sparsegpt", Ratio(0.5), {"bits": 4, "group_size": 16}, CALIBRATION)
+    compress(model, stage, windows(), pretend.NAME)
+    parts = [
+        (one.weight, constraint_of(one.module).bits, one.module.grid.scale) for one in find_blocks(model).all_linears()
+    ]
+    return {tensor.device.type for part in parts for tensor in part}

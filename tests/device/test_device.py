@@ -3,26 +3,15 @@
 import pytest
 import torch
 
-from tests.device import outcomes, runs
+from tests.device import runs
 from tests.device.pretend import NAME
-
-SIX = [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
 
 
 @pytest.mark.full
 def test_tensors_of_two_devices_never_mix(second):
-    found = second(outcomes.refused)
-    assert found.pop("numpy") == "TypeError"
-    assert set(found.values()) == {"RuntimeError"}, found
-    copied = {"copy": "cpu", "cpu": "cpu", "item": 15.0, "list": SIX, "saved": SIX}
-    found = second(outcomes.allowed)
-    assert found == dict.fromkeys(found, NAME) | copied
-
-
-@pytest.mark.full
-def test_training_on_it_gives_the_weights_of_the_cpu(second):
-    on_cpu, there = second(outcomes.trained)
-    assert there == on_cpu
+    refused = dict.fromkeys(("sum", "sum in place", "rows", "list", "generator"), "RuntimeError")
+    allowed = {"number": NAME, "index": NAME, "copy": "cpu", "item": 15.0}
+    assert second(runs.mixed) == refused | allowed | {"numpy": "TypeError"}
 
 
 def test_a_run_on_it_gives_the_numbers_of_the_cpu(second):
@@ -32,7 +21,7 @@ def test_a_run_on_it_gives_the_numbers_of_the_cpu(second):
 
 @pytest.mark.full
 def test_a_stage_leaves_nothing_on_it(second):
-    assert second(outcomes.places_of_parts) == {"cpu"}
+    assert second(runs.places_of_parts) == {"cpu"}
 
 
 def test_this_process_has_no_second_device():

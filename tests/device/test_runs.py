@@ -3,7 +3,7 @@
 import pytest
 
 from core.registry import PREPARATIONS, RECONSTRUCTIONS, RECOVERIES, STAGES
-from core.request.compatibility import on_convolutions
+from core.request.resolve import on_convolutions
 from core.specs import Fewshot, Task
 from tests.core.contract.ground import RATIO, Case, instead
 from tests.device import runs

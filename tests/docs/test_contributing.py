@@ -7,7 +7,7 @@ import re
 from core.api import methods
 from core.base.paths import PROJECT
 from core.engine.stages import RUNNERS
-from core.methods.dense import Dense
+from core.methods.kinds import Dense
 from tests.docs.markdown import links, tables, text
 
 PAGE, GUIDE = PROJECT / "CONTRIBUTING.md", PROJECT / "docs" / "plug-ins.md"

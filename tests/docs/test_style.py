@@ -125,12 +125,3 @@ def test_each_any_has_a_reason_and_they_stay_few():
     bare = [place(path, line, "give the reason in a comment `# Any: ...`") for path, line, reason in uses if not reason]
     assert not bare, "\n".join(bare)
     assert len(uses) <= MOST_ANY
-
-
-def test_the_checks_find_violations():
-    module = ast.parse(
-        'class Told:\n    """Doc."""\n    gone_share: float = 0\ndef _told(): ...\nx = f"a {1} b" "c d"\n'
-    )
-    assert [name for _, name in public_names(module) if private_words(name)] == ["Told", "gone_share"]
-    assert [text for _, text in literals(module)] == ["a X bc d"]
-    assert long_sentences("Short. " + "word " * 26) and not long_sentences("word " * 25 + "\n\n" + "word " * 25)

@@ -2,9 +2,8 @@
 
 import pytest
 
-from core.models.parts.experts import experts_in
 from tests.tools.programs import run_program
-from tools.architectures.models import ARCHITECTURES, tiny_model
+from tools.architectures.models import ARCHITECTURES
 from tools.architectures.page import PAGE, cells, reasons_on
 from tools.architectures.trial import CHAINS, try_architecture
 
@@ -38,7 +37,3 @@ def test_enough_architectures_work():
 def test_the_program_prints_some_architectures(capsys):
     assert run_program("tools.architectures.page", "llama") == 0
     assert "| `llama` | 100.0 % | yes | yes |" in capsys.readouterr().out
-
-
-def test_the_tiny_mixtures_have_experts():
-    assert all(experts_in(tiny_model(name)) for name in ("mixtral", "jamba", "lfm2_moe"))

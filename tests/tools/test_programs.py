@@ -2,10 +2,7 @@
 
 import re
 
-import pytest
-
 from core.base.paths import PROJECT
-from tests.tools.programs import run_program
 
 TESTS = PROJECT / "tests" / "tools"
 RUN = re.compile(r'run_program[(,]\s*"([\w.]+)"')
@@ -29,8 +26,3 @@ def test_each_benchmark_declares_tiny_arguments():
     sources = {one: (PROJECT / f"{one.replace('.', '/')}.py").read_text() for one in programs("benchmarks")}
     assert {one for one, source in sources.items() if "\n    run(main, SMOKE)\n" not in source} == set()
     assert "benchmarks.methods.sparsegpt" in sources
-
-
-def test_a_program_that_ends_with_a_message_fails(tmp_path):
-    with pytest.raises(SystemExit, match="Choose from explore, "):
-        run_program("tools.screenshots", tmp_path, "nowhere")

@@ -10,8 +10,8 @@ from core.base.errors import UserError
 from core.cli.printing.console import output, say
 from core.cli.printing.layout import Row
 from core.cli.printing.tables import DenseDifferences, Names, column, facts, measured, print_table
-from core.notation.achieved import embedding_words, format_percent, uncovered_words
 from core.notation.chain import format_chain
+from core.notation.removal import embedding_words, format_percent, uncovered_words
 from core.registry import data_requirement, quantises
 from core.request.expected.size import size_of_variant
 from core.request.inspection import Applicability, sweep_rows

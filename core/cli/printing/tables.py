@@ -16,9 +16,8 @@ from core.cli.printing.layout import Row, folded, layout
 from core.data.cards import TASKS
 from core.metrics import DISTANCES, metric
 from core.notation import chain
-from core.notation.achieved import format_percent
 from core.notation.formatting import format_fewshot, format_number
-from core.notation.removal import block_share, model_share
+from core.notation.removal import block_share, format_percent, model_share
 from core.results import SENSITIVITY, Measurement, Result, Variant
 from core.specs import DTYPES, UNKNOWN, ModelId, Perplexity
 

@@ -15,7 +15,7 @@ from core.data import corpora, embedded, files
 from core.data.cards import TASKS
 from core.data.corpora import default_corpora, identify_corpus
 from core.data.corpus import CorpusSource
-from core.data.tasks import TaskSource, identify_task
+from core.data.tasks import identify_task
 from core.data.texts import CORPORA
 from core.models.catalogue import BY_ID
 from core.models.sources import identify
@@ -125,7 +125,7 @@ def _tasks() -> Iterator[Check]:
         yield _data("task", task.id, task.file, identify_task)
 
 
-def _data(group: str, name: str, file: str, identify: Callable[[str], CorpusSource | TaskSource]) -> Check:
+def _data(group: str, name: str, file: str, identify: Callable[[str], CorpusSource]) -> Check:
     here = files.find(file) is not None
     try:
         found = identify(name)

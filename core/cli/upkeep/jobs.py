@@ -10,13 +10,13 @@ from core.cli.printing.console import messages
 from core.cli.printing.layout import Row
 from core.cli.printing.tables import print_table
 from core.jobs.doing import progress_words
-from core.jobs.kinds import SEARCH
 from core.jobs.queue import Job, Queue
 from core.jobs.supervisor import ACTIVE
-from core.notation.formatting import format_duration, variant_name
+from core.notation.formatting import format_duration
+from core.search.titles import work_title
 from core.store.store import Store
 
-HELP = """List the jobs: runs and searches, those of the dashboard included; cancel one, or repeat one.
+HELP = """List the jobs: runs, searches and questions, those of the dashboard included; cancel one, or repeat one.
 
 `jobs cancel ID` cancels a job, and the trials of a search with it. `jobs retry ID` queues an ended one again."""
 
@@ -60,21 +60,8 @@ def _row(work: Job) -> Row:
     return {
         "id": str(work.id),
         "kind": work.kind,
-        "job": _name(work),
+        "job": work_title(work),
         "state": work.state,
         "since": format_duration(work.read - since),
         "progress": progress_words(work) if work.active else work.error or "",
     }
-
-
-def _name(work: Job) -> str:
-    """Return the name of a job's variant or search."""
-    if work.kind == SEARCH:
-        from core.search.question import search_title
-
-        return search_title(work.text)
-    try:
-        variant = work.spec.variant
-    except UserError as error:
-        return str(error)
-    return variant_name(variant, variant.model)

@@ -1,12 +1,10 @@
 """Decomposition of each convolution of a model, in place, into two consecutive convolutions."""
 
-from __future__ import annotations
-
 import time
 from math import prod
-from typing import TYPE_CHECKING
 
 import torch
+from transformers import PreTrainedModel
 
 from core.base.errors import UserError
 from core.context import Context, StageInput, StageResult
@@ -14,11 +12,8 @@ from core.evaluation.layers import ReportFields
 from core.methods.convolution.base import ConvMethod, Cut, Options, allocate
 from core.models.modeling_slimscope import put
 from core.models.parts.convolutions import Convolution, convolutions_of, pair_in_place_of
-from core.request.compatibility import needs_convolutions
+from core.request.resolve import needs_convolutions
 from core.results import CONVOLUTION, LayerReport
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 @torch.no_grad()
@@ -27,8 +22,7 @@ def decompose_convolutions(
 ) -> StageResult:
     """Decompose the model's convolutions to remove a share of all their weights; report errors of the weights.
 
-    Raises:
-        UserError: The model has no convolutions, or none can be made smaller. It stays unchanged.
+    Raises `UserError` if the model has no convolutions, or none can be made smaller; it stays unchanged.
     """
     convolutions = convolutions_of(model)
     total = len(convolutions)

@@ -1,11 +1,8 @@
 """Factorisation, in place, of the embedding and of a head tied to it, and quantisation of embedding and head."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from core.amount import Factor
 from core.base.errors import UserError
@@ -19,12 +16,6 @@ from core.models.parts.blocks import text_config
 from core.models.parts.grids import set_grid
 from core.models.parts.sizes import embedding_tables
 
-if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import PreTrainedModel
-
-    from core.models.modeling_slimscope import FactoredEmbedding
-
 CHUNK = 4096  # rows per comparison
 TRIED = 64  # rows that show whether a table scales its rows
 NEAR = 1e-2  # relative tolerance, for rounding to 16 bits
@@ -36,9 +27,8 @@ def factor_embedding(
 ) -> StageResult:
     """Factor the embedding of the model in place.
 
-    Raises:
-        UserError: The embedding is no plain table, layers share blocks, or no factors are small enough. The model
-            stays unchanged.
+    Raises `UserError` if the embedding is no plain table, layers share blocks, or no factors are small enough; the
+    model stays unchanged.
     """
     table, head = model.get_input_embeddings(), model.get_output_embeddings()
     tied = head is not None and getattr(head, "weight", None) is table.weight
@@ -60,7 +50,9 @@ def factor_embedding(
     if not isinstance(given.stage.amount, Factor):
         raise TypeError(f"The amount of {method.name} is not a factor.")
     factored, description = method.factored(weight, given.stage.amount.factor, progress)
-    error = _error(weight, factored)
+    parts = factored.parts(CHUNK)
+    lost = sum((weight[part] - factored.rows(part)).square().sum(dtype=torch.float64) for part in parts)
+    error = float(lost / weight.square().sum(dtype=torch.float64))
     for parameter in factored.parameters():
         parameter.data = parameter.data.to(own)  # its dtype and device
         parameter.requires_grad_(own.requires_grad)
@@ -86,12 +78,6 @@ def _scale(table: nn.Module) -> float | None:
     rows = torch.arange(min(TRIED, len(weight)), device=weight.device)
     only_scaled = torch.allclose(table(rows).float(), weight[rows].float() * scale, rtol=NEAR, atol=0)
     return scale if isinstance(table, nn.Embedding) and only_scaled else None
-
-
-def _error(weight: Tensor, factored: FactoredEmbedding) -> float:
-    """Return the relative squared error |E - E'|^2 / |E|^2 of a factored table (tokens, width)."""
-    lost = sum((weight[part] - factored.rows(part)).square().sum(dtype=torch.float64) for part in factored.parts(CHUNK))
-    return float(lost / weight.square().sum(dtype=torch.float64))
 
 
 @torch.no_grad()

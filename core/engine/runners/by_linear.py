@@ -1,15 +1,13 @@
-"""Linear-by-linear compression of a model in memory: plan, run the blocks, compress each linear, report on it."""
-
-from __future__ import annotations
+"""Compression of the linears of a model in place, one by one or all of a block together, with the layer report."""
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING
+from functools import cache, partial
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from core.amount import Pattern
 from core.base.errors import UserError
@@ -17,34 +15,29 @@ from core.base.progress import Progress
 from core.cache.observations import Tensors, observed
 from core.context import Context, StageInput, StageResult
 from core.engine.amounts import Allotment, allot, target_of
-from core.engine.dense import DenseWeights
 from core.engine.scan import group_linears, measure_sensitivity
 from core.engine.walking.collector import SumsOf
-from core.engine.walking.gradients import gather_gradients
-from core.engine.walking.observe import KeptObservations
-from core.engine.walking.walk_modes import make_walker
-from core.engine.walking.walker import Compress
+from core.engine.walking.observe import KeptObservations, gather_gradients
+from core.engine.walking.walker import Compress, make_walker
 from core.evaluation.layers import ReportFields, few_tokens, few_tokens_note, relative_error, report
 from core.methods.linear import LinearMethod, Statistics, Target
+from core.methods.quantised.base import BlockQuantMethod, BlockView
 from core.models.modeling_slimscope import put
-from core.models.parts.blocks import Blocks, Linear, by_block, select
+from core.models.parts.blocks import Blocks, Linear, by_block, find_blocks, select
 from core.models.parts.constraints import apply_constraint, clear_constraint, constraint_of, set_constraint
 from core.models.parts.finished import KeptBlocks, changing_block
 from core.models.parts.grids import set_grid
-from core.models.parts.reference import resolve_reference, set_reference
+from core.models.parts.reference import clear_reference, resolve_reference, set_reference
 from core.models.removal.units import factors_of
+from core.models.sources import load_model
 from core.request.stages import check_divides
 from core.results import LayerReport
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageInput, context: Context) -> StageResult:
     """Compress the selected linears of the model in place, one by one.
 
-    Raises:
-        UserError: The stage does not fit the model, which stays unchanged, or some linears received no input.
+    Raises `UserError` if the stage does not fit the model, which stays unchanged, or some linears received no input.
     """
     stage, progress = given.stage, context.progress
     blocks = given.blocks
@@ -74,11 +67,15 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageI
                 if after:
                     after(index)
 
+    def observe(name: str | None) -> Tensors:
+        if not method.observes_gradients:
+            return _observe(method, linears, partial(walk, method.observed_sums), progress, name)
+        accumulators = {linear: method.accumulator() for linear in linears}
+        gather_gradients(model, accumulators, given.calibration, context, name)
+        return {linear.name: tensor for linear, one in accumulators.items() for tensor in one.tensors().values()}
+
     observations: Tensors = {}
     if method.observations:
-        observe = partial(_observe, method, linears, partial(walk, method.observed_sums), progress)
-        if method.observes_gradients:
-            observe = partial(_differentiate, model, method, linears, given, context)
         observations = observed(given.input_key, stage, method.observations, observe)
     elif method.needs_sensitivity:
         rises = measure_sensitivity(model, method.uniform, target, linears, given, context)
@@ -88,7 +85,7 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageI
     counts = method.takes_amount and method.ratio_kind == "sparsity" and not target.pattern
     chained = share != stage.ratio or any(constraint_of(linear.module) for linear in linears)
     allotted = allot(method, linears, target, observations, counts and chained)
-    dense = DenseWeights(context, str(model.dtype).removeprefix("torch."))
+    dense = dense_weights(context, str(model.dtype).removeprefix("torch."))
     work = _Work(model, method, target, allotted, dense, given.reports, len(linears), blocks, progress)
     walk(method.required_statistics, work.compress, work.finish)
     if unused := {linear.name for linear in linears} - {done.name for done in work.reports}:
@@ -115,10 +112,7 @@ def _observe(
     An interrupted pass of this `name` is resumed.
     """
     observations: Tensors = {}
-    blocks, total = by_block(linears), len(linears)
-
-    def of_block(index: int) -> Tensors:
-        return {linear.name: observations[linear.name] for linear in blocks.get(index, ())}
+    total = len(linears)
 
     def observe(linear: Linear, statistics: Statistics, sample: Tensor | None) -> None:
         # Linears with the same input share their sums, but a file cannot store a shared tensor twice.
@@ -126,25 +120,21 @@ def _observe(
         progress("observe", len(observations), total, linear.name)
 
     progress("observe", 0, total, "")
-    walk(observe, kept=KeptObservations(name, observations, of_block) if name else None)
+    walk(observe, kept=KeptObservations(name, observations) if name else None)
     return observations
 
 
-def _differentiate(
-    model: PreTrainedModel,
-    method: LinearMethod,
-    linears: Sequence[Linear],
-    given: StageInput,
-    context: Context,
-    name: str | None,
-) -> Tensors:
-    """Return the accumulated gradients of each linear by name, before any linear is changed.
+def dense_weights(context: Context, dtype: str) -> Callable[[str], Tensor]:
+    """Return a function from the name of a linear to its weight (out, in) in the dense model, loaded at first use."""
 
-    An interrupted pass of this `name` is resumed.
-    """
-    accumulators = {linear: method.accumulator() for linear in linears}
-    gather_gradients(model, accumulators, given.calibration, context, name)
-    return {linear.name: tensor for linear, one in accumulators.items() for tensor in one.tensors().values()}
+    @cache
+    def linears() -> dict[str, Linear]:
+        if context.dense is None:
+            raise TypeError("The context has no dense model, which this stage needs as reference.")
+        model = load_model(context.dense, dtype, progress=context.progress, mapped=context.shelf is not None)
+        return {linear.name: linear for linear in find_blocks(model).all_linears()}
+
+    return lambda name: linears()[name].weight
 
 
 @dataclass
@@ -155,7 +145,7 @@ class _Work:
     method: LinearMethod
     target: Target
     allotted: Allotment
-    dense: DenseWeights
+    dense: Callable[[str], Tensor]  # weight of a linear of the dense model
     reports: list[LayerReport]
     total: int
     blocks: Blocks
@@ -205,7 +195,7 @@ class _Work:
         if zeros is None and self.allotted.shares:
             zeros = torch.zeros_like(linear.weight, dtype=torch.bool)
         if zeros is not None and not self.method.takes_amount:
-            reference = resolve_reference(linear.module, linear.weight, self.dense.weight)
+            reference = resolve_reference(linear.module, linear.weight, self.dense)
         ratio = self.allotted.shares.get(linear.name, self.target.ratio)
         return replace(self.target, ratio=ratio, zeros=zeros, reference=reference)
 
@@ -213,3 +203,39 @@ class _Work:
         """Replace the factored linears of a block that has run."""
         for linear, left, right in self.factors.pop(block, ()):
             put(self.model, linear.name, factors_of(linear, left, right))
+
+
+@torch.no_grad()
+def round_blocks(model: PreTrainedModel, method: BlockQuantMethod, given: StageInput, context: Context) -> StageResult:
+    """Quantise every linear of the model in place; raise `UserError` for one that the stage does not fit."""
+    blocks = given.blocks
+    linears = list(blocks.all_linears())
+    target = target_of(given.stage, given.share)
+    method.plan(linears, target, {})
+    sums, reports = method.required_statistics, given.reports
+    walker = make_walker(model, blocks, given.calibration, sums, context, linears, finished=given.finished)
+    context.progress("compress", 0, len(linears), "")
+
+    def quantise_block(index: int, run: Callable[[int], Tensor], dense: Sequence[Tensor]) -> None:
+        started = time.perf_counter()
+        members = blocks.linears(index)
+        name = f"{blocks.name}.{index}"
+        place = f"{name}, block {index + 1} of {len(blocks.holder)}"
+        alive = partial(context.progress, "compress", len(reports), len(linears), place)
+        view = BlockView(name, blocks.holder[index], members, walker.n_micro_batches, run, dense, alive)
+        results = method.round_block(view, target)
+        seconds = round((time.perf_counter() - started) / len(members), 4)
+        for linear in members:
+            quantised = results[linear.name]
+            error = relative_error(quantised.before, quantised.after.weight, quantised.sample)
+            clear_reference(linear.module)  # it may not suit the changed inputs
+            linear.set_weight(quantised.after.weight)
+            grid = quantised.after.grid
+            if grid is not None:
+                set_grid(linear.module, grid)
+            bits, note = None if grid is None else grid.bits, quantised.after.note
+            reports.append(report(linear, error=error, seconds=seconds, bits=bits, note=note))
+            context.progress("compress", len(reports), len(linears), blocks.place_of(linear))
+
+    walker.change(quantise_block, method.follows_dense)
+    return StageResult(reports)

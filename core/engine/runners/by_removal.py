@@ -1,20 +1,18 @@
 """Removal, in place, of whole experts, of whole blocks, or of entries of the hidden states."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from core.base.errors import UserError
 from core.cache.observations import Tensors, observed
 from core.context import Context, StageInput, StageResult
 from core.engine.walking.observe import KeptObservations, collect_block_views
-from core.engine.walking.walk_modes import make_walker
+from core.engine.walking.walker import make_walker
 from core.evaluation.layers import ReportFields, report, unit_reports
 from core.methods.structured.base import BlockRemovalMethod, HiddenSizeMethod
 from core.methods.structured.experts import ExpertMethod, RoutingStatistics
@@ -23,17 +21,13 @@ from core.models.parts.blocks import Blocks
 from core.models.removal.depth import keep_blocks, keep_hidden
 from core.models.removal.experts import check_removal, groups_of, keep_experts, recount_experts
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
 Layers = Mapping[str, Experts]  # by name
 
 
 def remove_experts(model: PreTrainedModel, method: ExpertMethod, given: StageInput, context: Context) -> StageResult:
     """Remove experts in place, equally many from every layer; the report uses the names before the removal.
 
-    Raises:
-        UserError: The model has no experts, its layers differ in their number, or too few would remain.
+    Raises `UserError` if the model has no experts, its layers differ in their number, or too few would remain.
     """
     blocks = given.blocks
     layers = {name: module for name, module in model.named_modules() if isinstance(module, Experts)}
@@ -74,7 +68,8 @@ def _count(blocks: Blocks, layers: Layers, share: float, groups: int) -> int:
 
     Raises `UserError` for a share that removes none, or more than all.
     """
-    each = groups * sum(_weights(experts[0]) for experts in layers.values())  # of one expert per group in every layer
+    firsts = [parameter for experts in layers.values() for parameter in experts[0].parameters()]
+    each = groups * sum(one.numel() for one in firsts if one.dim() > 1)  # of one expert per group in every layer
     total = sum(linear.weight.numel() for linear in blocks.all_linears())
     count = groups * round(share * total / each)
     most = len(next(iter(layers.values())))
@@ -84,10 +79,6 @@ def _count(blocks: Blocks, layers: Layers, share: float, groups: int) -> int:
             f"{(most / groups - 1) * each / total:.3g}."
         )
     return count
-
-
-def _weights(expert: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in expert.parameters() if parameter.dim() > 1)
 
 
 @torch.no_grad()
@@ -104,15 +95,10 @@ def _observe(
         for name, experts in layers.items():
             use = RoutingStatistics(*(torch.zeros(len(experts), dtype=torch.float64) for _ in range(2)))
             found |= {f"{name} tokens": use.tokens, f"{name} contribution": use.contribution}
-            for hook in _hooks(experts, use):
-                hooks.callback(hook)
+            _count_into(use, experts, hooks)
         context.progress("observe", 0, total, "")
         linears = list(given.blocks.all_linears())
-
-        def of_block(index: int) -> Tensors:
-            return {name: one for name, one in found.items() if name.startswith(f"{given.blocks.name}.{index}.")}
-
-        kept = KeptObservations(pass_name, found, of_block) if pass_name else None
+        kept = KeptObservations(pass_name, found) if pass_name else None
         blocks, calibration = given.blocks, given.calibration
         walker = make_walker(
             model, blocks, calibration, lambda _: frozenset(), context, linears, observes=True, finished=kept
@@ -123,8 +109,8 @@ def _observe(
     return found
 
 
-def _hooks(experts: Experts, use: RoutingStatistics) -> list[Callable[[], None]]:
-    """Add what the experts do on each call to `use`; return functions that end this."""
+def _count_into(use: RoutingStatistics, experts: Experts, hooks: ExitStack) -> None:
+    """Add what the experts do on each call to `use`, until the hooks end."""
     routed: list[tuple[Tensor, Tensor]] = []  # chosen experts and their weights, (tokens, k), of the current call
 
     def before(module: nn.Module, args: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -137,9 +123,9 @@ def _hooks(experts: Experts, use: RoutingStatistics) -> list[Callable[[], None]]
         use.tokens[number] += len(rows)
         use.contribution[number] += (weights[rows, slots].float() * sizes).sum().cpu().double()
 
-    ends = [experts.register_forward_pre_hook(before).remove]
-    ends += [one.register_forward_hook(partial(after, number=number)).remove for number, one in enumerate(experts)]
-    return ends
+    hooks.enter_context(experts.register_forward_pre_hook(before))
+    for number, one in enumerate(experts):
+        hooks.enter_context(one.register_forward_hook(partial(after, number=number)))
 
 
 def remove_blocks(

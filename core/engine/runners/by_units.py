@@ -5,21 +5,19 @@ have zeros in those columns and the method's compensation (scale, bias). This gi
 matrices.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from core.base.progress import Progress
 from core.cache.shelf import changing
 from core.context import Context, StageInput, StageResult
 from core.engine.walking.observe import collect_block_views
-from core.engine.walking.walk_modes import make_walker
+from core.engine.walking.walker import make_walker
 from core.evaluation.layers import ReportFields, relative_error, unit_reports
 from core.methods.linear import Statistics
 from core.methods.structured.base import ChannelChoice, FactoredUnitMethod, HeadChoice, StructuredBlockView, UnitMethod
@@ -31,16 +29,9 @@ from core.models.parts.reference import rescaled, scale_reference
 from core.models.removal.units import KeptUnits, check_channels, check_heads, factors_of, head_norms, spread
 from core.results import LayerReport
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
 
 def remove_units(model: PreTrainedModel, method: UnitMethod, given: StageInput, context: Context) -> StageResult:
-    """Remove heads and channels from all blocks in place, without sequential calibration.
-
-    Raises:
-        UserError: The method does not fit the model, which stays unchanged.
-    """
+    """Remove heads and channels from all blocks in place; raise `UserError` if the method does not fit the model."""
     views = collect_block_views(model, method, given, context, method.parameters.attention)
     if not given.share:
         return StageResult([])
@@ -57,20 +48,8 @@ def remove_units(model: PreTrainedModel, method: UnitMethod, given: StageInput, 
 def remove_units_walking(
     model: PreTrainedModel, method: UnitMethod, given: StageInput, context: Context
 ) -> StageResult:
-    """Remove heads and channels in place, block by block, each on the output of the shrunk blocks before it."""
-    return _walk(model, method, given, context, _Work)
-
-
-def factor_and_remove_units(
-    model: PreTrainedModel, method: FactoredUnitMethod, given: StageInput, context: Context
-) -> StageResult:
-    """Factor attention's matrices to a lower rank and remove channels, in place, block by block."""
-    return _walk(model, method, given, context, _FactoringWork)
-
-
-def _walk(
-    model: PreTrainedModel, method: UnitMethod, given: StageInput, context: Context, kind: type[_Work]
-) -> StageResult:
+    """Remove heads or factor attention, and remove channels, each block on the output of the shrunk ones before it."""
+    kind = _FactoringWork if isinstance(method, FactoredUnitMethod) else _Work
     views = collect_block_views(model, method, given, context, method.parameters.attention)
     if not given.share:
         return StageResult([])

@@ -77,14 +77,10 @@ def add_gram(gram: Tensor, rows: Tensor, panel: int = PANEL) -> None:
 
 
 class Routing:
-    """The numbers of calibration tokens that the experts of a layer get, complete when all micro-batches have arrived.
+    """The tokens that the experts of a layer get, complete when all micro-batches, `parts`, have arrived.
 
     An expert with fewer tokens than inputs would have a Gram matrix without full rank. It runs on all tokens of the
     layer, so its statistics are those of the layer.
-
-    Args:
-        experts: The layer.
-        parts: The number of micro-batches.
     """
 
     def __init__(self, experts: Experts, parts: int):

@@ -1,66 +1,140 @@
-"""Observation of the whole model for a structured method, before it plans."""
+"""Observations of the whole model before a stage: the gradients of its linears, and those of a structured method."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from core.cache.checkpoint import Checkpoint
-from core.cache.disk import intact
-from core.cache.observations import FILE, Tensors, observed
+from core.cache.observations import Tensors, observed
 from core.context import Context, StageInput
-from core.engine.walking.gradients import gather_gradients
-from core.engine.walking.walk_modes import make_walker
-from core.engine.walking.walker import Walker
+from core.engine.walking.walker import Walker, make_walker
 from core.methods.cost import SUMS
-from core.methods.linear import Statistics
+from core.methods.linear import Accumulator, Statistics
 from core.methods.structured.base import StructuredBlockView, StructuredMethod
-from core.models.parts.blocks import Blocks, Linear
+from core.models.parts.blocks import Blocks, Linear, move
 from core.models.parts.finished import KeptBlocks
+from core.models.parts.overflow import Overflow
 from core.models.removal.geometry import Mode
 from core.models.removal.units import find_units, whole_block
+from core.training.examples import Batch
+from core.training.losses import recomputed, text_loss
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+GRADIENTS = "gradients"
+
+
+class KeptGradients:
+    """The states of the `accumulators` after some sequences, in the folder of the pass `name`, a file for each linear.
+
+    `overflow` moves to disk what the accumulators restore.
+    """
+
+    def __init__(self, name: str, accumulators: Mapping[Linear, Accumulator], overflow: Overflow):
+        self._checkpoint, self._accumulators, self._overflow = Checkpoint(name), accumulators, overflow
+
+    def restore(self) -> int:
+        """Restore the accumulators of an interrupted pass, and return the number of its sequences."""
+        known = self._checkpoint.newest(GRADIENTS)
+        if known is None:
+            return 0
+        done, folder = known
+        for place, (linear, accumulator) in enumerate(self._accumulators.items()):
+            if state := load_file(_file(folder, place)):  # none if no sequence reached the linear
+                accumulator.restore(state)
+                self._overflow.store(linear.name, accumulator.tensors().values())
+        return done
+
+    def keep(self, done: int) -> None:
+        """Keep the accumulators after `done` sequences if it is time, and if the disk and the cache have room."""
+        if not self._checkpoint.due:
+            return
+        with self._checkpoint.keeping():
+            size = sum(tensor.nbytes for one in self._accumulators.values() for tensor in one.state().values())
+            if self._checkpoint.has_room(size):
+                self._checkpoint.replace(GRADIENTS, done, self._write)
+
+    def _write(self, folder: Path) -> None:
+        for place, accumulator in enumerate(self._accumulators.values()):
+            state = {name: tensor.detach().cpu().contiguous() for name, tensor in accumulator.state().items()}
+            save_file(state, _file(folder, place))
+
+
+def _file(folder: Path, place: int) -> Path:
+    return folder / f"{place}.safetensors"
+
+
+def gather_gradients(
+    model: PreTrainedModel,
+    linears: Mapping[Linear, Accumulator],
+    windows: Tensor,
+    context: Context,
+    name: str | None = None,
+) -> None:
+    """Add the gradients of each sequence's mean loss, (out, in) fp32, to the accumulator of each linear.
+
+    `windows` are calibration sequences, (N, L). The accumulators get tensors on the model's own device. Memory contains
+    the gradient of one linear and the logits of a few tokens at a time. If the model streams, each block runs again in
+    the backward pass instead of storing its activations, and what the accumulators hold moves to disk. An interrupted
+    pass of this `name` is resumed.
+    """
+    progress, home = context.progress, next(model.parameters()).device
+    wanted = {id(linear.module.weight) for linear in linears}
+    before = {name: p.requires_grad for name, p in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.requires_grad_(id(parameter) in wanted)
+    move(model, context.device)
+    overflow = Overflow(None if context.shelf is None else 0)
+    kept = KeptGradients(name, linears, overflow) if name else None
+
+    def adding(linear: Linear, accumulator: Accumulator) -> Callable[[Tensor], None]:
+        def add(weight: Tensor) -> None:
+            accumulator.add(linear.weight.float().to(home), linear.gradient.float().to(home))
+            weight.grad = None
+            overflow.store(linear.name, accumulator.tensors().values())
+
+        return add
+
+    try:
+        with ExitStack() as hooks:
+            hooks.enter_context(recomputed(model, context.shelf is not None))
+            for linear, accumulator in linears.items():
+                weight = linear.module.weight
+                hooks.callback(weight.register_post_accumulate_grad_hook(adding(linear, accumulator)).remove)
+            begun = kept.restore() if kept else 0
+            progress("gradients", begun, len(windows), "")
+            for index, window in enumerate(windows.split(1)[begun:], begun):
+                batch = Batch(window, torch.ones_like(window[:, 1:], dtype=torch.bool)).to(context.device)
+                (text_loss(model, batch) / batch.counts.sum()).backward()
+                if kept:
+                    kept.keep(index + 1)
+                progress("gradients", index + 1, len(windows), "")
+    finally:
+        for name, parameter in model.named_parameters():
+            parameter.grad = None
+            parameter.requires_grad_(before[name])
+        move(model, home)
 
 
 class KeptObservations(KeptBlocks):
-    """The observations of the blocks that a pass has left; each block's lie in a folder of their own.
+    """The observations of the blocks that the pass `name` has left, in one file with the states after them.
 
-    Args:
-        name: Identifies the pass.
-        tensors: Receives what an interrupted pass observed: tensors that exist are filled.
-        of_block: Returns those of `tensors` that belong to a block.
+    `tensors` receives what an interrupted pass observed: tensors that exist are filled.
     """
 
-    def __init__(self, name: str, tensors: Tensors, of_block: Callable[[int], Tensors]):
-        self._checkpoint, self._tensors, self._of_block = Checkpoint(name), tensors, of_block
-        self._written = 0  # blocks
+    def __init__(self, name: str, tensors: Tensors):
+        self._checkpoint, self._tensors = Checkpoint(name), tensors
 
     def restore(self, blocks: Blocks) -> tuple[int, list[Tensor]]:
-        """Restore what an interrupted pass observed.
-
-        Returns:
-            The number of its blocks, and the states (sequences, tokens, hidden) with which the next one starts.
-        """
-        count, states = self._checkpoint.restore_states()
-        folders = [self._checkpoint.folder / f"observed-{index}" for index in range(count)]
-        if not all(map(intact, folders)):
+        count, states, observed = self._checkpoint.restore_states()
+        if not observed:  # of an earlier version
             return 0, []
-        for folder in folders:
-            for name, tensor in load_file(folder / FILE).items():
-                if name in self._tensors:
-                    self._tensors[name].copy_(tensor)
-                else:
-                    self._tensors[name] = tensor
-        self._written = count
+        for name, tensor in observed.items():
+            self._tensors.setdefault(name, torch.empty_like(tensor)).copy_(tensor)
         return count, states
 
     def begin(self, index: int, block: nn.Module) -> None:
@@ -70,21 +144,11 @@ class KeptObservations(KeptBlocks):
         """Keep the observations up to a block and the states after it, if it is time and there is room."""
         if not self._checkpoint.due:
             return False
-        parts = [self._of_block(place) for place in range(self._written, index + 1)]
-        tensors = [*states, *(tensor for part in parts for tensor in part.values())]
-        if not self._checkpoint.has_room(sum(tensor.nbytes for tensor in tensors)):
+        if not self._checkpoint.has_room(sum(tensor.nbytes for tensor in (*states, *self._tensors.values()))):
             return False
         with self._checkpoint.keeping():
-            for place, part in enumerate(parts, self._written):
-                own = {name: tensor.cpu().contiguous() for name, tensor in part.items()}
-                self._checkpoint.write(f"observed-{place}", partial(_write, own))
-            self._written = index + 1
-            self._checkpoint.write_states(index, states)
+            self._checkpoint.write_states(index, states, self._tensors)
         return True
-
-
-def _write(tensors: Tensors, folder: Path) -> None:
-    save_file(tensors, folder / FILE)
 
 
 def collect_block_views(
@@ -92,15 +156,7 @@ def collect_block_views(
 ) -> list[StructuredBlockView]:
     """Build a view of each block, with the method's observations if the stage removes anything.
 
-    Args:
-        model: The model before the stage.
-        method: The method, which names its observations.
-        given: The stage with its calibration data.
-        context: Device and progress of the run.
-        mode: How attention shrinks.
-
-    Raises:
-        UserError: The blocks are of a kind from which no units can be removed.
+    `mode` tells how attention shrinks. Raises `UserError` for blocks from which no units can be removed.
     """
     blocks = given.blocks
     whole = method.observes == "similarity" and not method.modifies  # it needs no heads and channels
@@ -166,16 +222,13 @@ class ModelStatistics:
     def _statistics(self, name: str | None) -> Tensors:
         tensors: Tensors = {}
 
-        def of_block(index: int) -> Tensors:
-            return {own: one for own, one in tensors.items() if own.startswith(f"{self.blocks.name}.{index}.")}
-
         def copy(linear: Linear, statistics: Statistics, sample: Tensor | None) -> None:
             for name, value in statistics.sums.items():
                 tensors[f"{linear.name} {name}"] = value.to(self.model.device, copy=True)  # q, k and v share theirs
             self.context.progress("observe", linear.block + 1, len(self.views), linear.name)
 
         self.context.progress("observe", 0, len(self.views), "")
-        self._walker(name, tensors, of_block).walk(self._linears, copy)
+        self._walker(name, tensors).walk(self._linears, copy)
         return tensors
 
     def _similarities(self, name: str | None) -> Tensors:
@@ -188,10 +241,10 @@ class ModelStatistics:
             self.context.progress("observe", index + 1, len(totals), "")
 
         self.context.progress("observe", 0, len(totals), "")
-        self._walker(name, totals, lambda index: {str(index): totals[str(index)]}).observe(compare)
+        self._walker(name, totals).observe(compare)
         return {"similarity": torch.stack(list(totals.values())) / self.windows.numel()}
 
-    def _walker(self, name: str | None, tensors: Tensors, of_block: Callable[[int], Tensors]) -> Walker:
+    def _walker(self, name: str | None, tensors: Tensors) -> Walker:
         return make_walker(
             self.model,
             self.blocks,
@@ -200,7 +253,7 @@ class ModelStatistics:
             self.context,
             self._linears,
             observes=True,
-            finished=KeptObservations(name, tensors, of_block) if name else None,
+            finished=KeptObservations(name, tensors) if name else None,
         )
 
     @property

@@ -15,29 +15,28 @@ compression, and another pass computes its output.
 References: Frantar & Alistarh, 2023 (arXiv:2301.00774), section 3; Sun et al., 2023 (arXiv:2306.11695), section 3.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
+import psutil
 import torch
 from greenlet import getcurrent, greenlet
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
+from core.base.memory import ACTIVATION_SHARE, process_bytes
 from core.cache.shelf import Shelf, trying
+from core.context import Context
 from core.engine.walking.collector import Collector, Routing, SumsOf, routings_of
+from core.methods.cost import COPIES, GRAMS
 from core.methods.linear import Statistics
-from core.models.parts.blocks import Blocks, Linear, by_block, first
+from core.models.parts.blocks import Blocks, Linear, by_block, hooked
 from core.models.parts.finished import KeptBlocks, changing_block
 from core.models.parts.overflow import Overflow, live_tensors
 from core.models.parts.recorder import Recorder
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 SAMPLED_TOKENS = 512  # approximate number of a linear's inputs for the output error in the layer report
 
@@ -56,33 +55,20 @@ class _Group:
 
 
 class Walker:
-    """Sequential calibration of a model's blocks.
-
-    Args:
-        model: The model to calibrate.
-        blocks: Its blocks.
-        tokens: Calibration data, (sequences, length).
-        sums: Maps the role of a linear to the sums to collect of its input.
-        device: Where the blocks run.
-        batch: Sequences per micro-batch.
-        true_sequential: Whether earlier linears of the block are compressed before a linear's statistics are collected.
-        shelf: Receives each block that `walk` and `change` have left; None keeps the blocks in memory.
-        limit: Bytes of memory for the activations of paused micro-batches; None: no limit.
-        finished: Keeps the blocks that a walk has left, where it resumes; None keeps none.
-    """
+    """Sequential calibration of a model's blocks."""
 
     def __init__(
         self,
         model: PreTrainedModel,
         blocks: Blocks,
-        tokens: Tensor,
-        sums: SumsOf,
+        tokens: Tensor,  # (sequences, length)
+        sums: SumsOf,  # to collect of the input of a linear
         device: torch.device,
-        batch: int = 1,
-        true_sequential: bool = True,
-        shelf: Shelf | None = None,
-        limit: int | None = None,
-        finished: KeptBlocks | None = None,
+        batch: int = 1,  # sequences per micro-batch
+        true_sequential: bool = True,  # whether statistics follow the compression of earlier linears of the block
+        shelf: Shelf | None = None,  # receives each block that `walk` and `change` have left; None keeps them in memory
+        limit: int | None = None,  # bytes of memory for the activations of paused micro-batches; None: no limit
+        finished: KeptBlocks | None = None,  # keeps the blocks that a walk has left, where it resumes
     ):
         self.blocks, self.sums, self.device = blocks, sums, device
         self.true_sequential, self.shelf, self.finished = true_sequential, shelf, finished
@@ -232,7 +218,7 @@ class Walker:
     def _run(self, index: int, part: int, hidden: Tensor | None = None) -> Tensor:
         call = self.calls[part][index].to(self.device)
         hidden = (self.hidden[part] if hidden is None else hidden).to(self.device)
-        return first(self.blocks.holder[index](hidden, *call.args, **call.kwargs))
+        return call.run(self.blocks.holder[index], hidden)
 
     def _forward(self, index: int) -> None:
         for part in range(len(self.hidden)):
@@ -253,17 +239,7 @@ class Walker:
                 routing.add(args[1])
                 route(routing)
 
-            stack.callback(routing.experts.register_forward_pre_hook(pre_hook).remove)
-        return stack
-
-    def _hooked(self, linears: Sequence[Linear], hook: Callable[[Linear, Tensor], None]) -> ExitStack:
-        stack = ExitStack()
-        for linear in linears:
-
-            def pre_hook(module: nn.Module, args: tuple[Tensor, ...], linear: Linear = linear) -> None:
-                hook(linear, args[0])
-
-            stack.callback(linear.module.register_forward_pre_hook(pre_hook).remove)
+            stack.enter_context(routing.experts.register_forward_pre_hook(pre_hook))
         return stack
 
     def _coroutines(
@@ -322,7 +298,7 @@ class Walker:
             if not last:
                 self._set_hidden(part, output)
 
-        with self._routed(routings, wait), self._hooked(linears, hook):
+        with self._routed(routings, wait), hooked(linears, hook):
             for part in range(len(self.hidden)):
                 parts[greenlet(lambda part=part: body(part))] = part
             running = list(parts)
@@ -366,7 +342,7 @@ class Walker:
                 if part == 0:
                     groups[position][0].append(linear)
 
-            with self._hooked(linears, hook):
+            with hooked(linears, hook):
                 self._run(index, part)
         return groups
 
@@ -386,3 +362,52 @@ def _labelled(statistics: Statistics, linear: Linear, routings: Sequence[Routing
     """Return the statistics of a linear, which say if its expert got too few tokens."""
     few = next((routing.few(linear) for routing in routings if linear in routing), None)
     return statistics if few is None else replace(statistics, routed=few)
+
+
+def make_walker(
+    model: PreTrainedModel,
+    blocks: Blocks,
+    windows: Tensor,
+    sums: SumsOf,
+    context: Context,
+    linears: list[Linear],
+    true_sequential: bool = True,
+    observes: bool = False,
+    finished: KeptBlocks | None = None,
+) -> Walker:
+    """Create a walker whose activations fit in memory, and check that it gives the model's own output.
+
+    Blocks that it has changed leave the memory if the model streams; one that only `observes` changes none.
+    """
+    widest = max((linear.shape[1] for linear in linears if "gram" in sums(linear.role)), default=0)
+    working = GRAMS * 4 * widest**2 + COPIES * 4 * max(linear.weight.numel() for linear in linears)
+    batch, limit = choose_walk_mode(model, linears, windows, working, context)
+    shelf = None if observes else context.shelf
+    walker = Walker(model, blocks, windows, sums, context.device, batch, true_sequential, shelf, limit, finished)
+    walker.recorder.check(windows)
+    return walker
+
+
+def choose_walk_mode(
+    model: PreTrainedModel, linears: list[Linear], windows: Tensor, working: int, context: Context
+) -> tuple[int, int | None]:
+    """Choose the sequences per micro-batch, and the bytes for the activations of paused ones; None: all fit.
+
+    On a CPU one sequence at a time is fastest, as its activations stay in the processor's cache. On a GPU a micro-batch
+    uses a sixteenth of the free memory. Paused ones get a share of what compression, with `working` bytes, leaves.
+    """
+    device, memory = context.device, context.memory
+    width = sum(
+        linear.weight.shape[0] + linear.weight.shape[1] for linear in linears if linear.block == linears[0].block
+    )
+    item = next(model.parameters()).element_size()
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0]
+        batch = max(1, min(len(windows), int(free / 16 / (windows.shape[1] * width * item))))
+    else:
+        free, batch = psutil.virtual_memory().available, 1
+        if memory is not None:
+            free = min(free, max(0, memory - process_bytes()))
+    limit = int(ACTIVATION_SHARE * max(0, free - working))
+    most = windows.numel() * width * item  # inputs and outputs of all linears of a block
+    return batch, None if most < limit else limit

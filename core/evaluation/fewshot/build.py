@@ -115,19 +115,10 @@ def build(
     cache: Path | None,
     progress: Progress,
 ) -> TaskPrompts:
-    """Build the prompts of all documents, or read them from the cache.
+    """Build the prompts of all scored documents, or read them from the folder `cache`, if there is one.
 
-    A prompt that exceeds the model's maximum length loses its first examples.
-
-    Args:
-        task: The task and its kind of prompt.
-        name: Identifies the task and its text in the cache.
-        part: The harness' task.
-        documents: The scored documents.
-        lm: The scored model, for its tokenizer and maximum length.
-        dense: The dense model.
-        cache: Folder of the cache; None for no cache.
-        progress: Called while prompts are built.
+    A prompt that exceeds the maximum length of the scored model `lm` loses its first examples. `name` identifies the
+    task and its text in the cache.
     """
     pool = pool_of(task, part, documents)
     chat = chat_of(lm.tokenizer) if task.fewshot.template == "chat" else None

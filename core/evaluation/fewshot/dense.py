@@ -1,20 +1,15 @@
 """The dense model's embeddings and continuations of texts, for building prompts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from core.evaluation.scorer import SharedPrefixLM
 from core.models.parts.blocks import body
 from core.models.parts.products import quick_products
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 READ = 512  # maximum tokens of a text in its embedding
 BATCH = 16  # texts per forward pass
@@ -50,13 +45,7 @@ class DenseModel:
 
     @torch.inference_mode()
     def generate(self, texts: Sequence[str], tokens: int, done: Callable[[int], None]) -> list[str]:
-        """Continue texts greedily to the end of the line.
-
-        Args:
-            texts: The texts.
-            tokens: Maximum number of generated tokens.
-            done: Called after each batch with its number of texts.
-        """
+        """Continue texts greedily to the line's end; `done` gets the number of texts after each batch."""
         model, ends = self.lm.model, self.tokenizer.eos_token_id
         continuations = [""] * len(texts)
         for places, ids, seen in self._batches([self.lm.tok_encode(text) for text in texts], "left"):

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import JsonValue
 
 from core.base.errors import UserError
+from core.models.lazy import PreTrainedTokenizerBase
 from core.specs import Frozen
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
     from core.data.harness import LocalTask
     from core.evaluation.fewshot.dense import DenseModel
 
@@ -62,17 +61,9 @@ class _Chosen:
 def requests(
     task: LocalTask, document: Document, prompt: Prompt = NOTHING, pool: Documents = (), chat: Chat | None = None
 ) -> list[tuple[str, str]]:
-    """Return the harness' requests for a document.
+    """Return the harness' (context, continuation) requests for a document.
 
-    Args:
-        task: The harness' task.
-        document: The document.
-        prompt: Its prompt.
-        pool: The pool of few-shot examples.
-        chat: The tokenizer's chat template; None for plain text.
-
-    Returns:
-        (context, continuation) of each request.
+    `pool` has the few-shot examples of the prompt, and `chat` is the tokenizer's template; None for plain text.
     """
     task.sampler = _Chosen([pool[place] for place in prompt.shots])
     turns: dict[str, bool] = {"apply_chat_template": chat is not None}
@@ -121,11 +112,7 @@ def right(task: LocalTask, document: Document) -> int:
 
 
 def find_instruction(task: LocalTask, pool: Documents, dense: DenseModel, done: ProgressFn) -> str:
-    """Return the instruction with the highest likelihood of held-out answers among the dense model's proposals.
-
-    Raises:
-        UserError: The model proposes no instruction.
-    """
+    """Return the dense model's proposal under which held-out answers are likeliest; raise `UserError` without any."""
     order = random.Random(task.task_name).sample(range(len(pool)), len(pool))
     held_out = [pool[place] for place in order[:HELD_OUT]]
     others = [pool[place] for place in order[HELD_OUT:]] or held_out

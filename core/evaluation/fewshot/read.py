@@ -11,11 +11,10 @@ from core.base.errors import UserError
 from core.data.tasks import harness_tasks
 from core.evaluation.fewshot.build import pool_of
 from core.evaluation.fewshot.prompts import Document, Documents, Prompt, chat_of, requests, right
+from core.models.lazy import PreTrainedTokenizerBase
 from core.specs import ZERO_SHOT, Task
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
     from core.data.harness import LocalTask
 
 Kind = Literal["", "instruction", "example", "question", "reasoning"]
@@ -49,12 +48,7 @@ def load_scored_task(task: Task) -> list[ScoredTask]:
 
 
 def document_at(parts: list[ScoredTask], place: int) -> tuple[ScoredTask, Document]:
-    """Return a scored document with its task or subject.
-
-    Args:
-        parts: The task, or the subjects of a group.
-        place: Place of the document among all scored ones.
-    """
+    """Return the document at a place among all scored ones, with its task or the subject of a group."""
     for part in parts:
         if place < len(part.documents):
             return part, part.documents[place]
@@ -65,14 +59,7 @@ def document_at(parts: list[ScoredTask], place: int) -> tuple[ScoredTask, Docume
 def reading(
     parts: list[ScoredTask], place: int, prompt: Prompt, tokenizer: PreTrainedTokenizerBase | None = None
 ) -> PromptView:
-    """Rebuild the prompt of a scored document.
-
-    Args:
-        parts: The task, or the subjects of a group.
-        place: Place of the document among all scored ones.
-        prompt: Its stored prompt.
-        tokenizer: The tokenizer of a chat prompt; else None.
-    """
+    """Rebuild the stored prompt of the document at a place among all scored ones; a chat needs its tokenizer."""
     part, document = document_at(parts, place)
     chat = chat_of(tokenizer) if tokenizer else None
     pairs = requests(part.task, document, prompt, part.pool, chat)
@@ -116,12 +103,7 @@ class Question(NamedTuple):
 
 
 def read_question(parts: list[ScoredTask], place: int) -> Question:
-    """Return the question of a scored document; raise `UserError` if this machine lacks the document.
-
-    Args:
-        parts: The task, or the subjects of a group.
-        place: Place of the document among all scored ones.
-    """
+    """Return the question at a place among all scored documents; raise `UserError` if this machine lacks it."""
     part, document = document_at(parts, place)
     pairs = requests(part.task, document)
     lengths = [len(choice) for choice in part.task.doc_to_choice(document)]

@@ -1,21 +1,17 @@
 """Generation of an answer, token by token, with the log-probability and the likeliest tokens at each step."""
 
-from __future__ import annotations
-
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
+from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
 
 from core.base.errors import UserError
 from core.base.window_start import window_start
 from core.evaluation.generation.sampling import LIKELIEST, Candidate, Sampling, Token
 from core.models.loading import sentences
-
-if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
 
 BEFORE = 8  # tokens of the prompt that decide how the first piece reads, such as by a space
 UNFINISHED = "\N{REPLACEMENT CHARACTER}"  # of bytes that are no whole character
@@ -57,11 +53,7 @@ class Pieces:
 
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompt: str, chat: bool) -> list[int]:
-    """Return the tokens of a prompt, by `chat` inside the model's chat template if it has one.
-
-    Raises:
-        UserError: The template fails.
-    """
+    """Return the tokens of a prompt, by `chat` inside the model's chat template; raise `UserError` if that fails."""
     if chat and tokenizer.chat_template:
         messages = [{"role": "user", "content": prompt}]
         with sentences("The model's chat template could not be applied"):
@@ -79,14 +71,7 @@ class Step(NamedTuple):
 
 
 def step(model: PreTrainedModel, ids: Tensor, cache: Cache | None = None, last: bool = False) -> Step:
-    """Run a model on tokens that follow those in a cache.
-
-    Args:
-        model: Causal LM.
-        ids: Token ids, (B, L).
-        cache: Keys and values of the tokens before; the pass adds to it.
-        last: Compute only the logits of the last position.
-    """
+    """Run a model on tokens (B, L) that follow those in a cache, which the pass extends; `last` limits the logits."""
     # transformers 5 renamed `past_key_values`, and its next versions drop the old name.
     name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
     output = model(input_ids=ids, use_cache=True, logits_to_keep=int(last), **{name: cache})
@@ -98,27 +83,16 @@ def generate(
     tokenizer: PreTrainedTokenizerBase,
     prompt: Sequence[int],
     sampling: Sampling,
-    stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[Token]:
-    """Yield the tokens after a prompt; a token that ends the text is the last one.
+    """Yield the tokens after a prompt, of token ids; a token that ends the text is the last one.
 
-    Args:
-        model: Causal LM in evaluation mode.
-        tokenizer: Its tokenizer.
-        prompt: Token ids of the prompt.
-        sampling: Choice and number of tokens.
-        stopped: Called before each token; True ends the answer.
-
-    Raises:
-        UserError: The prompt is empty, it and the answer exceed the model's context, or a logit is not finite.
+    Raises `UserError` if the prompt is empty, it and the answer exceed the model's context, or a logit is not finite.
     """
     _check_length(model, len(prompt), sampling.tokens)
     ends, pieces = end_ids(model, tokenizer), Pieces(tokenizer, prompt)
     draws = torch.Generator().manual_seed(sampling.seed)
     given, past = torch.tensor([list(prompt)], device=model.device), None  # (1, L)
     for number in range(1, sampling.tokens + 1):
-        if stopped():
-            return
         with torch.inference_mode():
             read = step(model, given, past, last=True)
         logits, past = read.logits[0, -1].float().cpu(), read.cache  # (1, 1, vocabulary) -> (vocabulary,)

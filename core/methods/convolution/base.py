@@ -4,21 +4,15 @@ Every convolution loses the same share of its weights, as far as whole ranks and
 form stays whole, and the others lose more. Weights left over by rounding go where they lower the loss most.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
+from core.methods.annotations import ModelShape, Tensor, TextWindows
 from core.methods.base import Method
 from core.methods.convolution.forms import Form, Pair, spectrum, truncate
 from core.methods.numerics.levels import Choices, spend
 from core.methods.terms import STORED
-from core.models.shape import ModelShape
-from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 STEPS = 60  # of the bisection over the share that each convolution keeps
 TINY = 1e-30  # replaces the squared norm of a zero kernel
@@ -44,7 +38,7 @@ class Options:
     cuts: tuple[Cut, ...]  # of all choices but the last
 
     @classmethod
-    def of(cls, kernel: Tensor, groups: int, forms: Sequence[Form]) -> Options:
+    def of(cls, kernel: Tensor, groups: int, forms: Sequence[Form]) -> "Options":
         """Return the options of a kernel (out, in / groups, *size)."""
         import torch
 

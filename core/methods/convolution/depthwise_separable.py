@@ -1,8 +1,7 @@
-"""Depthwise separable convolutions, without training.
+"""Depthwise separable convolutions: the paper of the citation without its training.
 
-References: Guo et al., Network Decoupling: From Regular to Depthwise Separable Convolutions, 2018 (arXiv:1808.05517),
-without its training. A convolution is a sum of at most k^2 depthwise separable ones, given by the singular vectors of
-each input channel's (out, k^2) slice. Here they form one convolution with that depth multiplier.
+A convolution is a sum of at most k^2 depthwise separable ones, given by the singular vectors of each input channel's
+(out, k^2) slice. Here they form one convolution with that depth multiplier.
 """
 
 from core.methods.convolution.base import ConvMethod

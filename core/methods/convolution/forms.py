@@ -8,16 +8,12 @@ al., 2014 (arXiv:1404.0736): by channels; Jaderberg et al., 2014 (arXiv:1405.386
 Network Decoupling, 2018 (arXiv:1808.05517): depthwise, then pointwise.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from core.methods.annotations import Tensor
 
 
 @dataclass(frozen=True)

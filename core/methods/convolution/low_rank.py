@@ -1,9 +1,8 @@
 """Low-rank convolutions: each becomes one to fewer channels and one back, from its kernel's singular vectors.
 
-References: Zhang et al., Accelerating Very Deep Convolutional Networks for Classification and Detection, 2015
-(arXiv:1505.06798), and Denton et al., 2014 (arXiv:1404.0736): a k x k convolution to r channels, then 1 x 1; here
+References: the citation, and Denton et al., 2014 (arXiv:1404.0736): a k x k convolution to r channels, then 1 x 1; here
 closest to the kernel and not to its outputs, so that it needs no data. Jaderberg et al., 2014 (arXiv:1405.3866), scheme
-2: k x 1 to r channels, then 1 x k. Each convolution gets the form that loses less at its size.
+2: k x 1 to r channels, then 1 x k.
 """
 
 from core.methods.convolution.base import ConvMethod

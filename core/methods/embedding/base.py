@@ -3,23 +3,15 @@
 The factor counts the embedding table alone. The savings of the whole model are counted on the model.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
+from core.methods.annotations import FactoredEmbedding, ModelShape, Tensor, TextWindows
 from core.methods.base import Method
 from core.methods.parameters import MethodParameters
 from core.methods.terms import STORED
-from core.models.shape import ModelShape
-from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from core.models.modeling_slimscope import FactoredEmbedding
 
 
 class EmbeddingParameters(MethodParameters):

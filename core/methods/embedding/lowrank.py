@@ -1,23 +1,11 @@
-"""Low-rank embedding: the whole table as the product of two thin matrices, a baseline for tensor trains of single rows.
-
-References: Eckart & Young, 1936 (doi:10.1007/BF02288367): of all tables of a rank, it is the closest.
-"""
-
-from __future__ import annotations
+"""Low-rank embedding: the whole table as the product of two thin matrices, a baseline for tensor trains."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from core.base.errors import UserError
+from core.methods.annotations import FactoredEmbedding, ModelShape, Tensor, TextWindows
 from core.methods.embedding.base import EmbeddingMethod
 from core.methods.terms import Citation
-from core.models.shape import ModelShape
-from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from core.models.modeling_slimscope import LowRankEmbedding
 
 CHUNK = 4096  # rows that are summed at once in fp64
 
@@ -56,7 +44,7 @@ class EmbeddingLowRank(EmbeddingMethod):
 
     def factored(
         self, table: Tensor, factor: float, progress: Callable[[int, int], None]
-    ) -> tuple[LowRankEmbedding, str]:
+    ) -> tuple[FactoredEmbedding, str]:
         import torch
 
         from core.models.modeling_slimscope import LowRankEmbedding

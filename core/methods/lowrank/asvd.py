@@ -1,24 +1,16 @@
 """ASVD: the SVD of each matrix after scaling its inputs by their size.
 
-References: Yuan et al., ASVD: Activation-aware Singular Value Decomposition for Compressing Large Language Models, 2023
-(arXiv:2312.05821), section 3.2: S = diag(mean |x_j|)^alpha. The paper searches the rank of each matrix by the
-perplexity of the whole model. Here ranks are uniform, or allocated by the loss that the singular values imply.
+The paper searches the rank of each matrix by the perplexity of the whole model. Here ranks are uniform, or allocated by
+the loss that the singular values imply.
 """
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from core.methods.cost import Sum
+from core.methods.annotations import Tensor
 from core.methods.linear import Statistics
 from core.methods.lowrank.base import LowRank, LowRankParameters
 from core.methods.parameters import WalkerParameters
 from core.methods.terms import Citation
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class ASVDParameters(WalkerParameters, LowRankParameters):
@@ -58,9 +50,7 @@ class ASVD(LowRank):
     }
     data_requirement = "calibration"
     Parameters = ASVDParameters
-
-    def required_statistics(self, role: str) -> frozenset[Sum]:
-        return frozenset({"absolute"})
+    input_sums = frozenset({"absolute"})
 
     @property
     def spectra(self) -> str:

@@ -5,24 +5,16 @@ follow from the shape of each matrix, so the narrow k and v of grouped heads get
 al., SVD-LLM, 2024 (arXiv:2403.07378), section 3; the global allocation is this project's own.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
+from core.methods.annotations import Linear, ModelShape, Tensor, TextWindows
 from core.methods.linear import Compressed, LinearMethod, Plan, Statistics, Target
 from core.methods.numerics.levels import Choices, spend
 from core.methods.parameters import ShiftedParameters
 from core.methods.terms import STORED, Trait
-from core.models.shape import ModelShape
-from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from core.models.parts.blocks import Linear
 
 Shapes = Mapping[str, tuple[int, int]]
 Ranks = dict[str, int | None]  # None: the matrix stays whole

@@ -1,19 +1,9 @@
-"""Plain SVD: every matrix becomes the product of its first singular vectors.
+"""Plain SVD: every matrix becomes the product of its first singular vectors, whatever its inputs are."""
 
-References: Eckart & Young, 1936 (doi:10.1007/BF02288367): of all matrices of a rank, it is the closest to the weight.
-It ignores the inputs, so the outputs of language models suffer badly.
-"""
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
+from core.methods.annotations import Tensor
 from core.methods.linear import Statistics
 from core.methods.lowrank.base import LowRank
 from core.methods.terms import Citation
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class SVD(LowRank):

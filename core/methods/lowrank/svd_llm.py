@@ -1,22 +1,10 @@
-"""SVD-LLM: the SVD of each matrix times a factor of its inputs' Gram matrix, so that truncation loses the least output.
+"""SVD-LLM: the SVD of each matrix times a factor of its inputs' Gram matrix, so that the least output is lost."""
 
-References: Wang et al., SVD-LLM: Truncation-aware Singular Value Decomposition for Large Language Model Compression,
-2024 (arXiv:2403.07378), section 3.1. With X X^T = L L^T, keeping the first r singular values of W L has a squared
-output error of exactly the sum of the squares of the others.
-"""
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from core.methods.cost import Sum
+from core.methods.annotations import Tensor
 from core.methods.linear import Statistics
 from core.methods.lowrank.base import LowRank, LowRankParameters
 from core.methods.parameters import WalkerParameters
 from core.methods.terms import Citation
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class SVDLLMParameters(WalkerParameters, LowRankParameters):
@@ -51,10 +39,8 @@ class SVDLLM(LowRank):
     }
     data_requirement = "calibration"
     Parameters = SVDLLMParameters
+    input_sums = frozenset({"gram"})
     spectra = "spectra of the outputs"
-
-    def required_statistics(self, role: str) -> frozenset[Sum]:
-        return frozenset({"gram"})
 
     def scale(self, statistics: Statistics) -> tuple[Tensor | None, str | None]:
         from core.methods.numerics.hessian import lower_factor

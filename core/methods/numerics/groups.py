@@ -1,20 +1,16 @@
 """Groups of inputs that share a scale: their size, the rule of the scale, and a check that they divide the inputs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from core.base.errors import UserError
+from core.methods.annotations import Linear
 from core.methods.base import Method
 from core.methods.parameters import MethodParameters
 from core.methods.terms import GRIDS
 from core.specs import Scalar
-
-if TYPE_CHECKING:
-    from core.models.parts.blocks import Linear
 
 GROUP_SIZE = 64  # the default; it divides the widths of small models, too
 SHARED = "Consecutive inputs of a row that share a scale; 0 means the whole row."

@@ -10,25 +10,16 @@ discarded squared singular values. If S S^T is the Gram matrix of the inputs X, 
 error.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from core.base.errors import UserError
+from core.methods.linear import Factor
 
 DAMPING_STEPS = (1, 10, 100)  # factors of the damping, tried in turn
 PANEL = 256  # rows at once
 RIDGES = (0.0, 1e-9, 1e-7, 1e-5, 1e-3)  # shares of the mean diagonal, added in turn until it is definite
 TINY = 1e-4  # replaces the scale of an input that is always zero
-
-
-@dataclass(frozen=True)
-class Factor:
-    upper: Tensor  # (in, in) U, fp32
-    dead: Tensor  # (in,) True for an input that is always zero
-    damping: float  # used damping, as a share of the mean diagonal
-    note: str | None
 
 
 def factorise(gram: Tensor, damping: float) -> Factor:

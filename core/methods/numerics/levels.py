@@ -1,16 +1,10 @@
 """Weights of parts within a budget: even pruning ratios where some parts lost more before, and sizes to choose from."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from core.models.parts.blocks import Linear
+from core.methods.annotations import Linear, Tensor
 
 
 def level_counts(sizes: Sequence[int], zeros: Sequence[int], total: int) -> list[int]:

@@ -1,20 +1,17 @@
 """AutoRound: learns from the outputs of a block whether to round each weight up or down.
 
-References: Cheng et al., Optimize Weight Rounding via Signed Gradient Descent for the Quantization of LLMs, 2023
-(arXiv:2309.05516), section 3; the iterations and the learning rate are those of its repository's light recipe. A block
-reads the outputs of the rounded blocks before it and is compared with the dense model's block. Each iteration uses one
-micro-batch.
+The iterations and the learning rate are those of the light recipe in the authors' repository. A block reads the outputs
+of the rounded blocks before it and is compared with the dense model's block. Each iteration uses one micro-batch.
 """
 
 from pydantic import Field
 
+from core.methods.annotations import ModelShape, TextWindows
 from core.methods.cost import walking
 from core.methods.linear import Compressed, Target
 from core.methods.numerics.groups import ScaleParameters, SymmetricScales
 from core.methods.quantised.base import BlockQuantMethod, BlockView, GroupParameters, QuantisedLinear
 from core.methods.terms import Citation
-from core.models.shape import ModelShape
-from core.specs import TextWindows
 
 
 class AutoRoundParameters(ScaleParameters, GroupParameters):
@@ -66,7 +63,7 @@ class AutoRound(SymmetricScales, BlockQuantMethod):
         return super().cost(shape, text) + walking(shape, text, 3, self.required_statistics) + learning
 
     def round_block(self, view: BlockView, target: Target) -> dict[str, QuantisedLinear]:
-        from core.methods.quantised.inputs import read_inputs
+        from core.methods.quantised.scaling import read_inputs
         from core.methods.quantised.signed import LearnedRounding, learn
 
         how = self.parameters

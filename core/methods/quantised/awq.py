@@ -1,26 +1,17 @@
 """AWQ: scales up the weights of large inputs before rounding; other weights of the model undo the scales.
 
-References: Lin et al., AWQ: Activation-aware Weight Quantization for LLM Compression and Acceleration, 2023
-(arXiv:2306.00978), section 3.2, and the search for clipped ranges of its repository. Scales are searched on some
-sequences, with the outputs of the rounded blocks before. A scale that would change the block's outputs is omitted.
+The search for clipped ranges is that of the authors' repository. Scales are searched on some sequences, with the
+outputs of the rounded blocks before. A scale that would change the block's outputs is omitted.
 """
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from core.methods.annotations import ModelShape, Tensor, TextWindows
 from core.methods.cost import walking
 from core.methods.linear import Compressed, Target
 from core.methods.numerics.groups import SymmetricScales
 from core.methods.quantised.base import BlockQuantMethod, BlockView, GridParameters, QuantisedLinear
 from core.methods.terms import Citation
-from core.models.shape import ModelShape
-from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 UNCLIPPED = ("q", "k", "qkv")  # roles whose products are attention scores, where few weights matter most
 
@@ -89,8 +80,7 @@ class AWQ(SymmetricScales, BlockQuantMethod):
 
     def round_block(self, view: BlockView, target: Target) -> dict[str, QuantisedLinear]:
         from core.methods.find import find_grid
-        from core.methods.quantised.inputs import read_inputs
-        from core.methods.quantised.scaling import best_scales, clipped, inspect, judges
+        from core.methods.quantised.scaling import best_scales, clipped, inspect, judges, read_inputs
         from core.models.parts.folds import find_folds
         from core.models.parts.grids import Grid
 

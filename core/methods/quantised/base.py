@@ -3,24 +3,17 @@
 Some round the linears of a block together, since they compare outputs of several of them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
+from core.methods.annotations import Linear, Module, Tensor
 from core.methods.linear import Compressed, LinearMethod, Plan, Target
 from core.methods.numerics.groups import GROUP_SIZE, SHARED, ScaleParameters, check_groups
 from core.methods.parameters import MethodParameters
 from core.methods.terms import STORED, Kind
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from core.models.parts.blocks import Linear
-
 
 BITS = (2, 3, 4, 8)
 
@@ -62,7 +55,7 @@ class BlockView:
     """One block of the model, with its outputs on the calibration data."""
 
     name: str  # such as model.layers.0
-    module: nn.Module
+    module: Module
     linears: Sequence[Linear]
     parts: int  # number of micro-batches
     run: Callable[[int], Tensor]  # output (windows, tokens, hidden) on a micro-batch with the current weights

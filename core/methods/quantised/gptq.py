@@ -1,36 +1,94 @@
 """GPTQ: rounds column by column and updates the columns that are not rounded yet to compensate.
 
-References: Frantar et al., GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers, 2022
-(arXiv:2210.17323), algorithm 1: SparseGPT's sweep (`core.methods.numerics.sweep`) with every column rounded.
-Group-aware order: groups stay whole, sorted by their largest diagonal entry of the Hessian. Columns inside a group are
-sorted too. For a requested mean of bits, see `core.methods.quantised.rounding_losses`.
+It is SparseGPT's sweep (`core.methods.numerics.sweep`) with every column rounded. Group-aware order: groups stay whole,
+sorted by their largest diagonal entry of the Hessian. Columns inside a group are sorted too.
+
+For a requested mean of bits, each linear gets bits by how much rounding it lowers the model's quality. Rounding a
+linear by D adds to the loss L, to second order, half of D' H D. The empirical Fisher matrix, the mean of the gradients'
+outer products, estimates the Hessian H (Kim et al., SqueezeLLM, 2023, arXiv:2306.07629, section 4.1). Here it uses
+whole rows of the weights: the mean over sequences of sum_i (dL/dW_i . D_i)^2. D is the change by rounding to nearest.
+Steps to more bits are taken in the order of the loss that they save per bit of the model, as long as the mean allows:
+greedy on the lower convex hull of each linear's losses (Shoham & Gersho, Efficient bit allocation for an arbitrary set
+of quantizers, 1988).
 """
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+import heapq
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 from pydantic import Field
 
 from core.amount import Amount, Bits
+from core.methods.annotations import Grid, Linear, ModelShape, Tensor, TextWindows
 from core.methods.base import Method
-from core.methods.cost import Sum, differentiating, gradient_bytes, solving
-from core.methods.linear import Accumulator, Compressed, Plan, Statistics, Target
+from core.methods.cost import differentiating, gradient_bytes
+from core.methods.linear import Accumulator, Compressed, Factor, Plan, Statistics, Target
 from core.methods.numerics.groups import SymmetricScales
 from core.methods.parameters import MethodParameters, ShiftedParameters, WalkerParameters
 from core.methods.quantised.base import GridParameters, QuantisedMethod
-from core.methods.quantised.rounding_losses import RoundingLosses
 from core.methods.terms import Citation
-from core.models.shape import ModelShape
-from core.specs import TextWindows
 
-if TYPE_CHECKING:
-    from torch import Tensor
 
-    from core.methods.numerics.hessian import Factor
-    from core.models.parts.blocks import Linear
-    from core.models.parts.grids import Grid
+class RoundingLosses:
+    """The rise in loss from rounding a weight (out, in) at each of `widths`, up to a common factor."""
+
+    def __init__(self, widths: Sequence[int], find: Callable[[Tensor, int], Grid]):
+        self.widths, self.find = widths, find
+        self.grids: list[Grid] = []
+        self.losses = [0.0] * len(widths)
+
+    def add(self, weight: Tensor, gradient: Tensor) -> None:
+        if not self.grids:
+            self.grids = [self.find(weight, bits) for bits in self.widths]
+        for place, grid in enumerate(self.grids):
+            along = ((grid.nearest(weight) - weight) * gradient).sum(1)  # (out,)
+            self.losses[place] += float(along.double().square().sum())
+
+    def tensors(self) -> dict[str, Tensor]:
+        import torch
+
+        return {"losses": torch.tensor(self.losses, dtype=torch.float64)}
+
+    def state(self) -> dict[str, Tensor]:
+        return self.tensors() if self.grids else {}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        self.losses = state["losses"].tolist()
+
+
+def allocate_bits(
+    losses: Mapping[str, Sequence[float]], sizes: Mapping[str, int], widths: Sequence[int], mean: float
+) -> dict[str, int]:
+    """Return the bits of each linear; the mean over weights is at most `mean`, and as near as whole linears allow.
+
+    `losses` are those of a linear at each of `widths`, which ascend from less than the mean; `sizes` are their weights.
+    """
+    left = (mean - widths[0]) * sum(sizes.values())  # bits of the model still to assign
+    bits = dict.fromkeys(losses, widths[0])
+
+    def best_step(name: str) -> tuple[float, str, int] | None:
+        """Return a linear's best affordable step: its change in loss per bit, the name and the new width."""
+        known = dict(zip(widths, losses[name], strict=True))
+        now = bits[name]
+        steps = [
+            ((known[more] - known[now]) / ((more - now) * sizes[name]), name, more)
+            for more in widths
+            if more > now and (more - now) * sizes[name] <= left and known[more] < known[now]
+        ]
+        return min(steps, default=None)
+
+    steps = [step for name in losses if (step := best_step(name))]
+    heapq.heapify(steps)
+    while steps:
+        _, name, more = heapq.heappop(steps)
+        cost = (more - bits[name]) * sizes[name]
+        if cost <= left:
+            left -= cost
+            bits[name] = more
+        if step := best_step(name):
+            heapq.heappush(steps, step)
+    return bits
+
 
 SCORING = 20  # operations to round a weight and score the change
 
@@ -87,6 +145,8 @@ class GPTQ(SymmetricScales, QuantisedMethod):
     }
     data_requirement = "calibration"
     Parameters = GPTQParameters
+    input_sums = frozenset({"gram"})
+    solves = 1
 
     @classmethod
     def create(cls, parameters: MethodParameters, seed: int | None, amount: Amount | None = None) -> Method:
@@ -99,12 +159,6 @@ class GPTQ(SymmetricScales, QuantisedMethod):
 
         how, columns = self.parameters, weight.shape[1]
         return find_grid(weight, bits, min(self.group(columns), columns), how.symmetric, how.clip, how.grid)
-
-    def required_statistics(self, role: str) -> frozenset[Sum]:
-        return frozenset({"gram"})
-
-    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
-        return super().cost(shape, text) + solving(shape)
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
         import torch
@@ -172,8 +226,6 @@ class MixedGPTQ(GPTQ):
 
     def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> Plan:
         """Return the bits of each linear by name; each step of a block's shift doubles the weight of its losses."""
-        from core.methods.quantised.rounding_losses import allocate_bits
-
         super().plan(linears, target, observed)
         sizes = {linear.name: linear.weight.numel() for linear in linears}
         shifts = self.shifts

@@ -1,24 +1,15 @@
 """HQQ: moves the zero points of the groups until few weights are far from their grid; uses no data.
 
-References: Badri & Shaji, Half-Quadratic Quantization of Large Machine Learning Models, 2023
-(mobiusml.github.io/hqq_blog). The range gives the scale. The zero point, any number, is solved for by alternating a
-shrinkage of the errors in an l_p norm with the mean that fits the rest.
+The range gives the scale. The zero point, any number, is solved for by alternating a shrinkage of the errors in an l_p
+norm with the mean that fits the rest.
 """
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from core.methods.annotations import Grid, Tensor
 from core.methods.linear import Compressed, Statistics, Target
 from core.methods.quantised.base import GroupParameters, QuantisedMethod
 from core.methods.terms import Citation, Trait
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from core.models.parts.grids import Grid
 
 # Relative squared error below which the weights were on such a grid before, such as GGUF's Q4_1 with its float minima.
 # Half a 4-bit step is far larger than the error of a 16-bit zero point.

@@ -1,26 +1,17 @@
 """Rotate: rotates hidden states and heads so that weights have no outliers when they are rounded.
 
-References: Ashkboos et al., QuaRot: Outlier-Free 4-Bit Inference in Rotated LLMs, 2024 (arXiv:2404.00456), section 4,
-stages 1a and 1b without their online part: R1, of the residual stream, and R2, of each head's values. First the gains
-of norms are folded into the matrices that read them. The model's outputs stay the same. A tied embedding stays tied and
-unchanged, because the last norm's gain is between embedding and head. One matrix rotates the embedding's output, and
-another rotates the last norm's input back. Both matrices count.
+QuaRot's R1, of the residual stream, and R2, of each head's values. First the gains of norms are folded into the
+matrices that read them. The model's outputs stay the same. A tied embedding stays tied and unchanged, because the last
+norm's gain is between embedding and head. One matrix rotates the embedding's output, and another rotates the last
+norm's input back. Both matrices count.
 """
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from core.methods.annotations import ModelShape, Tensor, TextWindows
 from core.methods.kinds import TransformMethod
 from core.methods.parameters import MethodParameters
 from core.methods.terms import Citation
-from core.models.shape import ModelShape
-from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class RotateParameters(MethodParameters):

@@ -1,12 +1,11 @@
 """Round to nearest: every weight to the nearest point of its group's grid, the baseline of the other methods."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from core.amount import Amount
+from core.methods.annotations import Tensor
 from core.methods.base import Method
 from core.methods.kinds import TableQuantMethod
 from core.methods.linear import Compressed, Statistics, Target
@@ -14,9 +13,6 @@ from core.methods.numerics.groups import SymmetricScales
 from core.methods.parameters import MethodParameters
 from core.methods.quantised.base import GridParameters, QuantisedMethod
 from core.methods.terms import Citation
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class RTNParameters(GridParameters):

@@ -6,14 +6,13 @@ a block sees the outputs of the shrunk blocks before it. Methods that remove oth
 base classes of their own.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from core.methods.annotations import ModelShape, Tensor, TextWindows, Units
 from core.methods.base import Method
 from core.methods.cost import SELECTION, Sum, gram_bytes, walking
 from core.methods.linear import Accumulator, Statistics
@@ -21,14 +20,6 @@ from core.methods.parameters import MethodParameters
 from core.methods.structured.budget import Removal, allocate, uniform
 from core.methods.terms import STORED, Kind, Structure
 from core.models.removal.geometry import Geometry, Mode
-from core.models.shape import ModelShape
-from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-    from core.models.removal.units import Units
 
 Observes = Literal["nothing", "similarity", "statistics", "gradients"]
 
@@ -92,6 +83,7 @@ class StructuredMethod(Method):
     leaves = frozenset({"shapes"})
     accepts = STORED - {"pattern", "grid", "factors", "convolutions"}  # a removed column shifts the groups of N:M
     observes: Observes = "nothing"  # of the dense model, before anything is removed
+    input_sums: ClassVar[frozenset[Sum]] = frozenset()
 
     @property
     def observations(self) -> tuple[str, ...]:
@@ -99,7 +91,7 @@ class StructuredMethod(Method):
 
     def sums(self, role: str) -> frozenset[Sum]:
         """Return the input sums that the method needs for a linear with this role."""
-        return frozenset()
+        return self.input_sums
 
     def accumulator(self, view: StructuredBlockView, role: str) -> Accumulator:
         """Return the accumulator of one linear's gradients; only if `observes` is gradients."""
@@ -111,7 +103,7 @@ class StructuredMethod(Method):
 
 
 class UnitMethod(StructuredMethod):
-    """A method that removes heads and FFN channels. Subclasses score them in `heads` and `channels`, at once."""
+    """A method that removes heads and FFN channels. Subclasses score them, or choose them in `heads` and `channels`."""
 
     kind: ClassVar[Kind] = "units"
     requires: ClassVar[Structure] = "heads"
@@ -122,13 +114,21 @@ class UnitMethod(StructuredMethod):
         shapes = [view.shape for view in views]
         return allocate(shapes, ratio, uniform(shapes, ratio))
 
+    def head_scores(self, view: StructuredBlockView) -> tuple[Tensor, Tensor]:
+        """Return the importance of query heads, (query heads,), and of key-value heads, (key-value heads,)."""
+        raise NotImplementedError
+
+    def channel_scores(self, view: StructuredBlockView) -> Tensor:
+        """Return the importance of FFN channels, (channels,)."""
+        raise NotImplementedError
+
     def heads(self, view: StructuredBlockView, steps: int) -> HeadChoice:
         """Choose the kept heads when `steps` attention steps (see `Geometry`) are removed."""
-        raise NotImplementedError
+        return keep_heads(*self.head_scores(view), steps, view.shape)
 
     def channels(self, view: StructuredBlockView, count: int) -> ChannelChoice:
         """Choose the kept FFN channels when `count` are removed."""
-        raise NotImplementedError
+        return ChannelChoice(keep_largest(self.channel_scores(view), count))
 
 
 class SequentialUnitMethod(UnitMethod):
@@ -208,14 +208,7 @@ class SliceMethod(StructuredMethod):
 
 
 def keep_heads(queries: Tensor, keys: Tensor, steps: int, shape: Geometry) -> HeadChoice:
-    """Remove the lowest-scored attention steps.
-
-    Args:
-        queries: Importance of the query heads, (query heads,).
-        keys: Importance of the key-value heads, (key-value heads,).
-        steps: Attention steps to remove.
-        shape: Geometry of the block.
-    """
+    """Remove the lowest-scored attention steps, by the importance of the query heads and of the key-value heads."""
     import torch
 
     from core.models.removal.units import spread
@@ -238,7 +231,7 @@ def step_scores(queries: Tensor, shape: Geometry) -> list[float]:
     return grouped.sort(dim=1).values.mean(0).tolist()
 
 
-def keep_largest(score: Tensor, count: int, spared: int = 0) -> torch.Tensor:
+def keep_largest(score: Tensor, count: int, spared: int = 0) -> Tensor:
     """Return the kept indices, ascending, after removing the `count` lowest scores except the `spared` lowest.
 
     At most half of the kept entries are spared, so that they never displace all high scores.

@@ -28,15 +28,9 @@ class Removal:
 
 
 def allocate(shapes: Sequence[Geometry], ratio: float, shares: Sequence[float]) -> list[Removal]:
-    """Return the removal of each block.
+    """Return the removal of each block, whose shares of their own weights average, weighted by size, to `ratio`.
 
-    Args:
-        shapes: Geometry of each block.
-        ratio: Share of all blocks' linear weights to remove.
-        shares: Share of its own weights that each block should lose; their mean, weighted by size, must be `ratio`.
-
-    Raises:
-        UserError: The blocks that may shrink cannot lose so much.
+    Raises `UserError` if the blocks that may shrink cannot lose so much.
     """
     steps = [  # a share of 8 / 32 removes 8 of 32 heads, whatever the quotient's last bit
         min(shape.steps, int(share * (shape.steps + 1) + 1e-9)) for shape, share in zip(shapes, shares, strict=True)
@@ -107,17 +101,11 @@ def allocate_globally(
     channel_scores: Sequence[Sequence[float]],
     may_shrink: Sequence[bool] | None = None,
 ) -> list[Removal]:
-    """Return the removal of each block when the lowest-scored units of all blocks are removed.
+    """Return the removal of each block when the lowest-scored units of all blocks, or of those that `may_shrink`, go.
 
-    A step or channel counts as many weights as it has. The ratio is met to a channel: if a step removes too much,
-    channels are restored. Reference: An et al., FLAP, 2023 (arXiv:2312.11983), section 3.3.
-
-    Args:
-        shapes: Geometry of each block.
-        ratio: Share of all blocks' weights to remove.
-        step_scores: Scores of each block's attention steps, in the order of removal.
-        channel_scores: Scores of each block's channels, in the order of removal.
-        may_shrink: Whether each block may lose units; None: all may.
+    Scores are in the order of removal. A step or channel counts as many weights as it has. The ratio is met to a
+    channel: if a step removes too much, channels are restored. Reference: An et al., FLAP, 2023 (arXiv:2312.11983),
+    section 3.3.
     """
     items = []  # (score, weights, block, is a step)
     for block, shape in enumerate(shapes):

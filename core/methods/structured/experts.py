@@ -1,22 +1,11 @@
-"""Methods that remove whole experts from mixtures of experts.
-
-REAP: Lasby et al., REAP the Experts: Why Pruning Prevails for One-Shot MoE Compression, 2025 (arXiv:2510.13999), which
-compares with the frequency of experts as a baseline.
-"""
-
-from __future__ import annotations
+"""Methods that remove whole experts from mixtures of experts: REAP, and the baseline with which its paper compares."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from core.methods.annotations import ModelShape, Tensor, TextWindows
 from core.methods.cost import walking
 from core.methods.structured.base import StructuredMethod
 from core.methods.terms import STORED, Citation
-from core.models.shape import ModelShape
-from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,13 @@
 """FLAP: removes the units whose output fluctuates least, in any block, and replaces their mean by a bias.
 
-References: An et al., Fluctuation-based Adaptive Structured Pruning for Large Language Models, 2023 (arXiv:2312.11983),
-equations 4 to 7. Statistics are those of the dense model. x is the input of o or down. Column j of that matrix W scores
-var(x_j) |W_j|^2, squared for attention and standardised inside each block and kind. The mean output of the removed
-columns, sum_j W_j mean(x_j), becomes the bias.
+Statistics are those of the dense model. x is the input of o or down. Column j of that matrix W scores var(x_j) |W_j|^2,
+squared for attention and standardised inside each block and kind. The mean output of the removed columns, sum_j W_j
+mean(x_j), becomes the bias.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from core.methods.cost import Sum
+from core.methods.annotations import Tensor
 from core.methods.structured.base import (
     ChannelChoice,
     HeadChoice,
@@ -23,9 +19,6 @@ from core.methods.structured.base import (
 )
 from core.methods.structured.budget import Removal, allocate_globally
 from core.methods.terms import Citation
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class FLAP(UnitMethod):
@@ -58,9 +51,7 @@ class FLAP(UnitMethod):
     }
     data_requirement = "calibration"
     observes = "statistics"
-
-    def sums(self, role: str) -> frozenset[Sum]:
-        return frozenset({"sqnorm", "mean"})
+    input_sums = frozenset({"sqnorm", "mean"})
 
     def allocate(self, views: Sequence[StructuredBlockView], ratio: float) -> list[Removal]:
         shapes = [view.shape for view in views]

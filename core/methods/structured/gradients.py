@@ -5,13 +5,12 @@ the mean over calibration sequences of the squared gradient of each. Removing a 
 w^2 F / 2. A unit's score sums that over its rows or columns, before or after taking absolute values.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
+from core.methods.annotations import ModelShape, Tensor, TextWindows
 from core.methods.base import Method
 from core.methods.cost import SELECTION, differentiating, gradient_bytes
 from core.methods.linear import Accumulator
@@ -23,11 +22,6 @@ from core.methods.structured.base import (
     unit_sums,
 )
 from core.methods.structured.budget import LIGHT_UP_TO, Removal, allocate, uniform
-from core.models.shape import ModelShape
-from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Taylor = Literal["vector", "first", "second", "mix"]
 Score = Callable[["Tensor", dict[str, "Tensor"]], "Tensor"]  # of a weight (out, in) and its moments

@@ -1,34 +1,22 @@
 """HyWIA-style scores: fine-grained (weights) and coarse-grained (whole units) importance, mixed by attention.
 
-References: Liu et al., Adaptive Estimation Fusion, 2024 (arXiv:2403.10799), for the idea of mixing a weight-level and a
-unit-level Taylor importance adaptively, without training. The paper's equations were not available: the mixture below
-is this project's own, so its numbers must not be read as the paper's.
+The paper of the citation has the idea of mixing a weight-level and a unit-level Taylor importance adaptively, without
+training. Its equations were not available: the mixture below is this project's own, so its numbers must not be read as
+the paper's.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from core.methods.structured.base import (
-    ChannelChoice,
-    HeadChoice,
-    StructuredBlockView,
-    keep_heads,
-    keep_largest,
-    step_scores,
-    unit_sums,
-)
+from core.methods.annotations import Tensor
+from core.methods.structured.base import StructuredBlockView, step_scores, unit_sums
 from core.methods.structured.budget import Removal, allocate_globally
 from core.methods.structured.gradients import GradientParameters, GradientUnitMethod, Taylor, element_scores
 from core.methods.terms import Citation
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 MEMBERS = {"heads": ("q", "k", "v", "o"), "channels": ("gate", "up", "down")}
 
@@ -113,12 +101,12 @@ class HyWIA(GradientUnitMethod):
                     share = torch.softmax(local * context / 2**0.5, dim=0)[0]  # (units,)
                 view.scores[kind] = share * local[0] + (1 - share) * local[1]
 
-    def heads(self, view: StructuredBlockView, steps: int) -> HeadChoice:
+    def head_scores(self, view: StructuredBlockView) -> tuple[Tensor, Tensor]:
         score = view.scores["heads"]  # (query heads,)
-        return keep_heads(score, score.new_zeros(view.shape.kv_heads), steps, view.shape)
+        return score, score.new_zeros(view.shape.kv_heads)
 
-    def channels(self, view: StructuredBlockView, count: int) -> ChannelChoice:
-        return ChannelChoice(keep_largest(view.scores["channels"], count))
+    def channel_scores(self, view: StructuredBlockView) -> Tensor:
+        return view.scores["channels"]
 
 
 def _importances(view: StructuredBlockView, kind: str) -> tuple[Tensor, Tensor]:

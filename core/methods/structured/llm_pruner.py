@@ -1,28 +1,23 @@
 """LLM-Pruner: removes coupled heads and channels by first- and second-order Taylor scores of the loss.
 
-References: Ma et al., LLM-Pruner: On the Structural Pruning of Large Language Models, 2023 (arXiv:2305.11627), section
-3. Heads and channels are scored inside each block; the first and last blocks stay whole.
+Heads and channels are scored inside each block; the first and last blocks stay whole.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from core.amount import Amount
+from core.methods.annotations import Tensor
 from core.methods.parameters import MethodParameters
 from core.methods.structured.base import (
     BlockRemovalMethod,
-    ChannelChoice,
-    HeadChoice,
     HiddenSizeMethod,
     StructuredBlockView,
     StructuredMethod,
-    keep_heads,
     keep_largest,
 )
 from core.methods.structured.budget import blocks_left
@@ -35,9 +30,6 @@ from core.methods.structured.gradients import (
     unit_scores,
 )
 from core.methods.terms import Citation
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class LLMPrunerParameters(GradientParameters):
@@ -106,12 +98,12 @@ class LLMPruner(_Declared, GradientUnitMethod):
             fold=self.parameters.fold,
         )
 
-    def heads(self, view: StructuredBlockView, steps: int) -> HeadChoice:
+    def head_scores(self, view: StructuredBlockView) -> tuple[Tensor, Tensor]:
         scores = self._scores(view)[0]
-        return keep_heads(total(scores, ("q", "o")), total(scores, ("k", "v")), steps, view.shape)
+        return total(scores, ("q", "o")), total(scores, ("k", "v"))
 
-    def channels(self, view: StructuredBlockView, count: int) -> ChannelChoice:
-        return ChannelChoice(keep_largest(total(self._scores(view)[1], ("gate", "up", "down")), count))
+    def channel_scores(self, view: StructuredBlockView) -> Tensor:
+        return total(self._scores(view)[1], ("gate", "up", "down"))
 
 
 class LLMPrunerChannels(_Declared, Gradients, HiddenSizeMethod):

@@ -1,19 +1,16 @@
 """LoRAP: factors attention matrices to an activation-weighted low rank, and removes FFN channels without gradients.
 
-References: Li et al., LoRAP: Transformer Sub-Layers Deserve Differentiated Structured Compression, 2024
-(arXiv:2404.09695), sections 3.2 and 3.3. By default v and o keep three times the weights of q and k. Channels are
-removed by the norms of their activation-weighted rows and columns, except the lowest 1 %.
+By default v and o keep three times the weights of q and k. Channels are removed by the norms of their
+activation-weighted rows and columns, except the lowest 1 %.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from core.methods.cost import Sum
+from core.methods.annotations import Tensor
 from core.methods.parameters import WalkerParameters
 from core.methods.structured.base import (
     ChannelChoice,
@@ -24,9 +21,6 @@ from core.methods.structured.base import (
 )
 from core.methods.structured.budget import Removal, with_steps
 from core.methods.terms import Citation
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 LEAST_SHARE = 0.01  # share of the channels, the lowest-scored, to keep
 
@@ -86,9 +80,7 @@ class LoRAP(FactoredUnitMethod):
         "c": "a channel: a row of up and gate, a column of down",
     }
     Parameters = LoRAPParameters
-
-    def sums(self, role: str) -> frozenset[Sum]:
-        return frozenset({"sqnorm"})
+    input_sums = frozenset({"sqnorm"})
 
     def allocate(self, views: Sequence[StructuredBlockView], ratio: float) -> list[Removal]:
         """Give each block its ranks first; channels then make up the rest of the ratio."""

@@ -1,33 +1,19 @@
 """LoRAPrune's criterion in one shot: Taylor scores from estimates of the weights' gradients by LoRA's own gradients.
 
-References: Zhang et al., LoRAPrune: Structured Pruning Meets Low-Rank Parameter-Efficient Fine-Tuning, 2023
-(arXiv:2305.18403), equations 7 to 10. As training starts, LoRA's A is random and B zero. The estimate of the weight's
-gradient G is then g_B A with g_B = G A^T: a projection to the rank of the adapter.
+As training starts, LoRA's A is random and B zero. The estimate of the weight's gradient G is then g_B A with g_B = G
+A^T: a projection to the rank of the adapter.
 """
-
-from __future__ import annotations
 
 from functools import cached_property, reduce
 from operator import add
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from core.methods.structured.base import (
-    ChannelChoice,
-    HeadChoice,
-    StructuredBlockView,
-    keep_heads,
-    keep_largest,
-    unit_sums,
-)
+from core.methods.annotations import Generator, Tensor
+from core.methods.structured.base import StructuredBlockView, unit_sums
 from core.methods.structured.gradients import GradientParameters, GradientUnitMethod
 from core.methods.terms import Citation
 from core.models.removal.geometry import Geometry
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
 
 DECAY = 0.9  # of the moving average over sequences or steps
 
@@ -43,14 +29,7 @@ class LoRAPruneParameters(GradientParameters):
 
 
 def normed_sums(estimate: Tensor, weight: Tensor, role: str, shape: Geometry) -> Tensor:
-    """Return the unit scores of a matrix, (units,), divided by their norm.
-
-    Args:
-        estimate: Estimated gradient of the weight, (out, in).
-        weight: (out, in).
-        role: Role of the linear.
-        shape: Geometry of its block.
-    """
+    """Return the unit scores of a matrix, (units,), divided by their norm; `estimate` is its gradient, (out, in)."""
     sums = unit_sums((estimate * weight).abs_(), role, shape)
     score: Tensor = sums / sums.norm().clamp_min(1e-30)
     return score
@@ -64,7 +43,7 @@ def averaged(known: Tensor | None, score: Tensor) -> Tensor:
 class LoraScore:
     """A moving average over sequences of one linear's unit scores, each divided by its sequence's norm."""
 
-    def __init__(self, role: str, shape: Geometry, rank: int, generator: torch.Generator):
+    def __init__(self, role: str, shape: Geometry, rank: int, generator: Generator):
         self.role, self.shape, self.rank, self.generator = role, shape, rank, generator
         self.down: Tensor | None = None  # A (rank, in)
         self.scores: dict[str, Tensor] = {}  # "score" (units,), after the first sequence
@@ -131,13 +110,12 @@ class LoRAPrune(GradientUnitMethod):
         return blocks // 10, round(blocks / 32)
 
     @cached_property
-    def _generator(self) -> torch.Generator:
+    def _generator(self) -> Generator:
         return self.generator()
 
-    def heads(self, view: StructuredBlockView, steps: int) -> HeadChoice:
+    def head_scores(self, view: StructuredBlockView) -> tuple[Tensor, Tensor]:
         scores = {role: view.gradients[role]["score"] for role in ("q", "k", "v", "o")}
-        return keep_heads(scores["q"] + scores["o"], scores["k"] + scores["v"], steps, view.shape)
+        return scores["q"] + scores["o"], scores["k"] + scores["v"]
 
-    def channels(self, view: StructuredBlockView, count: int) -> ChannelChoice:
-        score = reduce(add, (view.gradients[role]["score"] for role in (*view.ffn_roles, "down")))
-        return ChannelChoice(keep_largest(score, count))
+    def channel_scores(self, view: StructuredBlockView) -> Tensor:
+        return reduce(add, (view.gradients[role]["score"] for role in (*view.ffn_roles, "down")))

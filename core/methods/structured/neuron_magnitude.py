@@ -1,26 +1,11 @@
 """Neuron pruning by weight norm: removes the whole heads and FFN neurons with the smallest weights.
 
-References: Han et al., Learning both Weights and Connections for Efficient Neural Networks, 2015 (arXiv:1506.02626),
-the criterion. Here it is summed over all weights of a unit, as a baseline that every structured method must beat.
+The paper's criterion, summed over all weights of a unit, as a baseline that every structured method must beat.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from core.methods.structured.base import (
-    ChannelChoice,
-    HeadChoice,
-    StructuredBlockView,
-    UnitMethod,
-    head_sums,
-    keep_heads,
-    keep_largest,
-)
+from core.methods.annotations import Tensor
+from core.methods.structured.base import StructuredBlockView, UnitMethod, head_sums
 from core.methods.terms import Citation
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class NeuronMagnitude(UnitMethod):
@@ -40,15 +25,13 @@ class NeuronMagnitude(UnitMethod):
     )
     formulas = (r"S_u = \sum_{w \in u} w^2",)
 
-    def heads(self, view: StructuredBlockView, steps: int) -> HeadChoice:
-        shape = view.shape
+    def head_scores(self, view: StructuredBlockView) -> tuple[Tensor, Tensor]:
         queries = _rows(view, "q") + _columns(view, "o")
         keys = _rows(view, "k") + _rows(view, "v")
-        return keep_heads(head_sums(queries, shape.query_heads), head_sums(keys, shape.kv_heads), steps, shape)
+        return head_sums(queries, view.shape.query_heads), head_sums(keys, view.shape.kv_heads)
 
-    def channels(self, view: StructuredBlockView, count: int) -> ChannelChoice:
-        score = sum(_rows(view, role) for role in view.ffn_roles) + _columns(view, "down")
-        return ChannelChoice(keep_largest(score, count))
+    def channel_scores(self, view: StructuredBlockView) -> Tensor:
+        return sum(_rows(view, role) for role in view.ffn_roles) + _columns(view, "down")
 
 
 def _rows(view: StructuredBlockView, role: str) -> Tensor:

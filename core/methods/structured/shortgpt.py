@@ -1,8 +1,4 @@
-"""ShortGPT: removes the whole blocks that change the hidden states least.
-
-References: Men et al., ShortGPT: Layers in Large Language Models are More Redundant Than You Expect, 2024
-(arXiv:2403.03853), equation 1: the influence of a block is 1 - E[cos(input, output)].
-"""
+"""ShortGPT: removes the whole blocks that change the hidden states least."""
 
 from collections.abc import Sequence
 

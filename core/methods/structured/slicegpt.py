@@ -1,21 +1,14 @@
 """SliceGPT: rotates hidden states to their principal components and keeps the first ones.
 
-References: Ashkboos et al., SliceGPT: Compress Large Language Models by Deleting Rows and Columns, 2024
-(arXiv:2401.15024), sections 3.1 to 3.4. The rotations between two norms differ, so each residual gets a shortcut
-matrix, whose weights count as the block's.
+The rotations between two norms differ, so each residual gets a shortcut matrix, whose weights count as the block's.
 """
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
 
 from core.base.errors import UserError
+from core.methods.annotations import Tensor
 from core.methods.structured.base import SliceMethod
 from core.methods.terms import Citation
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class SliceGPT(SliceMethod):

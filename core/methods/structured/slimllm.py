@@ -1,18 +1,16 @@
 """SlimLLM: scores heads by the attention output's direction, channels by the principal directions of the FFN output.
 
-References: Guo et al., SlimLLM: Accurate Structured Pruning for Large Language Models, 2025 (arXiv:2505.22689),
-sections 3.1 to 3.4 and the authors' code. All scores follow in closed form from one covariance of the input of o and
+It follows the paper and the authors' code. All scores follow in closed form from one covariance of the input of o and
 one of down. For indicators s and t of kept units, output channel c of o has covariance s' C_c t between them, where
 C_c[i, j] = w_ci' Sigma_ij w_cj. No activation is stored.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
+from core.methods.annotations import ModelShape, Tensor, TextWindows
 from core.methods.cost import Sum, solving
 from core.methods.linear import Statistics
 from core.methods.structured.base import (
@@ -25,11 +23,6 @@ from core.methods.structured.base import (
 )
 from core.methods.structured.budget import LIGHT_UP_TO, Removal, allocate
 from core.methods.terms import Citation
-from core.models.shape import ModelShape
-from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 # The authors' settings at 20 and 50 %: share of the blocks to prune, those that change their input least, and alpha.
 LIGHT, STRONG = (26 / 32, 10.0), (30 / 32, 7.0)

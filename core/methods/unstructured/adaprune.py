@@ -1,26 +1,17 @@
 """AdaPrune: re-solves the weights kept by a mask, so that each linear's outputs approach those of its reference.
 
-References: Hubara et al., Accelerated Sparse Neural Training: A Provable and Efficient Method to Find N:M Transposable
-Masks, 2021 (arXiv:2102.08124). `core.methods.unstructured.reconstruct` solves the problem of each linear from the Gram
-matrix of its inputs; the paper runs Adam on batches of inputs instead.
+`core.methods.unstructured.reconstruct` solves the problem of each linear from the Gram matrix of its inputs; the paper
+runs Adam on batches of inputs instead.
 """
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from core.methods.cost import Sum, solving
+from core.methods.annotations import ModelShape, Tensor, TextWindows
+from core.methods.cost import solving
 from core.methods.kinds import Reconstruction
 from core.methods.linear import Compressed, Statistics, Target
 from core.methods.parameters import WalkerParameters
 from core.methods.terms import Citation
-from core.models.shape import ModelShape
-from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 HELD = 8  # matrices of a linear's size in memory during the solve
 
@@ -69,9 +60,7 @@ class AdaPrune(Reconstruction):
     }
     data_requirement = "calibration"
     Parameters = AdaPruneParameters
-
-    def required_statistics(self, role: str) -> frozenset[Sum]:
-        return frozenset({"gram"})
+    input_sums = frozenset({"gram"})
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         return super().cost(shape, text) + self.parameters.iterations * solving(shape)

@@ -7,28 +7,20 @@ logarithm of the rise in loss when that block alone is compressed (`core.engine.
 with a block's ratio, the ratios with the least total rise differ by the logarithms of those rises.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from core.amount import Pattern
 from core.base.errors import UserError
+from core.methods.annotations import Generator, Linear, ModelShape, Tensor, TextWindows
 from core.methods.cost import Sum, scanning
 from core.methods.fields import only_with
 from core.methods.linear import LinearMethod, Statistics, Target
 from core.methods.numerics.levels import moved_counts
 from core.methods.parameters import MethodParameters, ShiftedParameters
-from core.models.shape import ModelShape
-from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
-
-    from core.models.parts.blocks import Linear
 
 OUTLIER = 5.0  # times the mean score of a block
 NORMS = "squared norms of the inputs"  # the observation's name

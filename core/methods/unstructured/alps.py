@@ -1,26 +1,17 @@
 """ALPS: finds the mask of a linear by ADMM, and re-solves the kept weights by conjugate gradients.
 
-References: Meng et al., ALPS: Improved Optimization for Highly Sparse One-Shot Pruning for Large Language Models, 2024
-(arXiv:2406.07831), sections 3.2 and 3.3. H is damped and scaled to ones on its diagonal. The weights are scaled
-inversely, so that the outputs stay the same. The mask keeps the largest weights of the last iteration. They are
-re-solved by `core.methods.unstructured.reconstruct`, whose preconditioner is the identity in this scale.
+H is damped and scaled to ones on its diagonal. The weights are scaled inversely, so that the outputs stay the same. The
+mask keeps the largest weights of the last iteration. They are re-solved by `core.methods.unstructured.reconstruct`,
+whose preconditioner is the identity in this scale.
 """
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from core.methods.annotations import ModelShape, Tensor, TextWindows
 from core.methods.cost import solving
 from core.methods.linear import Compressed, Statistics, Target
 from core.methods.terms import Citation
 from core.methods.unstructured.base import ByHessian, ByHessianParameters
-from core.models.shape import ModelShape
-from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 TOLERANCE = 1e-4  # of the conjugate gradients' residual, as in the paper
 USUAL = 40  # iterations until masks settle: 30 to 36 on the default model

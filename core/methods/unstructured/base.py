@@ -4,22 +4,16 @@ References: Hassibi & Stork, Second order derivatives for network pruning: Optim
 compensating for it adds w_j^2 / (H^-1)_jj to the error, up to a factor.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from core.base.errors import UserError
+from core.methods.annotations import Generator, Tensor
 from core.methods.cost import Sum
-from core.methods.linear import Compressed, Statistics, Target
+from core.methods.linear import Compressed, Factor, Statistics, Target
 from core.methods.parameters import WalkerParameters
 from core.methods.unstructured.allocation import NORMS, Allocated, AllocatedParameters
-
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
-
-    from core.methods.numerics.hessian import Factor
 
 
 class ScoreMethod(Allocated):
@@ -75,13 +69,11 @@ class ScoredByInputs(ScoreMethod):
 
     data_requirement = "calibration"
     Parameters = ScoredByInputsParameters
+    input_sums = frozenset({"sqnorm"})
 
     @property
     def ranked_by(self) -> tuple[str, ...]:
         return (NORMS,)
-
-    def required_statistics(self, role: str) -> frozenset[Sum]:
-        return frozenset({"sqnorm"})
 
 
 class ByHessianParameters(WalkerParameters, AllocatedParameters):
@@ -101,9 +93,7 @@ class ByHessian(Allocated):
     data_requirement = "calibration"
     supports_nm = True
     Parameters = ByHessianParameters
-
-    def required_statistics(self, role: str) -> frozenset[Sum]:
-        return frozenset({"gram"})
+    input_sums = frozenset({"gram"})
 
     def factor(self, statistics: Statistics) -> Factor:
         """Return the factor of the damped Hessian, computed once for all linears that read one input."""

@@ -1,15 +1,9 @@
 """Magnitude pruning: removes the weights with the smallest |w|."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
+from core.methods.annotations import Tensor
 from core.methods.linear import Statistics
 from core.methods.terms import Citation
 from core.methods.unstructured.base import ScoreMethod
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class Magnitude(ScoreMethod):

@@ -1,33 +1,22 @@
 """OBS: removes the cheapest weight of a linear, updates the rest of its row to compensate, and repeats.
 
-References: Hassibi & Stork, Second Order Derivatives for Network Pruning: Optimal Brain Surgeon, 1992; Frantar &
-Alistarh, Optimal Brain Compression: A Framework for Accurate Post-Training Quantization and Pruning, 2022
-(arXiv:2208.11580), section 4, ExactOBS. `core.methods.unstructured.surgeon` lists the differences.
+References: Hassibi & Stork, Second Order Derivatives for Network Pruning: Optimal Brain Surgeon, 1992; the citation is
+of ExactOBS. `core.methods.unstructured.surgeon` lists the differences.
 
 W is (out, in) and H = X X^T + damping, as in SparseGPT, so that both solve the same problem. H is factored in fp64, and
 the removals run in fp32. On 32 to 64 rows of linears of the default model's first block, at dampings from 1e-8 to 0.01,
 fp32 removed the same weights as fp64. Its costs were off by a share of less than 1e-6.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from core.base.errors import UserError
-from core.methods.linear import Compressed, Plan, Statistics, Target
+from core.methods.annotations import Linear, ModelShape, Tensor, TextWindows
+from core.methods.linear import Compressed, Factor, Plan, Statistics, Target
 from core.methods.terms import Citation
 from core.methods.unstructured.base import ByHessian, ByHessianParameters
-from core.models.shape import ModelShape
-from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from core.methods.numerics.hessian import Factor
-    from core.models.parts.blocks import Linear
 
 # Cost per weight of removing half the weights: STEP + PRODUCT * inputs^2, in operations of a matrix product. The many
 # small steps of a removal are slower than such products. Measured at 576 and 1536 inputs.

@@ -1,17 +1,11 @@
 """RIA: scores a weight by its share of its row and column, times a power of its input's norm, without permutation."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from pydantic import Field
 
+from core.methods.annotations import Tensor
 from core.methods.linear import Statistics
 from core.methods.terms import Citation
 from core.methods.unstructured.base import ScoredByInputs, ScoredByInputsParameters
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class RIAParameters(ScoredByInputsParameters):

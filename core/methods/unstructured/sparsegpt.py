@@ -1,21 +1,16 @@
 """SparseGPT: prunes column by column and updates the remaining weights of each row to compensate.
 
-References: Frantar & Alistarh, SparseGPT: Massive Language Models Can Be Accurately Pruned in One-Shot, 2023
-(arXiv:2301.00774), algorithm 1. With bits, section 3.5: the same sweep rounds the kept weights as in GPTQ
-(arXiv:2210.17323), on the grid of their group as the sweep reaches it. W is (out, in), H = 2 X X^T + damping, H^-1 =
-U^T U with U upper triangular: U_jj^2 is the leading entry of the inverse of H's trailing part, and U[j, j:] / U_jj the
-update direction of OBS.
+With bits, section 3.5: the same sweep rounds the kept weights as in GPTQ, on the grid of their group as the sweep
+reaches it. W is (out, in), H = 2 X X^T + damping, H^-1 = U^T U with U upper triangular: U_jj^2 is the leading entry of
+the inverse of H's trailing part, and U[j, j:] / U_jj the update direction of OBS.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from core.base.errors import UserError
-from core.methods.cost import solving
+from core.methods.annotations import Linear, Tensor
 from core.methods.fields import only_with
 from core.methods.linear import Compressed, Plan, Statistics, Target
 from core.methods.numerics.groups import (
@@ -31,14 +26,6 @@ from core.methods.numerics.groups import (
 from core.methods.parameters import MethodParameters
 from core.methods.terms import Citation
 from core.methods.unstructured.base import ByHessian, ByHessianParameters
-from core.models.shape import ModelShape
-from core.specs import TextWindows
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from core.methods.numerics.sweep import DynamicGroups
-    from core.models.parts.blocks import Linear
 
 
 class SparseGPTParameters(ByHessianParameters, ScaleParameters):
@@ -97,6 +84,7 @@ class SparseGPT(SymmetricScales, ByHessian):
         r"\lambda I": "damping: a share of the mean diagonal, added to the diagonal",
     }
     Parameters = SparseGPTParameters
+    solves = 1
 
     def __init__(self, parameters: MethodParameters | None = None, seed: int | None = None):
         super().__init__(parameters, seed)
@@ -116,13 +104,17 @@ class SparseGPT(SymmetricScales, ByHessian):
                 )
         return {}
 
-    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
-        return super().cost(shape, text) + solving(shape)
-
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
-        from core.methods.numerics.sweep import sweep
+        from core.methods.find import find_grid
+        from core.methods.numerics.sweep import DynamicGroups, sweep
 
-        rounding = self._rounding(weight.shape[1])
+        how, group = self.parameters, self.parameters.group_size or weight.shape[1]
+        rounding: DynamicGroups | None = None
+        if how.bits is not None:
+            bits = how.bits
+            rounding = DynamicGroups(
+                lambda part: find_grid(part, bits, min(group, part.shape[1]), how.symmetric, rule=how.grid), group
+            )
         factor = self.factor(statistics)
         weight[:, factor.dead] = 0
         swept, pruned = sweep(
@@ -130,24 +122,11 @@ class SparseGPT(SymmetricScales, ByHessian):
             factor.upper,
             ratio=target.ratio,
             pattern=target.pattern,
-            mask_block=self.parameters.mask_block,
-            block_size=self.parameters.block_size,
+            mask_block=how.mask_block,
+            block_size=how.block_size,
             zeros=target.zeros,
             rounding=rounding,
         )
         pruned[:, factor.dead] = True
         grid = rounding.result_grid() if rounding else None
         return Compressed(swept, zeros=pruned, damping=factor.damping, note=factor.note, grid=grid)
-
-    def _rounding(self, inputs: int) -> DynamicGroups | None:
-        """Return the rounding of a linear's columns; None without bits."""
-        how = self.parameters
-        if how.bits is None:
-            return None
-        from core.methods.find import find_grid
-        from core.methods.numerics.sweep import DynamicGroups
-
-        bits, group = how.bits, how.group_size or inputs
-        return DynamicGroups(
-            lambda part: find_grid(part, bits, min(group, part.shape[1]), how.symmetric, rule=how.grid), group
-        )

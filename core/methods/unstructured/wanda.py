@@ -1,15 +1,9 @@
 """Wanda: prunes by |w_ij| * ||x_j||, compared within each output row, without updating other weights."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
+from core.methods.annotations import Tensor
 from core.methods.linear import Statistics
 from core.methods.terms import Citation
 from core.methods.unstructured.base import ScoredByInputs
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class Wanda(ScoredByInputs):

@@ -20,11 +20,9 @@ class SourceKind(ABC):
 
     @abstractmethod
     def find(self, model: str, revision: str | None = None) -> ModelSource | None:
-        """Return the source of a name, or None if no model of this kind has it; download nothing.
+        """Return the source of a name as of `identify`, or None if no model of this kind has it; download nothing.
 
-        Args:
-            model: A name as of `core.models.sources.identify`.
-            revision: The revision of an earlier look-up. It selects a folder, as several can share a name.
+        The revision of an earlier look-up selects a folder, as several can share a name.
         """
 
     def find_all(self, name: str) -> list[ModelSource]:
@@ -43,13 +41,9 @@ class SourceKind(ABC):
         reads: Callable[[str], bool],
         progress: Progress,
     ) -> Loaded:
-        """Return `load(folder, configuration)` of a fetched model.
+        """Return `load(folder, configuration)` of a model, which is fetched if necessary.
 
-        Args:
-            source: The model, which is fetched if necessary.
-            load: Loads the model, or a part of it.
-            reads: Whether `load` reads a file of this name.
-            progress: Receives the progress of a download.
+        `reads` tells whether `load` reads a file of this name.
         """
         here = self.fetch(source, progress)
         return load(here.files, here.required_config)

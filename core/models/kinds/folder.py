@@ -42,11 +42,7 @@ def folder_source(folder: Path, name: str | None = None) -> ModelSource:
 
 
 def read_folder(folder: Path) -> tuple[str, Config]:
-    """Return the revision of a model, a digest of its files, and its configuration.
-
-    Raises:
-        UserError: Files are missing or unreadable.
-    """
+    """Return the revision of a model, a digest of its files, and its configuration; raise `UserError` if files lack."""
     try:
         str(folder).encode()
     except UnicodeEncodeError:

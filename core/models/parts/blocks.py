@@ -4,25 +4,23 @@ No architecture is named here: the blocks are the model's largest list of module
 name inside the block.
 """
 
-from __future__ import annotations
-
+import copy
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from core.base.errors import UserError, echo
+from core.models.lazy import PreTrainedConfig, PreTrainedModel
 from core.models.parts.constraints import apply_constraint, constraint_of
 from core.models.parts.experts import routers_in
 from core.models.parts.selection import selects
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedModel
 
 Args = tuple[Any, ...]  # Any: a module's arguments depend on the architecture
 Kwargs = dict[str, Any]  # Any: as of `Args`
@@ -190,6 +188,18 @@ def by_block(linears: Iterable[Linear]) -> dict[int, list[Linear]]:
     return found
 
 
+def hooked(linears: Iterable[Linear], hook: Callable[[Linear, Tensor], None]) -> ExitStack:
+    """Return a context in which `hook` gets each linear and its input before the linear runs."""
+    stack = ExitStack()
+    for linear in linears:
+
+        def pre_hook(module: nn.Module, args: tuple[Tensor, ...], linear: Linear = linear) -> None:
+            hook(linear, args[0])
+
+        stack.enter_context(linear.module.register_forward_pre_hook(pre_hook))
+    return stack
+
+
 def first(output: Output) -> Tensor:
     """Return the hidden states of a block's output, which is a tensor or a tuple."""
     return output if isinstance(output, Tensor) else output[0]
@@ -203,6 +213,13 @@ def text_config(model: PreTrainedModel) -> PreTrainedConfig:
 def base_class(model: PreTrainedModel) -> type:
     """Return the transformers architecture of a model."""
     return next(c for c in type(model).__mro__ if c.__module__.startswith("transformers.models"))
+
+
+def plain_like(model: PreTrainedModel, config: PreTrainedConfig) -> PreTrainedModel:
+    """Return a new model of the same architecture without memory for its weights."""
+    with torch.device("meta"):
+        plain: PreTrainedModel = base_class(model)(copy.deepcopy(config))
+    return plain
 
 
 def body(model: PreTrainedModel) -> nn.Module:

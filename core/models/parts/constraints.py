@@ -4,8 +4,6 @@ Training, compression, slicing and saving apply a linear's constraint. A zero we
 weight. Two factors that replace a linear are a constraint by their shapes.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +32,7 @@ class Constraint:
     pattern: NM | None = None
 
     @classmethod
-    def of(cls, zeros: Tensor, pattern: NM | None = None) -> Constraint:
+    def of(cls, zeros: Tensor, pattern: NM | None = None) -> "Constraint":
         """Return the constraint of a mask (out, in); True marks a weight that must stay zero."""
         padding = zeros.new_zeros(-zeros.numel() % 8)
         eights = torch.cat([zeros.flatten(), padding]).view(-1, 8).to(torch.uint8)  # (bytes, 8)

@@ -4,19 +4,14 @@ A model in memory has `Experts` wherever its architecture stacks them. Its check
 unless the experts of a layer differ in shape.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from core.models.lazy import PreTrainedModel
 from core.models.modeling_slimscope import Experts, halves, put
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 CHOSEN = ("num_experts_per_tok", "moe_k", "top_k", "moe_topk")  # experts for each token, in configurations
 STACKED = {"gate_up_proj", "up_proj", "down_proj", "gate_up_proj_bias", "up_proj_bias", "down_proj_bias"}

@@ -84,11 +84,7 @@ class FinishedBlocks(KeptBlocks):
         return 0, []
 
     def begin(self, index: int, block: nn.Module) -> None:
-        """Note the shapes of a block before it changes.
-
-        Raises:
-            UserError: As of `check`.
-        """
+        """Note the shapes of a block before it changes; raise `UserError` as `check` does."""
         self.check()
         meta = {id(one): nn.Parameter(torch.empty_like(one, device="meta"), False) for one in block.parameters()}
         self._plain[index] = copy.deepcopy(block, meta)
@@ -96,17 +92,8 @@ class FinishedBlocks(KeptBlocks):
     def keep(self, blocks: Blocks, index: int, states: Sequence[Tensor], at_once: bool) -> bool:
         """Keep a finished block, and those before it that were not kept, if the disk and the cache have room.
 
-        Args:
-            blocks: The blocks of the model.
-            index: The block that has finished.
-            states: With which the next one starts, (sequences, tokens, hidden) each; none after the last.
-            at_once: Whether the block must be kept now, and its weights be mapped from its file afterwards.
-
-        Returns:
-            Whether the block was kept.
-
-        Raises:
-            StorageError: The disk is full.
+        The next block starts with `states`, (sequences, tokens, hidden) each; none after the last. A block that is kept
+        `at_once` is mapped from its file afterwards. Returns whether the block was kept.
         """
         if not at_once and not self._checkpoint.due:
             return False

@@ -6,13 +6,13 @@ architecture is named.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from core.models.parts.blocks import Linear
+from core.models.parts.blocks import Linear, hooked
 
 NEAR = {torch.float32: 1e-3}  # relative difference of a block's output before and after
 NEAR_16 = 0.05
@@ -58,18 +58,12 @@ def _recorded(
     """Record the input of each linear by name, and the output of each module with a weight vector."""
     read: dict[str, Tensor] = {}
     outputs: list[tuple[nn.Module, Tensor]] = []
-    with ExitStack() as stack:
-        for linear in linears:
-
-            def record(module: nn.Module, args: tuple[Tensor, ...], name: str = linear.name) -> None:
-                read[name] = args[0]
-
-            stack.callback(linear.module.register_forward_pre_hook(record).remove)
+    with hooked(linears, lambda linear, inputs: read.update({linear.name: inputs})) as stack:
         for module in block.modules():
             weight = dict(module.named_parameters(recurse=False)).get("weight")
             if weight is not None and weight.dim() == 1:
                 hook = module.register_forward_hook(lambda module, args, output: outputs.append((module, output)))
-                stack.callback(hook.remove)
+                stack.enter_context(hook)
         yield read, outputs
 
 

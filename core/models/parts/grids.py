@@ -1,7 +1,5 @@
 """The n-bit grid of a linear's weights, which later stages must preserve, and its size in bits."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,7 +39,7 @@ class Grid:
             zero_bits = self.bits if torch.equal(self.zero, self.zero.round()) else SCALE_BITS
         return self.scale.numel() * (SCALE_BITS + zero_bits)
 
-    def to(self, device: torch.device | str) -> Grid:
+    def to(self, device: torch.device | str) -> "Grid":
         """Return the grid with its tensors on a device."""
         return replace(self, scale=self.scale.to(device), zero=None if self.zero is None else self.zero.to(device))
 

@@ -25,13 +25,8 @@ class Overflow:
     def store(self, owner: Hashable, tensors: Iterable[Tensor]) -> list[Tensor]:
         """Move the activations of an owner, which replace its earlier ones, to files if they exceed the limit.
 
-        Their values stay, and tensors that share memory share it afterwards.
-
-        Returns:
-            The tensors that were moved, which are on the CPU now.
-
-        Raises:
-            StorageError: The disk is full.
+        Their values stay, and tensors that share memory share it afterwards. Returns the tensors that were moved, which
+        are on the CPU now.
         """
         if self.limit is None:
             return []

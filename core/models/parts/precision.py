@@ -1,19 +1,14 @@
 """Temporary conversion of a model's weights to another precision, and a check of their range."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from core.base.errors import UserError
+from core.models.lazy import PreTrainedModel
 from core.specs import Dtype, precision_name
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 def check_holds(model: PreTrainedModel, dtype: Dtype, instead: str) -> None:

@@ -4,21 +4,17 @@ Each block has its own positional and keyword arguments. Masks and rotary tables
 mix full and sliding attention.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from core.base.errors import UserError
 from core.models.parts.blocks import Args, Blocks, Kwargs, Output, body, first, move, sliding_window, text_config
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 Inputs = Mapping[str, Tensor]  # of a model, by name
 
@@ -30,8 +26,12 @@ class Call:
     args: Args
     kwargs: Kwargs
 
-    def to(self, device: torch.device) -> Call:
+    def to(self, device: torch.device) -> "Call":
         return Call(_to(self.args, device), _to(self.kwargs, device))
+
+    def run(self, block: nn.Module, hidden: Tensor) -> Tensor:
+        """Return the hidden states that a block computes from others, (sequences, tokens, hidden) both."""
+        return first(block(hidden, *self.args, **self.kwargs))
 
 
 @dataclass
@@ -106,17 +106,10 @@ class Recorder:
     def _output_form(self) -> int | None:
         """Return the number of values that a block returns after the hidden states; None for a bare tensor."""
         outputs: list[Output] = []
-        handle = self.blocks.holder[0].register_forward_hook(lambda module, args, output: outputs.append(output))
-        try:
-            tokens = torch.zeros(1, 2, dtype=torch.long, device=next(self.model.parameters()).device)
-            self._inner()(input_ids=tokens, use_cache=False)
-        finally:
-            handle.remove()
+        tokens = torch.zeros(1, 2, dtype=torch.long, device=next(self.model.parameters()).device)
+        with self.blocks.holder[0].register_forward_hook(lambda module, args, output: outputs.append(output)):
+            body(self.model)(input_ids=tokens, use_cache=False)
         return None if isinstance(outputs[0], Tensor) else len(outputs[0]) - 1
-
-    def _inner(self) -> nn.Module:
-        """Return the model without its language-modelling head, which calibration never needs."""
-        return body(self.model)
 
     @torch.no_grad()
     def record(self, batches: Sequence[Tensor | Inputs]) -> list[Recording]:
@@ -124,18 +117,19 @@ class Recorder:
         calls: list[Call] = []
         seen: list[Tensor] = []
         home = next(self.model.parameters()).device
+
+        def look(module: nn.Module, args: Args, kwargs: Kwargs) -> None:
+            seen.append(split_hidden(args, kwargs)[0])
+
         with _stubs(self.blocks, calls, self.extras):
             move(self.model, self.device)
-            handle = self.blocks.holder[0].register_forward_pre_hook(
-                lambda module, args, kwargs: seen.append(split_hidden(args, kwargs)[0]), with_kwargs=True
-            )
             try:
-                for batch in batches:
-                    inputs = {"input_ids": batch} if isinstance(batch, Tensor) else batch
-                    there = {name: tensor.to(self.device) for name, tensor in inputs.items()}
-                    self._inner()(**there, use_cache=False)
+                with self.blocks.holder[0].register_forward_pre_hook(look, with_kwargs=True):
+                    for batch in batches:
+                        inputs = {"input_ids": batch} if isinstance(batch, Tensor) else batch
+                        there = {name: tensor.to(self.device) for name, tensor in inputs.items()}
+                        body(self.model)(**there, use_cache=False)
             finally:
-                handle.remove()
                 move(self.model, home)
         depth = len(self.blocks.holder)
         return [Recording(hidden, calls[i * depth : (i + 1) * depth]) for i, hidden in enumerate(seen)]
@@ -148,38 +142,26 @@ class Recorder:
             _, call = split_hidden(args, kwargs)
             return (hidden, *call.args), call.kwargs
 
-        handle = self.blocks.holder[index].register_forward_pre_hook(enter, with_kwargs=True)
-        try:
-            with _stubs(self.blocks, [], self.extras, index):
-                yield
-        finally:
-            handle.remove()
-
-    def _checked(self, windows: Tensor) -> Tensor:
-        """Return tokens, (1, length), longer than the model's sliding window if its positions allow that."""
-        limit = getattr(text_config(self.model), "max_position_embeddings", windows.numel())
-        length = min(max(64, (sliding_window(self.model) or 0) + 8), limit, windows.numel())
-        return windows.flatten()[None, :length]
+        entering = self.blocks.holder[index].register_forward_pre_hook(enter, with_kwargs=True)
+        with entering, _stubs(self.blocks, [], self.extras, index):
+            yield
 
     @torch.no_grad()
     def check(self, windows: Tensor) -> None:
         """Check that the blocks, run one by one, give the model's own output on some tokens of `windows` (N, L).
 
-        Raises:
-            UserError: The outputs differ, as the model changes hidden states between blocks, or they are not finite.
+        Raises `UserError` if not, as the model changes hidden states between blocks, or if the outputs are not finite.
         """
-        tokens = self._checked(windows)
+        limit = getattr(text_config(self.model), "max_position_embeddings", windows.numel())
+        length = min(max(64, (sliding_window(self.model) or 0) + 8), limit, windows.numel())  # longer than the window
+        tokens = windows.flatten()[None, :length]
         outputs: list[Tensor] = []
-        handle = self.blocks.holder[-1].register_forward_hook(lambda module, args, out: outputs.append(first(out)))
-        try:
-            self._inner()(input_ids=tokens.to(next(self.model.parameters()).device), use_cache=False)
-        finally:
-            handle.remove()
+        with self.blocks.holder[-1].register_forward_hook(lambda module, args, out: outputs.append(first(out))):
+            body(self.model)(input_ids=tokens.to(next(self.model.parameters()).device), use_cache=False)
         [recording] = self.record([tokens])
         hidden = recording.hidden.to(outputs[0].device)
         for block, call in zip(self.blocks.holder, recording.calls, strict=True):
-            call = call.to(hidden.device)
-            hidden = first(block(hidden, *call.args, **call.kwargs))
+            hidden = call.to(hidden.device).run(block, hidden)
         gap = (hidden - outputs[0]).norm() / outputs[0].norm()
         if not gap.isfinite():
             raise UserError(

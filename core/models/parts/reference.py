@@ -61,12 +61,9 @@ def reference_of(module: nn.Module) -> Reference | None:
 
 
 def resolve_reference(module: nn.Module, weight: Tensor, dense: Callable[[str], Tensor]) -> Tensor:
-    """Return the reference weight of a linear, (out, in) fp32, on the device of `weight`.
+    """Return the reference weight of a linear, (out, in) fp32, on the device of its `weight`, which is the default.
 
-    Args:
-        module: The linear.
-        weight: Its current weight, (out, in), which is the default.
-        dense: Returns the weight of a linear of the dense model by its name there.
+    `dense` returns the weight of a linear of the dense model by its name there.
     """
     known = reference_of(module)
     if isinstance(known, SliceRecord):

@@ -1,21 +1,16 @@
 """Weights written to several files with their index, of which one file at a time is in memory."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from safetensors.torch import save_file
+from torch import Tensor
+from transformers import PreTrainedModel
 from transformers.core_model_loading import revert_weight_conversion
 
 from core.models.modeling_slimscope import Experts
 from core.models.parts.experts import stacked
-
-if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import PreTrainedModel
 
 PART_BYTES = 2**28  # of a file whose tensors need not be together
 
@@ -59,13 +54,9 @@ def write_parts(parts: Iterable[Mapping[str, Tensor]], folder: Path) -> None:
 
 
 def save_mixture(model: PreTrainedModel, layers: Mapping[str, Experts], folder: Path, original: bool) -> None:
-    """Write a model whose stacked tensors have no memory; those of one layer of experts are made at a time.
+    """Write a model inside `stacked_shapes` to an empty folder; the tensors of one layer of experts are made at a time.
 
-    Args:
-        model: The model inside `stacked_shapes`.
-        layers: Its layers of experts by name.
-        folder: An empty folder.
-        original: Whether the tensors get the names and layouts of published checkpoints, as by transformers.
+    With `original`, tensors get the names and layouts of published checkpoints, as by transformers.
     """
     model.save_pretrained(folder, state_dict={})  # only the configuration
     parts = _stored(model, layers)

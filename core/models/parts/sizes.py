@@ -1,21 +1,16 @@
 """Weight counts of the linears of a model's blocks, now and in the dense model, and the token tables."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from torch import nn
 
 from core.models.folders import is_causal
+from core.models.lazy import PreTrainedModel
 from core.models.modeling_slimscope import FactoredEmbedding, FactoredHead
 from core.models.parts.blocks import Linear, find_blocks
 from core.models.parts.convolutions import convolutions_of
 from core.models.parts.experts import chosen_of, experts_in
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 def is_language_model(model: nn.Module) -> bool:

@@ -1,20 +1,14 @@
 """Removal of decoder blocks and of hidden-state entries."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from core.base.errors import UserError
-from core.models.parts.blocks import Blocks, base_class, text_config
+from core.models.parts.blocks import Blocks, plain_like, text_config
 from core.models.removal.units import cut, find_units, recount, slice_linear
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedModel
 
 ATTENTION = ("attention", "full_attention", "sliding_attention", "chunked_attention")  # kinds of a hybrid's blocks
 
@@ -24,9 +18,8 @@ DENSE_FIRST = ("first_k_dense_replace", "num_dense_layers")  # counts of first b
 def keep_blocks(model: PreTrainedModel, blocks: Blocks, kept: Sequence[int]) -> None:
     """Remove every block but the given ones in place; update cache indices and configuration.
 
-    Raises:
-        UserError: No attention block of a hybrid model would be left, or its configuration requires other blocks at
-            these places. The model stays unchanged.
+    Raises `UserError` if no attention block of a hybrid model would be left, or its configuration requires other blocks
+    at these places; the model stays unchanged.
     """
     kinds = getattr(text_config(model), "layer_types", None) or ()
     attends = {index for index, kind in enumerate(kinds) if kind in ATTENTION}  # without one, a hybrid's cache fails
@@ -63,9 +56,7 @@ def _describe(config: PreTrainedConfig, kept: Sequence[int]) -> None:
 
 def _parameters(model: PreTrainedModel, blocks: Blocks, config: PreTrainedConfig) -> list[set[str]]:
     """Return the names of the parameters in each block of a new model of a configuration."""
-    with torch.device("meta"):
-        new: nn.Module = base_class(model)(copy.deepcopy(config))
-    holder = new.get_submodule(blocks.name)
+    holder = plain_like(model, config).get_submodule(blocks.name)
     return [{name for name, _ in block.named_parameters()} for block in holder.children()]
 
 

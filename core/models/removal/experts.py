@@ -1,20 +1,14 @@
 """Removal of experts from a layer, and of their rows from its router, so that the architecture stays the same."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from core.base.errors import UserError
 from core.models.modeling_slimscope import Experts
 from core.models.parts.blocks import text_config
 from core.models.parts.experts import chosen_of
 from core.models.removal.units import recount
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 # Names that modules and configurations use for the number of experts.
 COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "out_features")

@@ -4,27 +4,22 @@ No architecture is named. The order of the outputs is found by a trial: if an ou
 changing it changes nothing once the columns that read this head or channel are zero.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from core.models.modeling_slimscope import Joined, put
 from core.models.parts import constraints, reference
-from core.models.parts.blocks import Blocks, Linear, first
+from core.models.parts.blocks import Blocks, Linear
 from core.models.parts.constraints import constraint_of, set_constraint, slice_constraint
 from core.models.parts.recorder import Recorder
 from core.models.parts.reference import join_references, slice_reference
 from core.models.removal.units import head_width, spread
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 Rows = Mapping[str, Tensor]  # outputs of a joined projection, by the name of the part that computes them
 TOKENS = 16  # of the trial
@@ -162,9 +157,9 @@ def _order(model: PreTrainedModel, blocks: Blocks, linear: Linear) -> int | None
         columns, changed = _last_unit(rows, _head(blocks, linear) if linear.role == "qkv" else 1)
         with torch.no_grad():
             read[:, columns] = 0
-            expected = first(block(recording.hidden, *call.args, **call.kwargs))
+            expected = call.run(block, recording.hidden)
             own[changed] = own[changed] * -2 + 1
-            gap = (first(block(recording.hidden, *call.args, **call.kwargs)) - expected).norm() / expected.norm()
+            gap = (call.run(block, recording.hidden) - expected).norm() / expected.norm()
         if gap <= NEAR.get(expected.dtype, NEAR_16):
             return width
     return None

@@ -1,22 +1,17 @@
 """The parts of a block that read and write the hidden states, for methods that rotate or slice these."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from core.base.errors import UserError
 from core.models.modeling_slimscope import Parts, norm_eps
-from core.models.parts.blocks import Blocks, first
+from core.models.parts.blocks import Blocks
 from core.models.parts.recorder import Recorder
 from core.models.removal.units import Units
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 def block_submodules(block: nn.Module, unit: Units) -> Parts:
@@ -104,7 +99,7 @@ def check_blocks(blocks: Blocks, parts: Parts, windows: Tensor, recorder: Record
     [recording] = recorder.record([windows[:1, :64]])
     block = blocks.holder[0].to(device)
     call, states = recording.calls[0].to(device), recording.hidden
-    expected = first(block(states, *call.args, **call.kwargs))
+    expected = call.run(block, states)
     norms = [getattr(block, name) for name in parts["norms"]]
     try:
         hidden = states + getattr(block, parts["attention"])(norms[0](states), *call.args, **call.kwargs)[0]

@@ -19,14 +19,14 @@ REASONED = 500  # prefill tokens that take as long as generating one line of rea
 
 def perplexity_work(shape: ModelShape, wanted: Perplexity) -> float:
     """Count the operations of a perplexity."""
-    tokens = wanted.windows * wanted.window if wanted.windows else corpus_tokens(wanted.corpus)
+    known = BY_ID.get(wanted.corpus.partition("@")[0])
+    if wanted.windows:
+        tokens: float = wanted.windows * wanted.window
+    elif known and files.find(known.file) is None:
+        tokens = UNKNOWN_TOKENS
+    else:
+        tokens = len(open_corpus(wanted.corpus).text) / CHARACTERS
     return shape.forward(tokens, wanted.window, head=True)
-
-
-def corpus_tokens(name: str) -> float:
-    """Estimate the tokens of a corpus; a high value if it is not on this machine."""
-    known = BY_ID.get(name.partition("@")[0])
-    return UNKNOWN_TOKENS if known and files.find(known.file) is None else len(open_corpus(name).text) / CHARACTERS
 
 
 def stage_work(shape: ModelShape, stage: Stage) -> float:

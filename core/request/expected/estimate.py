@@ -4,12 +4,10 @@ The time is the floating-point operations (`core.request.expected.cost`) over th
 Without stored runs, the speed follows from that of a product of matrices, or is a cautious constant on a GPU.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import psutil
 
@@ -22,11 +20,10 @@ from core.request.execution import choose_execution
 from core.request.expected.cost import perplexity_work, prompts_work, scan_work, stage_work, task_work
 from core.request.expected.speeds import Speeds, history_of
 from core.specs import BYTES, Frozen, RunSpec, Stage, VariantSpec
+from core.store.store import Store
 from core.training.base import TrainingMethod
 
-if TYPE_CHECKING:
-    from core.store.store import Store
-
+LOADS = Path("/proc/loadavg")  # the means, then the running threads of all
 NOTICED = 1.25  # factor below which a machine counts as quiet
 START_SECONDS = 10  # to import the libraries
 LOAD_BYTES = 500e6  # per second
@@ -39,10 +36,23 @@ MEMORY_RATE = 5e9  # bytes per second
 def slowdown() -> float:
     """Return how many times longer a run takes beside the programs that run now; 1 on a quiet machine.
 
-    On average over the last minute, n threads shared c cores. A run of c threads then gets c / (c + n) of their time.
+    Beside n threads, a run of c threads on c cores gets c / (c + n) of their time.
     """
-    factor = 1 + psutil.getloadavg()[0] / (os.cpu_count() or 1)
+    factor = 1 + _busy_threads() / (os.cpu_count() or 1)
     return factor if factor >= NOTICED else 1.0
+
+
+def _busy_threads() -> float:
+    """Return the threads of other programs that have run over the last minute and still do.
+
+    The mean alone would count a run that has just ended, and this moment alone a program of a second.
+    """
+    mean: float = psutil.getloadavg()[0]
+    try:
+        now = int(LOADS.read_text().split()[3].partition("/")[0]) - 1  # without this thread
+    except OSError:  # as outside Linux
+        return mean
+    return min(mean, now)
 
 
 class Estimate(Frozen):

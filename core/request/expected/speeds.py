@@ -6,6 +6,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import cache, lru_cache
 from itertools import accumulate, product
 from pathlib import Path
@@ -48,7 +49,7 @@ class WorkSample(NamedTuple):
     kind: WorkKind
     work: float  # operations
     seconds: float
-    stage_runs: tuple[Scalar, ...] | None = None  # identity of a run of a stage; None for a measurement
+    stage_run: tuple[Scalar, ...] | None = None  # identity of a run of a stage; None for a measurement
 
 
 class Done(NamedTuple):
@@ -61,75 +62,54 @@ class Done(NamedTuple):
 Sums = Mapping[WorkKind, Done]
 
 
-def own_numbers(result: Result) -> Result:
-    """Return a user's result without bundled numbers, which are older than the variant."""
-    created = result.variant.details.get("created", "~")
-    rows = tuple(row for row in result.measurements if row.details.get("created", "") >= created)
-    return result.model_copy(update={"measurements": rows})
-
-
 def work_samples(result: Result, shape: ModelShape) -> list[WorkSample]:
     """Return the work behind a result, for a model of this shape."""
     variant, found = result.variant, []
-
-    def add(
-        kind: str,
-        dtype: str,
-        method: str,
-        reads: bool | None,
-        work: float,
-        how: Details,
-        run: tuple[Scalar, ...] | None = None,
-    ) -> None:
-        device = how.get("device", "").partition(" ")[0]
-        found.append(WorkSample(WorkKind(device, kind, dtype, method, reads), work, how.get("seconds") or 0.0, run))
-
     for stage, how in zip(variant.stages, variant.stage_runs, strict=False):
         if "training" not in how and how.get("seconds"):
-            try:
-                work = stage_work(shape, stage)
-            except UserError:  # this version lacks the method or a parameter
-                continue
+            kind = WorkKind(_device(how), "compress", variant.dtype, stage.method, stage.calibration is not None)
             run = stage.method, how["seconds"], how.get("created")
-            add("compress", variant.dtype, stage.method, stage.calibration is not None, work, how, run)
+            with suppress(UserError):  # this version lacks the method or a parameter
+                found.append(WorkSample(kind, stage_work(shape, stage), how["seconds"], run))
     for row in result.measurements:
-        dtype = row.protocol.get("dtype") or variant.dtype
         if row.of_text:
-            work = shape.forward(row.details.get("tokens", 0), row.protocol["window"], head=True)
-            add("perplexity", dtype, variant.method, None, work, row.details)
+            of, work = "perplexity", shape.forward(row.details.get("tokens", 0), row.protocol["window"], head=True)
         elif row.metric == "acc":
             fewshot = Fewshot.from_protocol(row.protocol.get("fewshot"))
-            work = task_work(shape, Task(task=row.dataset, limit=row.protocol.get("limit"), fewshot=fewshot))
-            add("tasks", dtype, variant.method, None, work, row.details)
+            of, limit = "tasks", row.protocol.get("limit")
+            work = task_work(shape, Task(task=row.dataset, limit=limit, fewshot=fewshot))
+        else:
+            continue
+        kind = WorkKind(
+            _device(row.details), of, row.protocol.get("dtype") or variant.dtype, variant.method, reads=None
+        )
+        found.append(WorkSample(kind, work, row.details.get("seconds") or 0.0))
     return found
+
+
+def _device(how: Details) -> str:
+    return str(how.get("device", "")).partition(" ")[0]
 
 
 def sums(rows: Iterable[WorkSample]) -> dict[WorkKind, Done]:
     """Sum the work of each kind, with its time at the median speed, weighted by work.
 
-    The median limits the influence of one run on a busy machine.
+    The median limits the influence of one run on a busy machine. A run of a stage that several variants share counts
+    once.
     """
+    by_kind: dict[WorkKind, list[WorkSample]] = {}
+    counted: set[tuple[Scalar, ...] | None] = set()
+    for row in rows:
+        if row.work and row.seconds and row.stage_run not in counted:
+            by_kind.setdefault(row.kind, []).append(row)
+            counted |= {row.stage_run} - {None}
     found = {}
-    for kind, parts in _by_kind(rows).items():
+    for kind, parts in by_kind.items():
         work = sum(part.work for part in parts)
         slowest = sorted(parts, key=lambda part: part.work / part.seconds)
         cumulative = accumulate(part.work for part in slowest)
         middle = next(part for part, done in zip(slowest, cumulative, strict=True) if done >= work / 2)
         found[kind] = Done(work, work * middle.seconds / middle.work)
-    return found
-
-
-def _by_kind(rows: Iterable[WorkSample]) -> dict[WorkKind, list[Done]]:
-    """Group work by kind; a run of a stage that several variants share counts once."""
-    found: dict[WorkKind, list[Done]] = {}
-    counted: set[tuple[Scalar, ...]] = set()
-    for row in rows:
-        if row.stage_runs is not None:
-            if row.stage_runs in counted:
-                continue
-            counted.add(row.stage_runs)
-        if row.work and row.seconds:
-            found.setdefault(row.kind, []).append(Done(row.work, row.seconds))
     return found
 
 
@@ -148,18 +128,10 @@ class Speeds:
         self.known: tuple[Callable[[], Sums], ...] = (lambda: own), cache(others)
 
     def of(self, spec: RunSpec, kind: str, stage: Stage | None = None, dtype: str | None = None) -> float:
-        """Return the operations per second of the most similar work.
+        """Return the operations per second of the most similar work: of the same kind, and first of the same model.
 
-        Work of the same kind and of the same model comes first.
-
-        Args:
-            spec: The run to estimate.
-            kind: `compress`, `perplexity` or `tasks`.
-            stage: The stage of the work; by default the first.
-            dtype: The preferred precision; by default the variant's. That one, then any other, is the fallback.
-
-        Returns:
-            Operations per second.
+        `kind` is compress, perplexity or tasks. `stage` is the stage of the work, by default the first. `dtype` is the
+        preferred precision, before the variant's, then any other.
         """
         stage, own = stage or spec.variant.stages[0], spec.variant.dtype
         # The speeds of ranking weights and of running text through blocks are unrelated.
@@ -194,13 +166,10 @@ def multiplies_bf16() -> bool:
 
 @cache
 def product_speed() -> float:
-    """Return the operations per second of a product of fp32 matrices on a core of this machine."""
-    rows, inner, columns = SIDES
-    return 2 * rows * inner * columns / product_seconds()
+    """Return the operations per second of a product of fp32 matrices on a core of this machine.
 
-
-def product_seconds() -> float:
-    """Return the least time of the processor for a product, which other programs hardly change."""
+    The least time of the processor counts, which other programs hardly change.
+    """
     rows, inner, columns = SIDES
     left, right = np.ones((rows, inner), np.float32), np.ones((inner, columns), np.float32)
     seconds = []
@@ -208,7 +177,7 @@ def product_seconds() -> float:
         started = time.process_time()
         left @ right  # (N, M)
         seconds.append(time.process_time() - started)
-    return min(seconds)
+    return 2 * rows * inner * columns / min(seconds)
 
 
 @lru_cache(maxsize=4)
@@ -257,12 +226,7 @@ class History:
             return model, []
         if model not in self._shapes:
             self._shapes[model] = shape_of(*model)
+        created = result.variant.details.get("created", "~")  # bundled numbers are older than the user's variant
+        rows = tuple(row for row in result.measurements if row.details.get("created", "") >= created)
         shape = self._shapes[model]
-        return model, list(_compact(work_samples(own_numbers(result), shape))) if shape else []
-
-
-def _compact(rows: list[WorkSample]) -> Iterable[WorkSample]:
-    """Merge the measurements of one result by kind, and pass its stages unchanged."""
-    yield from (row for row in rows if row.stage_runs is not None)
-    for kind, parts in _by_kind(row for row in rows if row.stage_runs is None).items():
-        yield WorkSample(kind, sum(part.work for part in parts), sum(part.seconds for part in parts))
+        return model, work_samples(result.model_copy(update={"measurements": rows}), shape) if shape else []

@@ -114,8 +114,7 @@ class GGUF(Format):
         progress: ProgressFn,
     ) -> WrittenExport:
         from core.models.parts.precision import check_holds
-        from core.shipping.gguf.tensors import check_known
-        from core.shipping.gguf.write import write_gguf
+        from core.shipping.gguf.tensors import check_known, write_gguf
 
         architecture = architecture_of(model.config.to_dict())
         check_known(model, architecture)

@@ -38,11 +38,7 @@ def bits_per_weight(kind: str) -> float:
 def exact_type(bits: float, group: int, zeros: bool, wanted: str) -> str | None:
     """Return the type as wide as `wanted` whose blocks store a grid's codes and scales; None if there is none.
 
-    Args:
-        bits: Of a code.
-        group: Inputs that share a scale; 0: the whole row.
-        zeros: Whether a group has a zero point, too.
-        wanted: A type.
+    `bits` are of a code, `group` is the inputs that share a scale (0: the row), `zeros` means zero points.
     """
     width = BITS.get(wanted)
     if width is None or bits > width or group % BLOCK:

@@ -1,30 +1,31 @@
-"""The tensors of a model for GGUF: renamed, and for a Llama with reordered rows of q and k.
+"""A model as a GGUF file, written tensor by tensor: renamed, and for a Llama with reordered rows of q and k.
 
 llama.cpp rotates neighbouring numbers of a head; transformers rotates numbers half a head apart. Therefore the rows of
 q and k, and their biases, change places.
 """
 
-from __future__ import annotations
-
+import errno
+import math
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
-from torch import nn
+from gguf import GGML_QUANT_SIZES, GGML_QUANT_VERSION, GGMLQuantizationType, GGUFWriter, LlamaFileType
+from gguf.quants import quantize
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from core.base.errors import UserError
 from core.models.parts.blocks import Linear, find_blocks
-from core.models.parts.grids import grid_of
+from core.models.parts.grids import Grid, grid_of
+from core.models.removal.geometry import Geometry
 from core.models.removal.units import Units, find_units
+from core.shipping.base import ProgressFn
 from core.shipping.gguf.support import BITS, BLOCK, F16, Architecture, exact_type, table_type, type_for
-
-if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import PreTrainedModel
-
-    from core.models.parts.grids import Grid
+from core.shipping.gguf.tokenizer import add_tokenizer
 
 ROLES = {
     "q": "attn_q",
@@ -47,9 +48,6 @@ def type_on(grid: Grid | None, wanted: str) -> str | None:
 
 def encoded(weight: np.ndarray, kind: str) -> np.ndarray:
     """Return a matrix (out, in) fp32 in a type: fp16, or bytes with one row of blocks per output."""
-    from gguf import GGMLQuantizationType
-    from gguf.quants import quantize
-
     return weight.astype(np.float16) if kind == F16 else quantize(weight, GGMLQuantizationType[kind])
 
 
@@ -61,16 +59,10 @@ def on_grid(weight: np.ndarray, grid: Grid, kind: str) -> np.ndarray:
     codes = grid.codes(torch.from_numpy(weight)).numpy()  # (out, in)
     if grid.zero is None and bits < 8:
         codes = codes + 2 ** (bits - 1)
-    parts = [_spread(grid.scale.numpy(), grid.group)]
-    if grid.zero is not None:
-        parts.append(_spread((-grid.zero * grid.scale).numpy(), grid.group))
-    halves = [part.astype(np.float16)[..., None].view(np.uint8) for part in parts]  # (out, blocks, 2) each
+    values = [grid.scale] if grid.zero is None else [grid.scale, -grid.zero * grid.scale]
+    spread = [np.repeat(each.numpy(), grid.group // BLOCK, 1) for each in values]  # of each group for its blocks
+    halves = [part.astype(np.float16)[..., None].view(np.uint8) for part in spread]  # (out, blocks, 2) each
     return np.concatenate([*halves, *_packed(codes.reshape(len(codes), -1, BLOCK), bits)], -1).reshape(len(codes), -1)
-
-
-def _spread(values: np.ndarray, group: int) -> np.ndarray:
-    """Repeat each group's value for each of its blocks."""
-    return np.repeat(values, group // BLOCK, 1)
 
 
 def _packed(codes: np.ndarray, bits: int) -> list[np.ndarray]:
@@ -184,3 +176,78 @@ def _reordered(rows: np.ndarray, role: str, units: Units) -> np.ndarray:
 
 def _numbers(tensor: Tensor) -> np.ndarray:
     return np.ascontiguousarray(tensor.detach().float().cpu().numpy())
+
+
+def write_gguf(
+    model: PreTrainedModel,
+    architecture: Architecture,
+    tokenizer: PreTrainedTokenizerBase,
+    name: str,
+    file: Path,
+    kind: str,
+    progress: ProgressFn,
+) -> tuple[str, ...]:
+    """Write a model with linears of type `kind`; return notes on exceptions to that type."""
+    blocks = find_blocks(model)
+    shapes = [find_units(blocks, index).geometry for index in range(len(blocks.holder))]
+    writer = GGUFWriter(file, architecture.name(_alike(shapes)))
+    try:
+        writer.add_name(name)
+        _add_sizes(writer, model, shapes, kind)
+        architecture.add_positions(writer, model.config)
+        writer.add_file_type(LlamaFileType[f"MOSTLY_{kind}"])
+        if kind in BITS:
+            writer.add_quantization_version(GGML_QUANT_VERSION)
+        add_tokenizer(writer, tokenizer, model.config.vocab_size)
+        parts = list(parts_of(model, architecture, kind))
+        for part in parts:
+            of = GGMLQuantizationType[part.kind]
+            weights, size = GGML_QUANT_SIZES[of]
+            size_bytes = math.prod(part.shape) // weights * size
+            writer.add_tensor_info(part.name, part.shape, np.dtype(np.float32), size_bytes, of)  # which overrides fp32
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        for done, part in enumerate(parts):
+            progress(done, len(parts))
+            writer.write_tensor_data(part.make())
+    except OSError as error:
+        if error.errno is None:  # numpy's errors for a full disk have none
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
+        raise
+    finally:
+        writer.close()
+    return tuple(_notes(parts, shapes, kind))
+
+
+def _notes(parts: list[Part], shapes: list[Geometry], kind: str) -> Iterator[str]:
+    """Yield notes for readers of the card."""
+    if wider := sum(padded(shape.channels, kind) != shape.channels for shape in shapes):
+        yield f"The FFN of {wider} blocks is padded with zero channels to a multiple of {BLOCK}, as {kind} requires."
+    if kept := sum(part.exact for part in parts):
+        yield f"{kept} matrices keep the codes and scales of their grid."
+    if whole := sum(part.kind == F16 != kind for part in parts):
+        yield f"{whole} matrices are in F16, because their rows are not a multiple of {BLOCK}."
+
+
+def _alike(shapes: list[Geometry]) -> bool:
+    return len({(shape.query_heads, shape.kv_heads, shape.channels) for shape in shapes}) == 1
+
+
+def _add_sizes(writer: GGUFWriter, model: PreTrainedModel, shapes: list[Geometry], kind: str) -> None:
+    config, (first, *_) = model.config, shapes
+    writer.add_block_count(len(shapes))
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(first.hidden)
+    writer.add_vocab_size(config.vocab_size)
+    widths = {
+        writer.add_feed_forward_length: [padded(shape.channels, kind) for shape in shapes],
+        writer.add_head_count: [shape.query_heads for shape in shapes],
+        writer.add_head_count_kv: [shape.kv_heads for shape in shapes],
+    }
+    for write, counts in widths.items():
+        write(counts[0] if _alike(shapes) else counts)
+    # By default, llama.cpp divides the hidden size by the heads of the first block.
+    for add in (writer.add_key_length, writer.add_value_length, writer.add_rope_dimension_count):
+        add(first.head_dim)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)

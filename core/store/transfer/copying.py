@@ -1,7 +1,5 @@
 """A copy of all results, jobs and searches in an empty database, such as from SQLite to PostgreSQL."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Table, func, insert, select, text, update
@@ -32,14 +30,9 @@ class Copied(Frozen):
 
 
 def named_store(name: str, exists: bool) -> Store:
-    """Return the store with a typed URL or SQLite file.
+    """Return the store with a typed URL or SQLite file, which must exist if `exists`, and else is created.
 
-    Args:
-        name: The URL of a database, or the path of a SQLite file.
-        exists: Whether the file must exist; else the database is created.
-
-    Raises:
-        UserError: The text names no database, or the file does not exist.
+    Raises `UserError` if the text names no database, or the file does not exist.
     """
     url = database_url(name if "://" in name else URL.create("sqlite", database=str(typed_path(name).absolute())))
     if exists and url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_file():
@@ -50,10 +43,8 @@ def named_store(name: str, exists: bool) -> Store:
 def copy_store(source: Store, target: Store) -> Copied:
     """Copy all results, jobs and searches; a source of an earlier version is upgraded.
 
-    Samples and logs are files of the results folder and stay where they are.
-
-    Raises:
-        UserError: The target has results or jobs, or jobs of the source run.
+    Samples and logs are files of the results folder and stay where they are. Raises `UserError` if the target has
+    results or jobs, or if jobs of the source run.
     """
     with target.begin() as new, source.begin() as old:
         for name in (RESULTS, JOBS, SEARCHES):  # so that nothing else changes the source meanwhile

@@ -3,19 +3,16 @@
 The import upgrades and reads a copy, so the file never changes.
 """
 
-from __future__ import annotations
-
 import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from sqlalchemy import URL
 
 from core.base.errors import UserError, counted, short
-from core.base.regular_files import check_regular
+from core.base.paths import check_regular
 from core.specs import Frozen
 from core.store import samples
 from core.store.database import known_schema
@@ -43,17 +40,9 @@ class Imported(Frozen):
 
 
 def import_database(file: Path, store: Store) -> Imported:
-    """Add the user's own results in a database to a store; existing numbers do not change.
+    """Add the results of a SQLite database, and the samples next to it, to a store; existing numbers do not change.
 
-    Args:
-        file: A SQLite database of this or an earlier version, with its folder `samples` next to it.
-        store: The store to add to.
-
-    Returns:
-        Counts, and a sentence per unreadable row.
-
-    Raises:
-        UserError: The file is no database of this program, of a newer version, damaged, or the store's own.
+    Raises `UserError` if the file is no database of this program, of a newer version, damaged, or the store's own.
     """
     if _in_use(file, store):
         raise UserError(f"{short(str(file))} is the database in use; give another file.")
@@ -84,16 +73,7 @@ def _in_use(file: Path, store: Store) -> bool:
 
 
 def _read(file: Path) -> list[ParsedRow]:
-    with _copied(file) as copy:
-        older = Store(URL.create("sqlite", database=str(copy)))
-        rows = older.own()
-        older.engine.dispose()
-    return rows
-
-
-@contextmanager
-def _copied(file: Path) -> Iterator[Path]:
-    """Copy a database, and check that this version of the program can read it."""
+    """Read a copy of a database, after a check that this version of the program can read it."""
     shown = short(str(file))
     check_regular(file)
     with TemporaryDirectory() as folder:
@@ -109,7 +89,10 @@ def _copied(file: Path) -> Iterator[Path]:
         except OSError as error:
             raise UserError(f"{shown} cannot be read: {error.strerror or error}.") from None
         _check(copy, shown)
-        yield copy
+        older = Store(URL.create("sqlite", database=str(copy)))
+        rows = older.own()
+        older.engine.dispose()
+    return rows
 
 
 def _check(copy: Path, shown: str) -> None:

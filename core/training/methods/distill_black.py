@@ -1,25 +1,17 @@
 """Black-box distillation: the compressed model learns a teacher's answers to prompts; the tokenizers may differ."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from core.base.errors import UserError
 from core.base.progress import Progress
 from core.methods.terms import Citation
+from core.models.lazy import PreTrainedTokenizerBase
 from core.specs import TextWindows, canonical_json, sha256
 from core.training.base import AT_ONCE, TeacherParameters
+from core.training.lazy import Example, Teacher, TextData
 from core.training.methods.lora import LoRA
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-    from core.data.windows import TextData
-    from core.models.teacher import Teacher
-    from core.training.examples import Example
 
 
 class DistillBlackParameters(TeacherParameters):

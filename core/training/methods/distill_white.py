@@ -1,26 +1,19 @@
 """White-box distillation: the compressed model learns the next-token distributions of a teacher.
 
-References: Hinton et al., Distilling the Knowledge in a Neural Network, 2015 (arXiv:1503.02531); Gu et al., MiniLLM,
-2023 (arXiv:2306.08543), for the reverse divergence; Agarwal et al., 2023 (arXiv:2306.13649), for Jensen-Shannon.
+References: the citation; Gu et al., MiniLLM, 2023 (arXiv:2306.08543), for the reverse divergence; Agarwal et al., 2023
+(arXiv:2306.13649), for Jensen-Shannon.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from core.base.errors import UserError
+from core.methods.annotations import PreTrainedModel, Tensor
 from core.methods.terms import Citation
+from core.models.lazy import PreTrainedTokenizerBase
 from core.training.base import Recovery, TeacherParameters
-
-if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-    from core.data.windows import TextData
-    from core.models.teacher import Teacher
-    from core.training.examples import Batch
+from core.training.lazy import Batch, Teacher, TextData
 
 
 class DistillWhiteParameters(TeacherParameters):

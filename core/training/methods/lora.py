@@ -1,22 +1,9 @@
-"""LoRA: low-rank adapters learn the next tokens of a text, or the answers to instructions.
+"""LoRA: low-rank adapters learn the next tokens of a text, or the answers to instructions, by LLM-Pruner's recipe."""
 
-References: Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, 2021 (arXiv:2106.09685); for the recipe, Ma
-et al., LLM-Pruner, 2023 (arXiv:2305.11627), section 4.1.
-"""
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
+from core.methods.annotations import PreTrainedModel, Tensor
 from core.methods.terms import Citation
 from core.training.base import Recovery
-
-if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import PreTrainedModel
-
-    from core.models.teacher import Teacher
-    from core.training.examples import Batch
+from core.training.lazy import Batch, Teacher
 
 
 class LoRA(Recovery):

@@ -1,18 +1,12 @@
 """LoRAPrune as in its paper: gradual removal of heads and channels during the training of a LoRA adapter."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from pydantic import Field
 
+from core.methods.annotations import Blocks
 from core.methods.structured.base import StructuredBlockView
 from core.methods.structured.gradients import GradientParameters, KeepEndBlocks
 from core.methods.structured.loraprune import LoRAPrune
 from core.training.base import Pruning, RecoveryParameters, TrainPruneMethod
-
-if TYPE_CHECKING:
-    from core.models.parts.blocks import Blocks
 
 
 class LoRAPruneTrainedParameters(RecoveryParameters, GradientParameters):

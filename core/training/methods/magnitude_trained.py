@@ -3,17 +3,11 @@
 The training changes low-rank adapters on every block linear, with the mask of the weights.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from pydantic import Field
 
+from core.methods.annotations import Blocks
 from core.methods.unstructured.magnitude import Magnitude
 from core.training.base import Pruning, RecoveryParameters, TrainPruneMethod
-
-if TYPE_CHECKING:
-    from core.models.parts.blocks import Blocks
 
 
 class MagnitudeTrainedParameters(RecoveryParameters):

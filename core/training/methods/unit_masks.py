@@ -3,8 +3,6 @@
 References: Zhang et al., LoRAPrune, 2023 (arXiv:2305.18403), sections 3.2 and 3.3.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from functools import reduce
@@ -20,11 +18,12 @@ from core.methods.structured.loraprune import averaged, normed_sums
 from core.models.removal.units import KeptUnits, spread
 from core.results import LayerReport
 from core.training.adapters import NAME, SparseLora
+from core.training.base import Pruning
 
 REMOVED = -1.0  # score of a masked unit: below all others, so that it stays masked
 
 
-class UnitMasks:
+class UnitMasks(Pruning):
     """LoRAPrune's schedule, which removes heads and channels along a cubic curve by scores from LoRA's gradients."""
 
     def __init__(
@@ -37,7 +36,6 @@ class UnitMasks:
     ):
         self.views, self.removals = views, removals
         self.every, self.warmup, self.cooldown = every, warmup, cooldown
-        self.adapters: dict[str, SparseLora] = {}
         self.scores: dict[str, Tensor] = {}  # by linear name, (units,)
         self.heads = {
             view.units.block: (torch.arange(view.shape.query_heads), torch.arange(view.shape.kv_heads))
@@ -46,9 +44,6 @@ class UnitMasks:
         self.channels = {view.units.block: torch.arange(view.shape.channels) for view in views}
         self.step = 0
         self.complete = False  # whether the removal is complete
-
-    def begin(self, adapters: dict[str, SparseLora]) -> None:
-        self.adapters = adapters
 
     def finish(self) -> list[LayerReport]:
         reports: list[LayerReport] = []

@@ -1,10 +1,4 @@
-"""Masks of weights during the training, which grow in rounds: prune, retrain, and prune again.
-
-References: Han et al., Learning both Weights and Connections for Efficient Neural Networks, 2015 (arXiv:1506.02626),
-section 3.
-"""
-
-from __future__ import annotations
+"""Masks of weights during the training, which grow in rounds: prune, retrain, and prune again, as Han et al. do."""
 
 import torch
 from torch import Tensor
@@ -15,10 +9,11 @@ from core.methods.numerics.masks import smallest_mask, zeros_lowest
 from core.models.parts.blocks import Blocks
 from core.models.parts.constraints import constraint_of, set_constraint
 from core.results import LayerReport
-from core.training.adapters import NAME, SparseLora
+from core.training.adapters import NAME
+from core.training.base import Pruning
 
 
-class WeightMasks:
+class WeightMasks(Pruning):
     """Han's iteration: each round masks more of the smallest weights of every linear, and training follows."""
 
     def __init__(self, blocks: Blocks, ratio: float, rounds: int):
@@ -26,11 +21,7 @@ class WeightMasks:
         linears = list(blocks.all_linears())
         bound = any(constraint_of(linear.module) for linear in linears)
         self.shares = level_shares(linears, ratio) if bound else {}  # by linear name; empty if all have the same ratio
-        self.adapters: dict[str, SparseLora] = {}
         self.round = 0  # the last finished round of pruning
-
-    def begin(self, adapters: dict[str, SparseLora]) -> None:
-        self.adapters = adapters
 
     def finish(self) -> list[LayerReport]:
         linears = list(self.blocks.all_linears())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.dashboard.sessions import PAGES, awaited, measure, measure_side, open_page, started
+from benchmarks.dashboard.sessions import PAGES, measure, measure_side, started
 from core.base.paths import PROJECT
 
 pytestmark = pytest.mark.full
@@ -26,8 +26,3 @@ def test_each_page_of_the_benchmark_has_a_chart_or_is_that_of_methods(page, serv
 def server():
     with started(PROJECT) as (address, _):
         yield address
-
-
-def test_a_page_that_is_not_there_is_not_measured(server):
-    with pytest.raises(RuntimeError, match="The dashboard has no page nowhere"):
-        awaited(open_page(server.address, "nowhere", ""))

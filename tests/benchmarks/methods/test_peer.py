@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from benchmarks.methods.peer import compress
-from benchmarks.running.streaming import peer
 from benchmarks.smoke import tiny_inputs
 from core.models.sources import identify, load_model
 
@@ -46,10 +45,3 @@ def test_the_model_has_the_weights_of_the_peer(method, amount):
         dense = load_model(source).state_dict()
     assert seconds >= 0
     assert all(torch.equal(weight, dense[name] / 2) for name, weight in left.state_dict().items())
-
-
-@pytest.mark.usefixtures("package")
-def test_the_process_of_the_peer_is_measured_as_those_of_the_engine():
-    with tiny_inputs() as model:
-        found = peer(Path(sys.executable), str(model), "gptq@4bit", "c4-sample:2x24", "bfloat16")
-    assert 0 <= found.compression < found.seconds and found.use.peak > 50

@@ -1,11 +1,17 @@
 """The events of answers: in turn, in groups that fit into memory, stopped, and failed."""
 
+import time
+
 import pytest
 
 from core.answers.models import LoadedModels
 from core.answers.worker import Worker, sentence
 from core.base.errors import MEMORY_RAN_OUT, UserError
+from core.jobs import worker as jobs
+from core.jobs.queue import Queue
+from core.search.titles import work_title
 from core.store.slots import compute_lock
+from core.store.store import Store
 from tests.core.answers.specs import SIZE, load, question, variant
 
 pytestmark = pytest.mark.usefixtures("results_dir")
@@ -15,7 +21,7 @@ class Events(list):
     """The events of one worker, each as its kind and place."""
 
     def __init__(self, load=load, on_event=lambda event: None, **bounds):
-        self.worker = Worker(LoadedModels(load, **({"most_bytes": 100 * SIZE} | bounds)), self.record)
+        self.worker = Worker(LoadedModels(load, **({"most_bytes": 100 * SIZE} | bounds)), self.record, Store())
         self.on_event = on_event
         self.whole = []
 
@@ -73,13 +79,35 @@ def test_stop_ends_the_answers_and_the_next_question_has_its_own():
 
     events = Events(on_event=stop)
     events.worker.answer(1, question(0, 0.5))
-    assert events.places() == [0, 1, 0] and events[-1] == ("ends", None)
+    assert events.places() == [0, 1, 0] and events[-1] == ("stops", None)
     events.worker.answer(2, question(0))
     assert events.places()[3:] == [0] * 4
     events.clear()
     events.worker.stop(3)  # before its turn
     events.worker.answer(3, question(0))
-    assert events == [("ends", None)]
+    assert events == [("stops", None)]
+
+
+def test_a_question_is_a_job_without_its_prompt_which_others_cancel(monkeypatch):
+    monkeypatch.setattr(jobs, "HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(jobs, "PROGRESS_SECONDS", 0.0)
+    queue, seen = Queue(Store()), []
+
+    def cancel(event):
+        if event.kind == "token":
+            (work,) = queue.works()
+            seen.append((work.kind, work.state, work.stage, work.total, work_title(work), "secret" in work.text))
+            queue.cancel(work.id)
+            time.sleep(0.05)
+
+    events = Events(on_event=cancel)
+    events.worker.answer(1, question(0, 0.5, prompt="A secret."))
+    assert seen[0] == ("question", "running", "reply", 8, "toy: dense, magnitude@0.5", False)
+    assert len(events.places()) < 8 and events[-1] == ("stops", None)
+    (work,) = queue.works()
+    assert work.state == "cancelled" and work.error is None
+    with pytest.raises(UserError, match="whose prompt is not stored"):
+        queue.retry(work.id)
 
 
 def test_a_question_does_not_wait_while_another_process_computes():
@@ -89,7 +117,7 @@ def test_a_question_does_not_wait_while_another_process_computes():
     assert events[0] == ("starts", None) and events[-1] == ("ends", None) and len(events.places()) == 4
 
 
-def test_an_unexpected_error_ends_its_answer_with_a_sentence_without_the_prompt():
+def test_an_unexpected_error_ends_its_answer_with_a_sentence_without_the_prompt(monkeypatch):
     assert sentence(UserError("A sentence.")) == "A sentence."
     assert sentence(MemoryError("a secret prompt")) == MEMORY_RAN_OUT
 
@@ -100,3 +128,8 @@ def test_an_unexpected_error_ends_its_answer_with_a_sentence_without_the_prompt(
     events.worker.answer(1, question(0))
     assert events == [("starts", None), ("loads", 0), ("fails", 0), ("ends", None)]
     assert "ValueError" in str(events.whole) and "secret" not in str(events.whole)
+    events = Events()
+    monkeypatch.setattr(events.worker.models, "has_room", broken)
+    events.worker.answer(2, question(0, 0.5))
+    assert events.whole[-1].kind == "fails"
+    assert Queue(Store()).works()[0].error == events.whole[-1].error and "secret" not in events.whole[-1].error

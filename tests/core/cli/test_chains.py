@@ -1,32 +1,33 @@
-"""Chains of several stages, trainings among them, end to end on a tiny random model and a text file."""
+"""Chains of several stages and sweeps on the command line, with failures, on a tiny random model and a text file."""
 
 import json
+import shutil
 
 import pytest
 import torch
 
+from core.amount import Pattern
 from core.base.paths import cache_dir, cached_variant
+from core.cli import compute
 from core.cli.app import main
 from core.cli.printing.tables import summary
 from core.engine import variants
-from core.engine.runners import by_linear
 from core.models.manifest import load_model_folder
 from core.models.names import display_names
 from core.models.parts.blocks import find_blocks
 from core.request.complete import complete
 from core.request.settings import RunSettings
-from core.results import Result
 from core.specs import Perplexity, TextWindows
 from core.store.store import Store
 from core.training import loop
-from tests.core.commands import and_then, copy_machine, finish
+from tests.core.commands import RUN, SWEEP, and_then, copy_machine, finish
 
 pytestmark = pytest.mark.usefixtures("machine")
 
 FIRST, LORA = "wanda@0.3+adaprune", "lora,batch=8,epochs=60,learning_rate=0.01,rank=2,steps="
 CHAIN = f"{FIRST}+{LORA}10+wanda@0.5"
 TEXTS = ["--calibration", "text.txt:4x32", "--train", "text.txt:24x32", "--perplexity", "text.txt@32:4"]
-RUN = ["run", "./tiny", CHAIN, *TEXTS]
+CHAINED = ["run", "./tiny", CHAIN, *TEXTS]
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def spec(machine):
 
 @pytest.fixture(scope="module")
 def finished_chain(folder, tmp_path_factory):
-    return finish(tmp_path_factory.mktemp("chain"), folder, RUN)
+    return finish(tmp_path_factory.mktemp("chain"), folder, CHAINED)
 
 
 @pytest.fixture
@@ -94,17 +95,6 @@ def test_every_stage_preserves_earlier_zeros(chain_ran, spec):
     assert {layer.stage for layer in stored[whole].layers} == {0, 1, 3}
 
 
-def test_a_sweep_gives_the_same_variant_and_lists_show_its_chain(chain_ran, spec, made, capsys):
-    sweep = ["sweep", "--models", "./tiny", "--chain", f"{FIRST}+{LORA}10+wanda@", "--ratios", "0.5", *TEXTS]
-    assert main(sweep) == main([*RUN, "--json"]) == 0
-    printed = capsys.readouterr().out
-    variant = json.loads(printed[printed.index("{\n") :])["variant"]
-    assert (variant["key"], variant["chain"]) == (spec.variant.key, CHAIN) and made == []
-    assert main(["results", "--json"]) == 0
-    chains = [result["variant"]["chain"] for result in json.loads(capsys.readouterr().out)]
-    assert {"dense", "wanda@0.3", FIRST} < set(chains)
-
-
 def test_a_factored_embedding_is_cached_and_its_removed_share_printed(made, capsys):
     command = ["run", "./tiny", "wanda@0.3+tensor-train@2x", *TEXTS[:2], "--perplexity"]
     assert main([*command, "text.txt@32:4"]) == 0
@@ -119,14 +109,14 @@ def test_a_factored_embedding_is_cached_and_its_removed_share_printed(made, caps
 
 def test_a_chain_that_is_cancelled_in_its_training_resumes_it(spec, interrupt, made):
     interrupt(4)
-    assert main(RUN) == 130
+    assert main(CHAINED) == 130
     store, trained = Store(), spec.variant.prefixes[3]
     cut = store.get(trained.key)
     assert cut.variant.cut_short and store.get(spec.variant.key) is None
     assert cut.variant.details["training"]["ended"] == "cancelled" and cut.measurements == ()
     assert "(cancelled)" in summary([cut], store, display_names([cut.variant.model_id]))[0]["chain"]
     made.clear()
-    assert main(RUN) == 0
+    assert main(CHAINED) == 0
     assert made == ["lora", "wanda", "dense"]
     whole, again = store.get(spec.variant.key), store.get(trained.key)
     assert not whole.variant.cut_short and not again.variant.cut_short
@@ -134,36 +124,6 @@ def test_a_chain_that_is_cancelled_in_its_training_resumes_it(spec, interrupt, m
     before, after = (found.variant.stage_runs[2]["training"] for found in (cut, whole))
     assert after["steps"] == 10 > before["steps"]
     assert after["held_out"][: len(before["held_out"])] == before["held_out"]
-
-
-@pytest.mark.matrix(method=lambda name: name in ("sparsegpt", "alps"))  # which observe Gram matrices
-@pytest.mark.parametrize("allocation", ["global", "owl", "sensitivity"])
-@pytest.mark.parametrize("method", ["wanda", "sparsegpt", "magnitude", "ria", "alps"])
-def test_observations_for_an_allocation_serve_the_next_ratio(method, allocation, monkeypatch):
-    def run(ratio):
-        chain = f"{method}@{ratio},allocation={allocation}"
-        return main(["run", "./tiny", chain, "--calibration", "text.txt:4x32", "--perplexity", "text.txt@32:2"])
-
-    assert run(0.5) == 0
-    if allocation != "sensitivity":  # whose scan is of the amount, too
-        monkeypatch.setattr(by_linear, "_observe", lambda *_: pytest.fail("observed again"))
-    assert run(0.6) == 0
-
-
-def test_a_recovery_starts_from_the_cached_variant(ran, made, capsys):
-    untuned = next(one for one in Store().results() if one.variant.method == "sparsegpt")
-    chain = and_then("lora,learning_rate=0.01,batch=4,rank=2")
-    assert main([*chain, "--train", "text.txt:24x32", "--json"]) == 0
-    assert made == ["lora"]
-    tuned = Result.model_validate_json(capsys.readouterr().out)
-    variant = tuned.variant
-    assert (variant.method, variant.recovery, variant.ratio) == ("sparsegpt", "lora", 0.5)
-    assert variant.stages[1].calibration.corpus.startswith("text.txt@") and variant.stages[1].parameters["rank"] == 2
-    assert tuned.footprint.block_zeros == untuned.footprint.block_zeros and tuned.layers == untuned.layers
-    curve = variant.details["training"]
-    assert (curve["steps"], curve["ended"]) == (8, "budget")
-    assert curve["held_out"][0][0] == 0 and len(curve["held_out"]) == 9
-    assert variant.key != untuned.variant.key
 
 
 @pytest.mark.parametrize("teacher", [None, "./tiny"])
@@ -176,3 +136,92 @@ def test_a_distillation_uses_the_dense_model_or_another_teacher(recovery, teache
     named = variant["stages"][1]["parameters"].get("teacher")
     assert named is None if teacher is None else named.startswith("tiny@sha256:")
     assert variant["recovery"] == recovery and variant["details"]["training"]["steps"] == 1
+
+
+def test_a_sweep_runs_each_variant_once_and_continues_after_failures(tmp_path, capsys, monkeypatch):
+    out = tmp_path / "out.jsonl"
+    grid = ["--methods", "magnitude,wanda", "--ratios", "0.2", "--patterns", "2:4", "--seeds", "0,1"]
+    real, asked = compute.run_alone, []
+
+    def failing_on_patterns(spec, *rest):
+        asked.append(spec)
+        if isinstance(spec.variant.stages[0].amount, Pattern):
+            raise RuntimeError("odd")
+        return real(spec, *rest)
+
+    monkeypatch.setattr(compute, "run_alone", failing_on_patterns)
+    assert main([*SWEEP, *grid, "--out", str(out)]) == 1
+    stages = [spec.variant.stages[0] for spec in asked]
+    # Dense once; magnitude draws nothing, so 2 points; wanda 2 points with 2 seeds each.
+    assert [stage.method for stage in stages] == ["dense"] + ["magnitude"] * 2 + ["wanda"] * 4
+    assert [stage.ratio for stage in stages[1:3]] == [0.2, 0.5]
+    captured = capsys.readouterr()
+    assert "3 of 7 points failed" in captured.err
+    assert "3/7 Magnitude, 2:4, tiny: Unexpected error (RuntimeError: odd)" in captured.err
+    assert len(out.read_text().splitlines()) == 4
+
+    monkeypatch.setattr(compute, "run_alone", real)
+    assert main([*SWEEP, *grid, "--out", str(out)]) == 0
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len({line["variant"]["key"] for line in lines}) == len(lines) == 7
+    assert len(Store().results()) == 7
+
+
+ODD = {"config.json": "null", "model.safetensors": "", "model.safetensors.index.json": "{}", "tokenizer.json": "[]"}
+
+
+@pytest.mark.matrix(file=lambda file: file == "config.json")  # which is read before the sweep
+@pytest.mark.parametrize("file", ODD)
+def test_a_sweep_continues_after_an_unreadable_model(file, capsys, tmp_path, folder):
+    odd = shutil.copytree(folder / "tiny", tmp_path / "odd")
+    (odd / file).write_text(ODD[file])
+    grid = ["--methods", "magnitude", "--ratios", "0.5", "--perplexity", "text.txt@32:2"]
+    assert main(["sweep", "--models", f"{odd},./tiny", *grid]) == 1
+    captured = capsys.readouterr()
+    assert "Magnitude, 50 %, tiny: done." in captured.err and "Traceback" not in captured.err
+    last = captured.err.strip().splitlines()[-1]
+    assert ("1 of 2 models skipped" in last and str(odd) in last) or "2 of 4 points failed" in last
+    assert len(Store().results()) == 2
+
+    assert main(["sweep", "--models", str(odd), *grid]) == (2 if "skipped" in last else 1)
+    assert "odd" in capsys.readouterr().err
+
+
+def test_a_dry_run_prints_the_plan_and_runs_nothing(ran, capsys):
+    chains = ["--chain", "sparsegpt@0.5+adaprune", "--chain", "sparsegpt@0.5"]
+    assert main(["sweep", "--models", "./tiny", *chains, *RUN[3:], "--dry-run"]) == 0
+    captured = capsys.readouterr()
+    lines = [line for line in captured.out.splitlines() if "tiny" in line]
+    names = ["Dense,", "SparseGPT, 50 %,", "SparseGPT, 50 %, then AdaPrune,"]
+    assert [line.split(" tiny")[0] for line in lines] == names
+    assert "about" in lines[2] and "GB" in lines[2] and all(line.rstrip().endswith(" MB") for line in lines)
+    assert all("fp32 " in line for line in lines)  # the size as a file
+    assert captured.out.count("stored") == 2
+    assert captured.err.startswith("All: about ") and len(Store().results()) == 2
+
+
+def test_a_sweep_stops_where_the_results_folder_cannot_be_written(capsys, results_dir):
+    (results_dir / "compute.lock").mkdir(parents=True)  # as of a folder that is read-only, also for root
+    assert main([*SWEEP, "--methods", "magnitude,wanda", "--ratios", "0.3,0.5"]) == 2
+    error = capsys.readouterr().err
+    assert "The sweep stopped at 1/5 Dense, tiny" in error and "The lock in" in error and "points failed" not in error
+
+
+def test_a_sweep_stops_at_a_result_that_cannot_be_stored_and_resumes_with_its_variant(capsys, monkeypatch):
+    store, grid = Store(), [*SWEEP, "--methods", "wanda", "--ratios", "0.3,0.5"]
+    when, full = "BEFORE INSERT ON variants WHEN NEW.method = 'wanda'", "RAISE(ABORT, 'database or disk is full')"
+    with store.begin() as connection:
+        connection.exec_driver_sql(f"CREATE TRIGGER refuse {when} BEGIN SELECT {full}; END")
+    assert main(grid) == 2
+    *_, last = capsys.readouterr().err.strip().splitlines()
+    assert "at 2/3 Wanda, 30 %, tiny; the same command resumes there: The disk is full" in last
+    assert "points failed" not in last
+    assert [result.variant.method for result in store.results()] == ["dense"]
+    with store.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER refuse")
+
+    apply, made = variants.apply, []
+    monkeypatch.setattr(variants, "apply", lambda model, given, more: made.append(given) or apply(model, given, more))
+    assert main(grid) == 0
+    assert [given.stage.ratio for given in made] == [0.5]  # 0.3 lay in the cache
+    assert len(store.results()) == 3

@@ -7,20 +7,16 @@ import pandas
 import pytest
 
 from core import api
-from core.base.paths import cached_variant
 from core.cli.app import main
-from core.data.corpora import open_corpus
-from core.data.windows import evaluation_windows
-from core.engine import measure
+from core.engine import execute
 from core.engine.fidelity import compare
 from core.findings.numbers.differences import tidy_with_differences
 from core.findings.numbers.distances import distance_interval
 from core.metrics import FIDELITY
-from core.models.manifest import load_model_folder
 from core.models.sources import identify, load_model, load_tokenizer
 from core.specs import Perplexity
 from core.store.store import Store
-from tests.core.evaluation.test_divergence import brute, changed
+from tests.core.evaluation.test_divergence import changed
 
 pytestmark = pytest.mark.usefixtures("machine")
 RUN = ["run", "./tiny", "rtn@3bit,group_size=0", "--perplexity", "text.txt@24:4"]
@@ -36,21 +32,6 @@ def ran(capsys):
     return json.loads(capsys.readouterr().out)["variant"]["key"]
 
 
-def test_the_numbers_equal_those_of_whole_logits(ran):
-    source = identify("./tiny")
-    tokens = evaluation_windows(open_corpus("text.txt"), load_tokenizer(source), 24, 4)
-    kl, agrees = brute(load_model(source), load_model_folder(cached_variant(ran), "float32"), tokens)
-    rows = rows_of(ran)
-    assert rows["kl"].value == pytest.approx(kl.mean().item(), abs=1e-5) and rows["kl"].value > 1e-4
-    assert rows["kl_p99"].value == pytest.approx(kl.flatten().quantile(0.99).item(), abs=1e-5)
-    assert rows["kl_p99"].details["low"] <= rows["kl_p99"].value <= rows["kl_p99"].details["high"]
-    assert rows["agreement"].value == pytest.approx(agrees.double().mean().item(), abs=1e-6)
-    assert rows["kl"].n == 4 and rows["kl"].stderr > 0
-    samples = Store().samples(ran, rows["kl"])
-    assert samples["kl"].mean() == pytest.approx(rows["kl"].value) and len(samples) == 4
-    assert FIDELITY[0] not in rows_of(Store().stored(ran).variant.dense_key)
-
-
 def test_a_stored_perplexity_gets_its_comparison_later_and_once(capsys, monkeypatch):
     assert main([*RUN, "--json"]) == 0
     before = json.loads(capsys.readouterr().out)
@@ -60,21 +41,12 @@ def test_a_stored_perplexity_gets_its_comparison_later_and_once(capsys, monkeypa
     assert set(rows) == {"perplexity", *FIDELITY}
     assert rows["perplexity"].value == before["measurements"][0]["value"]
     capsys.readouterr()
-    monkeypatch.setattr(measure, "perplexity", lambda *_: pytest.fail("computed"))
+    monkeypatch.setattr(execute, "perplexity", lambda *_: pytest.fail("computed"))
     assert main([*RUN, "--fidelity"]) == 0
     shown = capsys.readouterr().out
     assert "kl" in shown and "agreement" in shown and "--fidelity" in shown
     assert main(RUN) == 0
     assert "3 other numbers of this variant are stored" in capsys.readouterr().out
-
-
-def test_a_sweep_compares_each_variant(capsys):
-    sweep = ["sweep", "--models", "./tiny", "--chain", "rtn@3bit,group_size=0", "--chain", "rtn@4bit,group_size=0"]
-    assert main([*sweep, "--perplexity", "text.txt@24:4", "--fidelity", "--tsv"]) == 0
-    header, *rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
-    place = next(place for place, name in enumerate(header) if name.startswith("kl text.txt"))
-    values = [row[place] for row in rows]
-    assert values[0] == "" and float(values[1].split()[0]) > float(values[2].split()[0]) > 0
 
 
 def test_lists_have_the_differences_and_intervals_of_distances(ran, capsys):

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from core.cli.app import main
-from core.engine import execute, measure, scan
+from core.engine import execute, scan
 from core.evaluation.fewshot.dense import DenseModel
 from core.request.reproduce import reproduce
 from core.store.store import Store
@@ -40,7 +40,7 @@ def test_each_block_is_measured_once_and_printed(scanned, capsys, monkeypatch):
         assert (row.n, row.protocol["windows"], row.protocol["window"]) == (2, 8, 32)
         assert row.dataset == result.variant.stages[0].calibration.corpus and row.stderr > 0
     assert reproduce(result).endswith("--sensitivity=block")
-    monkeypatch.setattr(measure, "measure_sensitivity", lambda *_: pytest.fail("scanned again"))
+    monkeypatch.setattr(execute, "measure_sensitivity", lambda *_: pytest.fail("scanned again"))
     assert main([*RUN, "--sensitivity", "block"]) == 0
     assert "Most sensitive of 2 blocks" in " ".join(capsys.readouterr().out.split())
     assert main([*RUN, "--json"]) == 0  # its results are stored, and no other part is requested

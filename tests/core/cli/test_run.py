@@ -18,10 +18,7 @@ from core.cli.app import main
 from core.engine import variants
 from core.models import manifest
 from core.notation.chain import quoted
-from core.request.complete import complete
 from core.request.expected.estimate import Estimate
-from core.request.settings import RunSettings
-from core.specs import TextWindows
 from core.store.bundled import append_shipped
 from core.store.store import Store
 from tests.core.commands import RUN, SWEEP, WORDS
@@ -53,14 +50,6 @@ def test_the_repetition_of_a_run_needs_no_torch(ran, monkeypatch):
     stored, _, last = again.stdout.strip().rpartition("\n")
     assert last == "0 False", again.stderr
     assert json.loads(stored)["variant"]["method"] == "sparsegpt"
-
-
-def test_a_changed_text_of_the_same_name_is_another_variant(tmp_path):
-    keys, text = set(), TextWindows(corpus=str(tmp_path / "my.txt"), windows=2, window=32)
-    for words in (WORDS, WORDS[::-1]):
-        (tmp_path / "my.txt").write_text(" ".join(words * 4))
-        keys.add(complete("./tiny", "wanda", RunSettings(calibration=text)).variant.key)
-    assert len(keys) == 2
 
 
 def test_spread_windows_and_first_windows_are_separate_results(capsys, tmp_path):

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import shutil
 
 import pytest
@@ -88,15 +87,6 @@ def test_csv_lists_both_and_pairs_each_with_its_own_dense(here, capsys):
     for row in rows:
         if row["chain"] != "dense":
             assert float(row["perplexity_ratio"]) == pytest.approx(float(row["value"]) / dense[row["model"]], rel=1e-4)
-
-
-def test_laws_are_fitted_to_each_checkpoint(here, capsys):
-    both = json.loads(printed(capsys, "laws", "--metric", "perplexity", "--json"))
-    own = [row for row in both if row["of"] in here]
-    assert {row["of"] for row in own} == set(here)
-    one = json.loads(printed(capsys, "laws", "w3/ckpt", "--json"))
-    assert one == [row for row in own if row["of"] == here[0]] and {row["points"] for row in one} == {3}
-    assert refused(capsys, "laws", "ckpt") == f"'ckpt' is ambiguous; give {here[0]} or {here[1]}."
 
 
 def test_a_comparison_names_both_and_pairs_no_perplexity(here, capsys):

@@ -27,8 +27,7 @@ from core.models.parts.convolutions import convolutions_of
 from core.models.parts.grids import grid_of
 from core.models.parts.sizes import embedding_tables
 from core.training.base import TrainPruneMethod
-from tests.core.contract.ground import BLOCKS, Case, Ground, Made, counts, left, linears, modules, same
-from tests.core.contract.slack import slack
+from tests.core.contract.ground import BLOCKS, Case, Ground, Made, counts, left, linears, modules, same, slack
 
 MIDDLE = f"1:{BLOCKS - 2}"  # layers
 DRAWS = 20  # texts of which one gives another result

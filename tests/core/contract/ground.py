@@ -21,16 +21,29 @@ from core.context import Context, StageInput
 from core.data.windows import calibration_windows, read_data
 from core.engine.stages import apply
 from core.methods.base import Method
-from core.methods.terms import Kind, Reads
+from core.methods.linear import LinearMethod
+from core.methods.lowrank.base import LowRank
+from core.methods.structured.base import BlockRemovalMethod, HiddenSizeMethod, SliceMethod, UnitMethod
+from core.methods.structured.experts import ExpertMethod
+from core.methods.terms import Kind, Reads, Trait
+from core.methods.unstructured.alps import ALPS
+from core.methods.unstructured.base import ScoreMethod
+from core.methods.unstructured.obs import OBS
+from core.methods.unstructured.sparsegpt import SparseGPT
+from core.models.manifest import shapes_of
 from core.models.parts.blocks import Linear, find_blocks
+from core.models.parts.constraints import constraint_of
 from core.models.parts.convolutions import convolutions_of
-from core.models.parts.sizes import counted_sizes, is_language_model
+from core.models.parts.grids import grid_of
+from core.models.parts.sizes import counted_sizes, embedding_tables, is_language_model
+from core.models.removal.geometry import Geometry
+from core.models.removal.units import find_units, whole_block
 from core.models.sources import identify, load_model, load_tokenizer
 from core.registry import build_method as method_of
 from core.request.stages import build_stage
 from core.results import LayerReport
 from core.specs import Stage, TextWindows
-from core.training.base import TrainingMethod
+from core.training.base import TrainingMethod, TrainPruneMethod
 from tests.core.commands import WORDS
 from tests.core.encoders import answer
 
@@ -235,3 +248,84 @@ def same(one: nn.Module, other: nn.Module) -> bool:
         and ours.keys() == theirs.keys()
         and all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
     )
+
+
+KINDS: dict[str, Trait] = {
+    "factors": "factors",
+    "convolutions": "convolutions",
+    "tables": "embedding",
+    "blocks": "basis",
+    "turns": "rotation",
+}
+
+
+def observed_traits(made: Made) -> set[Trait]:
+    """Return the traits that a stage left in its model."""
+    model, dense = made.model, made.ground.dense
+    found = {trait for tag, trait in KINDS.items() if shapes_of(model).get(tag)}
+    if any(_hooks(module) for module in model.modules()):
+        found.add("runtime")
+    if not is_language_model(model):
+        return found
+    constraints = [known for linear in linears(model) if (known := constraint_of(linear.module))]
+    if constraints:
+        found.add("zeros")
+    if any(known.pattern for known in constraints):
+        found.add("pattern")
+    if any(grid_of(linear.module) for linear in linears(model)):
+        found.add("grid")
+    if any(grid_of(table) for table in embedding_tables(model).values()):
+        found.add("table grid")
+    after, before = ({linear.name: linear.shape for linear in linears(one)} for one in (model, dense))
+    if any(after.get(name, shape) != shape for name, shape in before.items()) or len(after) < len(before):
+        found.add("shapes")
+    return found
+
+
+def _hooks(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
+Sizes = Sequence[tuple[int, int]]  # (out, in) of linears
+
+
+def _rows(method: Method, unit: Geometry, sizes: Sizes) -> float:
+    return sum(outputs for outputs, _ in sizes) / 2
+
+
+def _weights(method: Method, unit: Geometry, sizes: Sizes) -> float:
+    by_row = isinstance(method, ScoreMethod) and method.comparison_group == "row"
+    return _rows(method, unit, sizes) if by_row else len(sizes) / 2
+
+
+def _trained(method: Method, unit: Geometry, sizes: Sizes) -> float:
+    return len(sizes) / 2 if method.ratio_kind == "sparsity" else unit.channel_weights
+
+
+# Given the method, a dense block's geometry and the linears in question. A method of another kind needs its own line.
+SLACK = {
+    ScoreMethod: _weights,
+    SparseGPT: _weights,
+    OBS: _weights,
+    ALPS: _weights,
+    LowRank: lambda method, unit, sizes: max(outputs + inputs for outputs, inputs in sizes),  # a rank
+    LinearMethod: _rows,
+    UnitMethod: lambda method, unit, sizes: unit.channel_weights,
+    BlockRemovalMethod: lambda method, unit, sizes: unit.weights / 2,
+    # Half of one of eight experts of every block, whose linears alone have other sizes than attention's.
+    ExpertMethod: lambda method, unit, sizes: sum(out * inp for out, inp in sizes if 48 in (out, inp)) / 8 / 2,
+    HiddenSizeMethod: lambda method, unit, sizes: BLOCKS * unit.weights / unit.hidden / 2,
+    # Half a column of every block, whose two shortcuts are width x width.
+    SliceMethod: lambda method, unit, sizes: BLOCKS * (unit.weights / unit.hidden + 4 * unit.hidden) / 2,
+    TrainPruneMethod: _trained,
+}
+
+
+def slack(made: Made, sizes: Sizes) -> float:
+    """Return by how many weights the share of linears of these sizes may be missed."""
+    method = made.method
+    kind = next(base for base in type(method).__mro__ if base in SLACK)
+    unit = whole_block(find_blocks(made.ground.dense), 0).geometry
+    if kind is not ExpertMethod:
+        unit = find_units(find_blocks(made.ground.dense), 0).geometry
+    return SLACK[kind](method, unit, sizes) + 1e-6

@@ -1,15 +1,16 @@
 """Every method and recovery of the registry holds to one contract."""
 
 import pytest
+import torch
 
 from core.amount import Pattern
+from core.methods.unstructured.magnitude import Magnitude
 from core.registry import METHODS, PREPARATIONS, RECONSTRUCTIONS, RECOVERIES, STAGES, leaves
-from core.request.compatibility import on_convolutions
+from core.request.resolve import on_convolutions
 from core.training.base import TrainPruneMethod
 from tests.core.contract import checks
 from tests.core.contract.declared import check_declared, check_key, check_of
-from tests.core.contract.ground import Case, cases, class_of, one_a_type, type_of
-from tests.core.contract.observed_traits import observed_traits
+from tests.core.contract.ground import Case, cases, class_of, linears, observed_traits, one_a_type, type_of
 
 pytestmark = pytest.mark.matrix(case=class_of, reconstruction=class_of, recovery=class_of)
 
@@ -109,6 +110,23 @@ def test_a_ratio_of_zero_changes_nothing(case, grounds):
 @pytest.mark.parametrize("case", PLAIN, ids=str)
 def test_equal_seeds_give_equal_results(case, made, grounds):
     checks.check_seeds(grounds(case), case, made(case))
+
+
+@pytest.mark.matrix(allocation=str)
+@pytest.mark.parametrize("allocation", ["uniform", "global"])
+def test_a_score_with_declared_randomness_passes_the_contract(allocation, ground, monkeypatch):
+    """Its seed is in the key, and each linear draws numbers of its own."""
+    monkeypatch.setattr(
+        Magnitude, "score", lambda self, weight, sums: torch.rand(weight.shape, generator=sums.generator)
+    )
+    monkeypatch.setattr(Magnitude, "draws", True)
+    case = Case(Magnitude, {"allocation": allocation})
+    found = ground.make(case)
+    checks.check_seeds(ground, case, found)
+    checks.check_share(found)
+    assert found.stage.seed == 0 and ground.make(case, seed=7).stage.seed == 7
+    query, output = (one.weight == 0 for one in linears(found.model) if one.role in ("q", "o") and not one.block)
+    assert query.shape == output.shape and not torch.equal(query, output)
 
 
 @pytest.mark.parametrize("recovery", [Case(recovery) for recovery in RECOVERIES], ids=str)

@@ -13,7 +13,7 @@ from core.base.window_start import begin_windows, start_protocol
 from core.cache.folders import build_once
 from core.data import corpora, embedded, files
 from core.data.corpora import default_corpora, identify_corpus, open_corpus
-from core.data.origins.hub import cached_file
+from core.data.hub_tables import cached_file
 from core.data.texts import BY_ID, CORPORA
 from core.data.windows import calibration_windows, evaluation_windows, read_data
 from core.specs import TextWindows
@@ -122,12 +122,6 @@ def test_too_short_texts_report_their_number_of_windows():
         evaluation_windows(open_corpus("ptb"), byte_tokenizer(), 16, 3)
     with pytest.raises(UserError, match="has 0 windows of 2048 tokens, not 1"):
         evaluation_windows(open_corpus("ptb"), byte_tokenizer(), 2048)
-
-
-@pytest.mark.parametrize("name", ["c4-sample", "passages-calibration"])
-def test_perplexity_rejects_calibration_texts(name):
-    with pytest.raises(UserError, match=rf"{name} is only for calibration; measure perplexity on one of wikitext2"):
-        evaluation_windows(open_corpus(name), byte_tokenizer(), 4)
 
 
 def test_calibration_windows_are_documents_in_seeded_order(data):

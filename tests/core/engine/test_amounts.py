@@ -23,13 +23,12 @@ from core.models.facts import dense_sizes
 from core.models.parts.blocks import find_blocks, select
 from core.models.parts.sizes import linear_sizes
 from core.models.sources import identify, load_model
-from core.notation.achieved import counted_removed_fraction
+from core.notation.removal import counted_removed_fraction
 from core.registry import get_stage
 from core.request.stages import build_stage
 from core.specs import RunSpec, TextWindows, VariantSpec
 from tests.core.contract.ground import left, linears, same
-from tests.core.tiny import layout_of, tiny, windows
-from tests.core.training.trained import trained
+from tests.core.tiny import tiny, windows
 
 TEXT = TextWindows(corpus="any", windows=4, window=24)
 UNSTRUCTURED = [
@@ -85,20 +84,6 @@ def test_the_second_of_two_prunings_sets_the_ratio(first, second):
     chain.then(second[0], 0.523, **second[1])
     assert chain.removed == round(0.523 * chain.dense)
     assert not any((earlier[name] & ~zeros).any() for name, zeros in chain.zeros.items())
-
-
-@pytest.mark.matrix(name=layout_of)
-@pytest.mark.parametrize("name", ["llama-mha", "gpt2", "phi3"])
-def test_three_stages_and_a_training_between_them_are_exact(name):
-    chain = Chain(name).then("magnitude", 0.2)
-    trained(chain.model)
-    chain.then("wanda", 0.35)
-    assert chain.removed == round(0.35 * chain.dense)
-    earlier = chain.zeros
-    trained(chain.model)
-    chain.then("sparsegpt", 0.613)
-    assert chain.removed == round(0.613 * chain.dense)
-    assert not any((earlier[linear].logical_and(~zeros)).any() for linear, zeros in chain.zeros.items())
 
 
 @pytest.mark.matrix(second=name_of)
@@ -185,12 +170,6 @@ def test_a_ratio_below_the_removed_share_is_rejected_before_any_change(second):
     with pytest.raises(UserError, match=r"targets 30\.0 %, but 50\.0 % of the weights are already removed"):
         chain.then(second, 0.3)
     assert same(chain.model, before)
-
-
-def test_the_same_ratio_again_changes_nothing():
-    chain = Chain().then("wanda", 0.3)
-    before = copy.deepcopy(chain.model)
-    assert same(chain.then("magnitude", 0.3).model, before)
 
 
 def test_a_constrained_zero_is_pruned_before_the_weights_of_a_dead_input():

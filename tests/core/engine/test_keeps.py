@@ -9,7 +9,7 @@ from core.engine.stages import apply
 from core.methods.unstructured.wanda import Wanda
 from core.models.parts.constraints import constraint_of
 from core.registry import METHODS
-from core.request.compatibility import on_convolutions
+from core.request.resolve import on_convolutions
 from core.request.stages import build_stage, default_amount
 from tests.core.contract.ground import Case, cases, linears, type_of
 

@@ -177,8 +177,6 @@ def test_every_kind_of_stage_resumes_with_the_second_block(architecture, name, a
 @pytest.mark.parametrize("name", ["shortgpt", "flap", "svd-llm", "reap"])
 def test_a_pass_that_observes_resumes(name, tmp_path, monkeypatch):
     """It is stopped at the second of two blocks."""
-    monkeypatch.setattr(checkpoint, "INTERVAL", 0)
-    monkeypatch.setattr(checkpoint, "PAUSE", 0)
     if name == "reap":
         own_model(tmp_path, monkeypatch, "mixtral", num_hidden_layers=2)
     spec, steps = spec_of(name, amount=Ratio(0.3), **({"ranks": "global"} if name == "svd-llm" else {})), []

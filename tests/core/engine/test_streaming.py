@@ -17,7 +17,7 @@ from core.cache import checkpoint, disk
 from core.cache.shelf import Shelf
 from core.engine.runs import run
 from core.engine.variants import load_cached
-from core.engine.walking import walk_modes
+from core.engine.walking import walker
 from core.evaluation import states
 from core.evaluation.perplexity import perplexity
 from core.models.facts import load_shape
@@ -68,12 +68,11 @@ def made(spec):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize(
-    ("place", "chain"),
-    [*(("machine", chain) for chain in CHAINS), *(("mixture", chain) for chain in MIXTURE_CHAINS)],
+    ("place", "chain"), [*(("machine", chain) for chain in CHAINS), *(("mixture", chain) for chain in MIXTURE_CHAINS)]
 )
 def test_a_model_that_streams_gives_the_same_weights_and_numbers(place, chain, dtype, monkeypatch, request):
     request.getfixturevalue(place)
-    monkeypatch.setattr(walk_modes, "choose_walk_mode", lambda *args: (1, 0))  # equal in both
+    monkeypatch.setattr(walker, "choose_walk_mode", lambda *args: (1, 0))  # equal in both
     weights, value, details = made(requested(chain, dtype=dtype))
     assert "execution" not in details
     streamed, same, how = made(requested(chain, dtype=dtype, memory=1))

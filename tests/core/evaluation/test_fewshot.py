@@ -1,7 +1,5 @@
 """Few-shot prompts: those of the harness if it has them, with selected examples that are never scored."""
 
-from types import SimpleNamespace
-
 import pandas as pd
 import pytest
 import torch
@@ -15,7 +13,7 @@ from core.data.tasks import open_tasks
 from core.evaluation.fewshot import build
 from core.evaluation.fewshot import prompts as words
 from core.evaluation.fewshot.dense import DenseModel
-from core.evaluation.fewshot.prompts import Prompt, chat_of, question, requests, right
+from core.evaluation.fewshot.prompts import Prompt, chat_of, requests, right
 from core.evaluation.fewshot.read import load_scored_task, reading
 from core.evaluation.scorer import SharedPrefixLM
 from core.evaluation.zeroshot import evaluate
@@ -304,9 +302,3 @@ def test_chat_parts_separate_turns_from_content():
     assert "".join(text for _, text in read.parts) == context
     assert [kind for kind, _ in read.parts] == ["", "example", "", "question", ""]
     assert read.parts[0] == ("", "<user>") and read.parts[-1] == ("", "<assistant>")
-
-
-def test_prompt_parts_are_labelled():
-    task = SimpleNamespace(multiple_input=True, doc_to_choice=lambda one: ["a", "b"], doc_to_text=lambda one: 1)
-    assert question(task, {}) == "a"  # whichever is right
-    assert right(SimpleNamespace(OUTPUT_TYPE="loglikelihood"), {}) == 0

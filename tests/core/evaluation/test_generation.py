@@ -22,8 +22,8 @@ def tokenizer():
     return byte_tokenizer()
 
 
-def answer(model, tokenizer, stopped=lambda: False, **sampling):
-    return list(generate(model, tokenizer, PROMPT, Sampling(**{"tokens": LENGTH, **sampling}), stopped))
+def answer(model, tokenizer, **sampling):
+    return list(generate(model, tokenizer, PROMPT, Sampling(**{"tokens": LENGTH, **sampling})))
 
 
 def ids(tokens):
@@ -86,13 +86,6 @@ def test_a_token_that_ends_the_text_is_the_last(tokenizer):
     assert ids(tokens) == greedy[: greedy.index(greedy[3]) + 1]
     assert [token.ends for token in tokens] == [False] * (len(tokens) - 1) + [True]
     assert end_ids(model, tokenizer) == {greedy[3], 96, tokenizer.eos_token_id}
-
-
-def test_stop_ends_an_answer_before_its_next_token(tokenizer):
-    seen = []
-    for token in generate(endless(), tokenizer, PROMPT, Sampling(tokens=LENGTH), lambda: len(seen) == 4):
-        seen.append(token)
-    assert len(seen) == 4
 
 
 @pytest.mark.parametrize("prompt", [[], [1] * 120])

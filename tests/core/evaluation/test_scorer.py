@@ -78,17 +78,6 @@ def test_scores_block_by_block_equal_those_of_the_whole_model(name, held, monkey
     assert sum(updates) == len(PAIRS) and 0 in updates
 
 
-@pytest.mark.matrix(name=lambda name: (layout_of(name), tuple(WIDE[name])))
-@pytest.mark.parametrize("name", WIDE)
-def test_trees_are_used_if_the_window_allows_them(name):
-    model, tokenizer = tiny(name, vocab_size=257, **WIDE[name]), byte_tokenizer()
-    lm = SharedPrefixLM(model, tokenizer)
-    encoded = [lm._fit(*lm.encode(*pair)) for pair in PAIRS]
-    assert_equal(lm.loglikelihood(REQUESTS), reference(model, tokenizer))
-    assert lm._trees_hold
-    assert lm.tokens < sum(map(len, grow(encoded, 0)))
-
-
 def test_soft_cap_after_the_head_is_applied():
     model, tokenizer = tiny("gemma2", vocab_size=257, final_logit_softcapping=2.0), byte_tokenizer()
     capped = SharedPrefixLM(model, tokenizer).loglikelihood(REQUESTS)
@@ -118,15 +107,6 @@ def test_scores_do_not_depend_on_the_batch(length, monkeypatch):
     for budget in (1, 100, 4096):
         assert_equal(SharedPrefixLM(model, tokenizer, budget).loglikelihood(REQUESTS), alone, 2e-5)
     assert_equal(SharedPrefixLM(model, tokenizer).loglikelihood(REQUESTS[::-1]), alone[::-1], 2e-5)
-
-
-def test_head_runs_on_scored_positions_only():
-    model, lm = (model := tiny(vocab_size=257)), SharedPrefixLM(model, byte_tokenizer())
-    lm.score([([1, 2], [3]), ([4, 5], [6])])  # tries trees once
-    seen = []
-    model.get_output_embeddings().register_forward_hook(lambda module, args, logits: seen.append(logits.shape[1]))
-    lm.score([([1, 2, 3, 4], [5]), ([1, 2, 3, 4], [6]), ([1, 2, 3, 4], [6, 7])])
-    assert seen == [2]  # after 4: three choices; after 6: the last token of the third
 
 
 def test_losses_of_16_bits_are_summed_in_32():
@@ -160,24 +140,6 @@ def test_invalid_requests_are_rejected():
         lm.loglikelihood_rolling([])
     with pytest.raises(UserError, match="generate"):
         lm.generate_until([])
-
-
-def test_rows_hold_every_request_once_and_shared_tokens_once():
-    requests = [([1, 2, 3], [4]), ([1, 2, 3, 5], [6, 7]), ([1, 2, 9], [4]), ([8, 8], [1]), ([1, 2, 3], [4])]
-    (tree, other) = sorted(grow(requests, 100), key=len, reverse=True)
-    assert sorted(tree.tokens) == [1, 2, 3, 5, 9]
-    assert other.plain and not tree.plain
-    (row,) = pack([tree, other], 7)
-    assert len(row) == 7
-    assert sorted(scored.request for scored in row.scored) == [0, 1, 2, 3, 4]
-    for scored in row.scored:
-        inputs, targets = requests[scored.request]
-        last = scored.nodes[-1]
-        path = [node for node in range(len(row)) if row.visible()[last, node]]  # the last node and its ancestors
-        assert [row.tokens[node] for node in path] == inputs
-        assert [row.depths[node] for node in path] == list(range(len(inputs)))
-        assert scored.nodes == path[-len(targets) :]
-        assert scored.targets == targets
 
 
 def test_requests_at_the_window_limit_do_not_branch():

@@ -1,7 +1,6 @@
 """Zero-shot evaluation against the harness' own evaluator, on tasks of a few made-up documents."""
 
 import lm_eval
-import numpy as np
 import pandas as pd
 import pytest
 from lm_eval.models.huggingface import HFLM
@@ -11,7 +10,6 @@ from core.data.cards import SEVEN, TASKS
 from core.data.harness import subjects
 from core.data.tasks import harness_tasks, identify_task, open_tasks
 from core.evaluation import zeroshot
-from core.evaluation.outcomes import summary
 from core.evaluation.zeroshot import evaluate
 from core.findings.numbers.seven import mean, sevens
 from core.models.sources import identify, load_model, load_tokenizer
@@ -85,15 +83,6 @@ def test_numbers_and_samples_match_the_harness(local):
         if name != "lambada_openai":
             right = mine["prediction"] == mine["target"].astype(int)
             assert list(right.astype(float)) == list(mine["acc"])
-
-
-def test_perplexity_stderr_is_near_the_bootstrap():
-    draw = np.random.default_rng(0)
-    scores = draw.normal(-2, 0.8, 400)
-    again = np.exp(-draw.choice(scores, (2000, 400)).mean(1))
-    found = summary("perplexity", pd.DataFrame({"perplexity": scores}))
-    assert found["value"] == pytest.approx(np.exp(-scores.mean()))
-    assert found["stderr"] == pytest.approx(again.std(), rel=0.1)
 
 
 def test_mmlu_is_the_mean_over_documents_and_its_limit_is_per_subject(local):

@@ -1,20 +1,16 @@
 """The variance between seeds: pooled over the chains of a method, and part of the intervals of differences."""
 
-from itertools import combinations
 from math import exp, log
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
-from core.amount import Ratio
 from core.findings.numbers.differences import differences, over_seeds
 from core.findings.numbers.reporting import seeds_words
 from core.findings.numbers.verdicts import CONTAINED, SEEDS, TWO_MODELS
 from core.findings.seeds import Seeds, averaged
 from core.specs import Stage
-from core.store.bundled import read_measured
-from core.store.samples import read_shipped_samples
 from tests.core.factories import make, perplexity
 
 WINDOWS = 16
@@ -42,39 +38,6 @@ def constant(loss):
 
 def seeds_in(results, read):
     return Seeds(SimpleNamespace(each=lambda _: results, samples=read))
-
-
-def test_two_bundled_seeds_of_one_method_seldom_differ():
-    results = [one for one in read_measured().results.values() if one.variant.model == "smollm2-135m"]
-    without, seeds = (seeds_in(known, read_shipped_samples) for known in ((), results))
-    alone = contained = 0
-    for method in ("wanda", "slimllm", "lorap"):
-        twins = [one for one in map(_on_wikitext, results) if one.measurements and _is_half(one.variant, method)]
-        assert len(twins) == 3
-        for first, second in combinations(twins, 2):
-            alone += _differ(first, second, without)
-            contained += _differ(first, second, seeds)
-    assert alone == 5 and contained <= 1
-
-
-def _on_wikitext(result):
-    numbers = [
-        row
-        for row in result.measurements
-        if (row.metric, row.dataset) == ("perplexity", "wikitext2")
-        and (row.protocol["window"], row.protocol.get("windows"), row.protocol.get("spread")) == (2048, 16, None)
-    ]
-    return result.model_copy(update={"measurements": tuple(numbers)})
-
-
-def _is_half(variant, method):
-    (stage, *more) = variant.stages
-    return not more and (stage.method, stage.amount, stage.parameters) == (method, Ratio(0.5), {})
-
-
-def _differ(first, second, seeds):
-    (row,) = differences([second], first, read_shipped_samples, seeds=seeds).to_dict("records")
-    return row["low"] > 0 or row["high"] < 0
 
 
 def test_the_variance_is_pooled_over_the_chains_of_a_method():

@@ -180,7 +180,7 @@ HUGE = int("9" * 400)
         ({"results": {"piqa": {"acc,none": 1.5}}}, "1.5 is not a valid accuracy"),
         ({"results": {"piqa": {"acc,none": -0.1}}}, "-0.1 is not a valid accuracy"),
         ({"config__limit": float("inf")}, "config.limit"),
-        ({"results": {"piqa": {"acc,none": HUGE}}}, "piqa: acc,none"),
+        ({"results": {"piqa": {"acc,none": HUGE}}}, "acc of piqa"),
         ({"versions__piqa": HUGE}, "is not a valid version of a task; give 0 to 1e"),
         ({"versions__piqa": float("nan")}, "nan is not a valid version of a task"),
         ({"chat_template": "\ud800"}, "Invalid JSON"),

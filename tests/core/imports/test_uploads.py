@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from core.base import regular_files
+from core.base import paths
 from core.base.errors import UserError
 from core.imports import uploads
 from core.imports.uploads import MOST_FILES, Upload, check, read_files
@@ -40,7 +40,7 @@ def test_number_and_names_of_files_are_limited():
 
 @pytest.mark.parametrize("name", ["a.csv", "results.json", "a.jsonl"])
 def test_large_files_are_read_only_up_to_the_limit(small, tmp_path, monkeypatch, name):
-    file, read, real = tmp_path / name, [], regular_files.read_at_most
+    file, read, real = tmp_path / name, [], paths.read_at_most
     file.write_bytes(b"x" * 10_000)
     monkeypatch.setattr(uploads, "read_at_most", lambda path, size: read.append(size) or real(path, size))
     with pytest.raises(UserError, match="at most"):

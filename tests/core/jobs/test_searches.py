@@ -4,7 +4,7 @@ import psutil
 import pytest
 
 from core.jobs.executor import handle_text
-from core.jobs.kinds import SEARCH, TRIAL
+from core.jobs.kinds import QUESTION, SEARCH, TRIAL
 from core.jobs.own import own_job
 from core.jobs.queue import insert_job
 from tests.core.queues import PlayedHandle, change, spec
@@ -55,8 +55,9 @@ def test_a_process_is_not_killed_for_a_trial_that_ended_or_is_cancelled(played, 
     assert process.orders == [] and worker.token not in played.supervisor.searches
 
 
-def test_a_trial_without_its_process_has_failed_but_its_search_is_queued_again(played, search):
-    trial = played.store.transact(lambda connection: insert_job(connection, TRIAL, "{}", parent=search))
+@pytest.mark.parametrize("kind", [TRIAL, QUESTION])
+def test_a_trial_or_question_without_its_process_has_failed_but_a_search_is_queued_again(kind, played, search):
+    trial = played.store.transact(lambda connection: insert_job(connection, kind, "{}", parent=search))
     for job_id in (search, trial):
         change(played.store, job_id, state="running", token=f"t{job_id}", handle="this 7 1.0", lease=1.0, attempts=1)
     played.step()

@@ -71,7 +71,3 @@ def test_plain_transformers_builds_a_registered_kind(gated, tmp_path):
     torch.save({"tokens": windows(), "logits": gated(windows()).logits}, tmp_path / "check.pt")
     done = subprocess.run([sys.executable, "-c", OUTSIDE, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.strip() == "same", done.stderr[-3000:]
-
-
-def test_every_kind_has_a_tag_of_its_own():
-    assert len({kind.tag for kind in KINDS}) == len(KINDS)

@@ -7,9 +7,8 @@ import pytest
 
 from core.base.errors import UserError
 from core.models import terms
-from core.models.catalogue import BY_ID, MODELS
+from core.models.catalogue import BY_ID, MODELS, Packed
 from core.models.kinds import wheel
-from core.models.packed import Packed
 from core.models.sources import fetch_model, identify
 from core.models.terms import check_here
 from tests.core.cache.wheels import only_from, put_wheel

@@ -1,8 +1,6 @@
 """Amounts, numbers, times and variants in words."""
 
 import math
-import subprocess
-import sys
 
 import pytest
 
@@ -95,8 +93,3 @@ def test_variants_are_named_by_all_their_stages():
 def test_series_use_common_method_names(stages, name, parts):
     assert formatting.series_name(stages) == name
     assert parts is None or "+".join(part.name for part in formatting.label_parts(stages)) == parts
-
-
-def test_formatting_imports_no_large_package():
-    code = "import sys, core.notation.formatting; print({'torch', 'pandas', 'streamlit'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"

@@ -224,18 +224,8 @@ def test_remaining_time_follows_changes_of_the_history(monkeypatch):
     assert check() == seconds[0]
 
 
-def test_a_restored_model_predicts_its_speed_again(monkeypatch):
-    wanted = [spec("wanda", windows=8)]
-    Store().put(result(spec("wanda"), 70.0, 60.0))
-    expected, fresh = estimate_left(wanted, Store()).seconds, Store()
-    with monkeypatch.context() as patched:
-        patched.setattr(speeds, "shape_of", lambda *_: None)
-        assert estimate_left(wanted, fresh).seconds != expected
-    assert estimate_left(wanted, fresh).seconds == expected
-
-
 def test_without_stored_runs_the_time_follows_from_the_speed_of_this_processor(monkeypatch):
-    assert 0 < speeds.product_seconds() < 60
+    assert speeds.product_speed() > 0
     slow = of().seconds
     monkeypatch.setattr(speeds, "product_speed", lambda: 80e9)
     fast = of().seconds

@@ -59,7 +59,7 @@ def ended(queue, job_id):
 
 def test_a_killed_search_goes_on_with_its_numbers_when_it_is_repeated(queue):
     job_id = begun(queue)
-    (work,) = queue.works(SEARCH)
+    (work,) = queue.works([SEARCH])
     find_process(work.handle).kill()
     assert ended(queue, job_id) == "failed"
     before = state()
@@ -81,7 +81,7 @@ def test_a_search_outlives_the_supervisor_and_has_another_one(queue):
         assert ended(later, job_id) == "done" and state().certificate
     finally:
         later.stop()
-    (work,) = queue.works(SEARCH)
+    (work,) = queue.works([SEARCH])
     assert work.attempts == 1 and {row.kind for row in rows(queue, job_id)} == {TRIAL}
 
 

@@ -13,8 +13,8 @@ from core.base.progress import silent
 from core.cli.app import main
 from core.models.sources import identify
 from core.shipping.export import export
-from core.shipping.formats import FORMATS, find_format
-from core.shipping.proof import saved_words
+from core.shipping.formats import FORMATS, find_format, saved_words
+from core.specs import RunSpec, Stage, VariantSpec
 from core.store.store import Store
 from tests.core.commands import RUN
 from tests.core.factories import make
@@ -100,5 +100,6 @@ def test_a_weight_beyond_the_precision_is_rejected_before_writing(tmp_path):
 
 
 def test_a_deleted_folder_is_reported(tmp_path):
-    words = saved_words(str(tmp_path / "gone"), "fp32", "")
+    variant = VariantSpec(model="m", revision="r", stages=(Stage(method="dense"),))
+    words = saved_words(RunSpec(variant=variant, save=str(tmp_path / "gone")))
     assert words.endswith("as fp32, but the folder cannot be read: No such file or directory.")

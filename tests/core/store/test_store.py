@@ -1,4 +1,4 @@
-"""The store: schema, merging, deletes, errors in a sentence."""
+"""The store: schema, merging, deletes, errors in a sentence, and standard errors corrected as they are read."""
 
 import math
 import sqlite3
@@ -12,8 +12,10 @@ from sqlalchemy import event, inspect, text
 from core.base import paths
 from core.base.errors import UserError
 from core.results import Measurement
-from core.statistics.correlations import INTERVAL, WIDENED
+from core.statistics.correlations import INTERVAL, WIDENED, largest_factor, record
+from core.statistics.longrun import inflation
 from core.store import database, samples
+from core.store.rows import corrected
 from core.store.store import Store
 from core.store.tables import HEAD, metadata
 from tests.core.factories import KEY, LAYER, OTHER, make, perplexity
@@ -130,18 +132,6 @@ def test_bundled_samples_serve_every_number_of_the_row():
     assert store.samples(KEY, answered(2, {"limit": 3})) is None  # another protocol
 
 
-def test_bundled_samples_can_have_any_order():
-    store = Store()
-    tasks = [answered(2, {"limit": 2}, dataset=dataset) for dataset in ("piqa", "boolq")]
-    for task in tasks:
-        store.put_samples(KEY, task, pandas.DataFrame({"doc_id": [0, 1], "target": [1, 0], "acc": [1.0, 0.0]}))
-    file = samples.ship_samples(make(*tasks), paths.SHIPPED_MEASURED)
-    pandas.read_parquet(file).sort_values("doc_id", kind="stable").to_parquet(file)
-    for task in tasks:
-        found = samples.read_shipped_samples(KEY, task)
-        assert found.to_dict("list") == {"doc_id": [0, 1], "target": [1, 0], "acc": [1.0, 0.0]}
-
-
 @pytest.mark.parametrize(("key", "dataset"), [("../../etc", "piqa"), (KEY, "../piqa"), (KEY, "a/b"), ("A" * 64, "x")])
 def test_samples_reject_invalid_keys_and_tasks(key, dataset):
     wanted = Measurement(metric="acc", dataset=dataset, value=0.5, n=1, protocol={"fewshot": 0})
@@ -230,3 +220,44 @@ def test_default_is_a_private_file_in_the_results_folder(results_dir, monkeypatc
     assert elsewhere.exists()
     monkeypatch.delenv("SLIMSCOPE_DB")
     assert Store().get(KEY) is None
+
+
+OWN = "own.txt@12345678"
+LARGER = inflation(16, record("wikitext2", 2048, "losses").correlation)
+
+
+def read(row):
+    return corrected(make(row)).measurements[0]
+
+
+def test_texts_with_a_record_have_correlated_windows(results_dir):
+    store = Store()
+    store.put(make(perplexity(20.0, stderr=0.5)))
+    (row,) = store.get(KEY).measurements
+    assert LARGER > 1.3
+    assert (row.stderr, row.inflation) == pytest.approx((0.5 * math.sqrt(LARGER), LARGER))
+    store.put(store.get(KEY))
+    assert store.get(KEY).measurements == (row,)
+
+
+def test_rows_widened_by_an_earlier_record_use_the_current_one():
+    assert read(perplexity(20.0, stderr=1.0, inflation=4.0)).stderr == pytest.approx(0.5 * math.sqrt(LARGER))
+
+
+def test_rows_of_texts_without_a_record_are_widened_once():
+    factor = largest_factor(2048, "losses", 16)
+    row = read(perplexity(20.0, dataset=OWN, stderr=0.5, inflation=4.0, details={"seconds": 1.0}))
+    assert (row.stderr, row.inflation) == pytest.approx((0.5 * math.sqrt(factor), 4 * factor))
+    assert row.details == {"seconds": 1.0, "interval": WIDENED}
+    assert read(row) == row
+    known = read(row.model_copy(update={"dataset": "wikitext2"}))  # as if its record were new
+    assert (known.stderr, known.inflation, known.details) == (
+        pytest.approx(row.stderr * math.sqrt(LARGER / row.inflation)),
+        LARGER,
+        {"seconds": 1.0},
+    )
+
+
+def test_other_rows_do_not_change():
+    for row in (perplexity(20.0, dataset=OWN, windows=64, stderr=0.5, inflation=4.0), perplexity(20.0)):
+        assert read(row) == row

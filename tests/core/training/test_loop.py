@@ -67,14 +67,6 @@ def test_progress_details_appear_as_soon_as_they_are_known():
     assert updates[-1] == f"step 2, held-out perplexity {math.exp(done.held_out[-1][1]):.4g}"
 
 
-def test_a_long_step_reports_progress_by_part(monkeypatch):
-    monkeypatch.setattr(training, "MICRO_TOKENS", 1)  # an example at a time
-    updates = []
-    trained(tiny(), steps=1, progress=lambda *call: updates.append(call[1]))
-    assert updates == sorted(updates)
-    assert 0 < updates[len(updates) // 2] < updates[-1] == 1000
-
-
 def test_a_cancelled_training_keeps_its_best_weights_and_is_reported(whole):
     done, logits = finished(progress=stop_at(12))
     assert (done.ended, done.steps) == ("cancelled", 12) and done.seconds > 0

@@ -13,7 +13,7 @@ from core.engine.stages import apply
 from core.methods.structured.base import StructuredBlockView
 from core.methods.structured.budget import Removal
 from core.models.parts.blocks import find_blocks
-from core.models.parts.constraints import constraint_of, set_constraint
+from core.models.parts.constraints import constraint_of
 from core.models.removal.units import find_units
 from core.request.stages import build_stage
 from core.specs import TextWindows
@@ -88,21 +88,6 @@ def test_every_linear_ends_at_the_ratio_after_its_rounds():
     rounds = sorted({round(share, 2) for share in shares})
     assert rounds == pytest.approx([0, 0.125, 0.25, 0.375, 0.5], abs=0.01)
     assert done.best_step >= 0.8 * done.steps
-
-
-@pytest.mark.parametrize("ratio", [0.5, 0.613])
-def test_earlier_zeros_are_preserved_and_count_during_training(ratio):
-    model = tiny("gpt2")
-    for linear in find_blocks(model).all_linears():
-        earlier = torch.zeros_like(linear.weight, dtype=torch.bool)
-        earlier[:, ::2] = True
-        linear.set_weight(linear.weight.masked_fill(earlier, 0))
-        set_constraint(linear.module, earlier, (2, 4))
-    pruned(model, "magnitude-trained", ratio, rounds=2, epochs=2)
-    removed = sum(int((linear.weight == 0).sum()) for linear in find_blocks(model).all_linears())
-    assert removed == round(ratio * block_weights(model))
-    for linear in find_blocks(model).all_linears():
-        assert not linear.weight[:, ::2].any()
 
 
 def test_a_ratio_below_the_removed_share_is_rejected_before_training():

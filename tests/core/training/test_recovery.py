@@ -11,7 +11,7 @@ from core.amount import Amount
 from core.base.errors import UserError
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of
-from core.registry import RECOVERIES, get_stage
+from core.registry import get_stage
 from core.request.stages import build_stage
 from core.training import examples as examples_module
 from core.training import losses as losses_module
@@ -61,20 +61,6 @@ def test_divergences_match_their_names():
     ):
         torch.testing.assert_close(divergence(kind, student, teacher, 2.0), expected)
         assert divergence(kind, student, student, 2.0).abs() < 1e-12
-
-
-@pytest.mark.parametrize("recovery", [found.name for found in RECOVERIES])
-@pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
-@pytest.mark.parametrize(("method", "pattern"), [("sparsegpt", None), ("wanda", "2:4")])
-def test_zeros_are_preserved_and_other_weights_change(recovery, name, method, pattern):
-    model = cut(tiny(name), method, pattern=pattern)
-    before = {linear.name: linear.weight.clone() for linear in find_blocks(model).all_linears()}
-    done = trained(model, recovery, steps=8)
-    for linear in find_blocks(model).all_linears():
-        assert torch.equal(linear.weight == 0, before[linear.name] == 0)
-        assert not torch.equal(linear.weight, before[linear.name])
-    if recovery == "lora":
-        assert min(loss for _, loss in done.held_out) < done.held_out[0][1]
 
 
 @pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])

@@ -1,16 +1,21 @@
-"""A law drawn over its points: the band, no line beyond the largest ratio, and the printed chart."""
+"""Charts of laws and of published tables: every point, the band, and no line beyond the largest ratio."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from core.findings import axes
 from core.findings.laws.fit import fits
 from core.findings.laws.law import law
 from core.findings.laws.limit import Limit
-from core.findings.laws.measured import means, of_accuracies, of_perplexities
+from core.findings.laws.measured import of_perplexities
+from core.store import bundled
+from dashboard.charts import dots, papers
+from dashboard.charts.curve import perplexity_curve
+from dashboard.charts.elements import figures
 from dashboard.charts.elements.style import DARK, LIGHT
 from dashboard.charts.laws import law_chart, points
-from tests.dashboard.charts.drawn import trace
+from tests.dashboard.charts.drawn import arrows, trace
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +62,33 @@ def test_diverged_points_and_legend_entries_of_many_series_are_omitted(groups):
     assert not trace(figure, "Magnitude").showlegend and trace(figure, "Dense").showlegend
 
 
-def test_accuracies_are_in_percent(frame):
-    found = law(fits(of_accuracies(means(frame), "mean")[0]), Limit())
-    figure = law_chart(found, "Accuracy", LIGHT)
-    assert figure.layout.yaxis.type is None and all(20 < value < 60 for value in trace(figure, "Dense").y)
+@pytest.mark.parametrize("table", papers.TABLES, ids=lambda table: table.title)
+def test_charts_of_published_tables_draw_every_value(table):
+    rows = papers.rows_of(bundled.published(), table)
+    read, scored = rows[rows["metric"] == "perplexity"], rows[rows["metric"] != "perplexity"]
+    if table.by == "model":
+        for corpus in ("wikitext2", "ptb", "c4"):
+            part = read[read["dataset"] == corpus]
+            models = list(dict.fromkeys(part["model"]))
+            figure = figures.perplexity_by_model(papers.by_model(part), models, LIGHT, corpus)
+            assert sum(len(one.y) for one in figure.data) == len(part) == 42
+    if table.by == "ratio":
+        part = read[(read["dataset"] == "wikitext2") & ~read["tuned"]]
+        figure = perplexity_curve(*papers.by_ratio(part), axes.RATIO, LIGHT, "wikitext2")
+        assert sum(len(one.y) for one in figure.data if one.customdata is not None) == len(part)
+        both = read[read["dataset"] == "wikitext2"]
+        figure = perplexity_curve(*papers.by_ratio(both), axes.RATIO, LIGHT, "wikitext2")
+        assert len(arrows(figure)) == both["tuned"].sum() > 0
+        drawn = papers.by_task(scored[scored["removed"].isin(["0 %", "50 %"])])
+        figure = dots.accuracy_dots(drawn, LIGHT, list(dict.fromkeys(drawn["task"])))
+        assert len(arrows(figure)) == drawn["recovery"].notna().sum() > 0
+    if len(scored):
+        shown = papers.by_task(scored[~scored["tuned"] & scored["removed"].isin(["0 %", "20 %", "50 %", "2:4", "4:8"])])
+        assert shown["value"].between(0, 1).all()
+
+
+def test_the_mean_of_a_published_table_equals_the_printed_mean():
+    rows = papers.rows_of(bundled.published(), papers.TABLES[1])
+    shown = papers.by_task(rows).set_index(["series_label", "task"])["value"]
+    assert 100 * shown["Dense", "Mean of 5 tasks"] == pytest.approx(70.29, abs=0.01)
+    assert 100 * shown["SparseGPT, 2:4", "Mean of 5 tasks"] == pytest.approx(69.11, abs=0.01)

@@ -63,13 +63,6 @@ def test_a_line_has_the_dash_of_its_model_and_the_colour_of_its_method(found):
     assert len(colours) == 1
 
 
-def test_similar_sizes_share_one_label(found):
-    figure = multiples.by_size(found[found["amount_label"] == "50 %"], LIGHT, "wikitext2")
-    assert list(figure.layout.xaxis.ticktext) == ["125M", "1.3B"]
-    names = {trace.name for trace in figure.data if trace.name}
-    assert "SparseGPT, opt" in names and "SparseGPT, smollm2" in names
-
-
 def test_accuracies_are_compared_with_their_own_dense(frames, found):
     tasks = multiples.counted_tasks(frames["smollm2-135m"])
     assert tasks == ("piqa", "hellaswag", "arc_easy", "openbookqa")

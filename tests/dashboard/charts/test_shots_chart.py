@@ -52,22 +52,6 @@ def test_the_print_has_all_panels_with_their_metric_and_numbers():
     assert all(box.x0 >= -1 and box.x1 <= page.bbox.x1 + 1 and box.y0 >= -1 for _, box in drawn(page))
 
 
-def test_a_variant_appears_only_in_panels_of_its_scored_prompts():
-    frame = rows()
-    fewer = frame[(frame["series_label"] == "Dense") | (frame["prompts"] == "")]
-    figure = fewshot.shots_chart(fewer, LIGHT, "PIQA")
-    assert [one.name for one in figure.data if one.xaxis == "x2"] == ["Dense"]
-    assert sum(bool(one.showlegend) for one in figure.data) == 2
-
-
-def test_methods_of_one_colour_have_different_lines():
-    frame = rows()
-    both = frame[frame["series_label"] == "Wanda, 50 %"]
-    twins = pd.concat([both, both.assign(series_label="AWQ", parts="awq"), both.assign(series_label="Wanda, 30 %")])
-    lines = {one.name: (one.line.color, one.line.dash) for one in fewshot.shots_chart(twins, LIGHT, "PIQA").data}
-    assert len(set(lines.values())) == 3
-
-
 def grown(*growths):
     return pd.DataFrame(
         [

@@ -1,4 +1,4 @@
-"""Highlighted series are distinguishable without colour vision, and in grey print."""
+"""Highlighted series are distinguishable without colour vision and in print, and arrows connect what follows."""
 
 import itertools
 
@@ -11,8 +11,12 @@ from core.findings.numbers.frame import tidy
 from core.findings.rows import choices, points, zeroshot
 from core.registry import METHODS
 from core.store import bundled
-from dashboard.charts.curve import styles_of
-from dashboard.charts.elements.style import DARK, LIGHT, SeriesStyle
+from dashboard.charts import dots
+from dashboard.charts.curve import perplexity_curve, styles_of
+from dashboard.charts.elements.style import DARK, LIGHT, SeriesStyle, look
+from dashboard.exports.print_figures import draw
+from tests.dashboard.charts.drawn import arrows, trace
+from tests.synthetic import chained, curve, result
 
 DEUTERANOPIA = np.array(  # Machado et al. 2009, severity 1, for linear RGB
     [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
@@ -75,3 +79,46 @@ def test_the_highlighted_series_of_a_family_are_distinguishable(shown, eyes, the
         if not distinguishable(one, other, eyes)
     ]
     assert alike == []
+
+
+def test_an_arrow_connects_pruned_and_fine_tuned_variants():
+    frame = tidy([*curve(), result("sparsegpt", 25.0, 0.5, recovery="lora")])
+    rows = frame[frame["metric"] == "perplexity"]
+    dense, found = points.split_points(rows)
+    figure = perplexity_curve(found, dense, axes.RATIO, LIGHT, "x")
+    (arrow,) = arrows(figure)
+    assert list(arrow.y) == [37.0, 25.0] and arrow.x[0] == arrow.x[1]
+    left, right = figure.layout.xaxis.range
+    assert 0.01 < (arrow.x[0] - 0.5) / (right - left) < 0.03  # not on the error bars, which would hide it
+    assert arrow.legendgroup == "SparseGPT + LoRA"
+    trained, pruned = trace(figure, "SparseGPT + LoRA"), trace(figure, "SparseGPT")
+    assert trained.line.color == pruned.line.color and trained.marker.symbol != pruned.marker.symbol
+
+
+def test_each_chain_has_its_own_style_and_arrow():
+    twice = "magnitude@0.2+adaprune+magnitude@0.5+adaprune"
+    chains = {"magnitude@0.5+adaprune": 100, twice: 80, "wanda@0.5+adaprune": 40, "wanda@0.5+adaprune+lora": 35}
+    frame = tidy([*curve(), *(chained(chain, value) for chain, value in chains.items())])
+    rows = frame[frame["metric"] == "perplexity"]
+    dense, found = points.split_points(rows)
+    figure = perplexity_curve(found, dense, axes.RATIO, LIGHT, "x")
+    drawn = sorted((round(arrow.y[0]), arrow.y[1], arrow.legendgroup) for arrow in arrows(figure))
+    assert drawn == [(40, 35.0, "Wanda + AdaPrune + LoRA"), (44, 40.0, "Wanda + AdaPrune"), (420, 100.0, "AdaPrune")]
+    assert len({arrow.x[0] for arrow in arrows(figure)}) == 3
+    trained = ["AdaPrune", "AdaPrune 20 % + AdaPrune", "Wanda + AdaPrune", "Wanda + AdaPrune + LoRA"]
+    names = ["Magnitude", "Wanda", *trained]
+    looks = [(trace(figure, name).line.color, trace(figure, name).marker.symbol) for name in names]
+    assert len(set(looks)) == len(names)
+    rows = points.at_amount(zeroshot.headline(frame), "50 %")
+    shown = zeroshot.with_mean(zeroshot.accuracies(rows), zeroshot.means_above_chance(rows))
+    drawn = dots.accuracy_dots(shown, LIGHT, list(dict.fromkeys(shown["task"])))
+    assert list(trace(drawn, "Wanda + AdaPrune + LoRA").y) == list(trace(drawn, "Wanda").y)
+    assert len(arrows(drawn)) == 3 * 8 and len(draw(drawn, 6.75).axes) == 1  # seven tasks and their mean
+
+
+def test_a_reconstruction_has_the_colour_of_its_method_and_a_marker_of_its_own():
+    assert look("adaprune", LIGHT).symbol == "pentagon" and look("adaprune", LIGHT).color == LIGHT.palette[3]
+    once, again, more = look("adaprune", LIGHT), look("adaprune+adaprune", LIGHT), look("wanda+sparsegpt", LIGHT)
+    assert once.color == again.color and once.symbol != again.symbol
+    assert more.color == look("wanda", LIGHT).color and more.symbol != look("wanda", LIGHT).symbol
+    assert look("dense+lora", LIGHT).color == look("dense", LIGHT).color != look("slimllm+lora", LIGHT).color

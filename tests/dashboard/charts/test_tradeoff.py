@@ -1,11 +1,9 @@
 """The chart, the answer and the labels of the trade-off, read from figures and tables."""
 
-import itertools
 import math
 
 import pandas as pd
 import pytest
-from hypothesis import given
 from hypothesis import strategies as draw_from
 
 from core.findings.axes import PREFILL
@@ -18,7 +16,7 @@ from core.findings.pairs.paired import CANNOT
 from core.findings.rows import points
 from core.store import bundled
 from dashboard.charts import tradeoff
-from dashboard.charts.elements import labels, marks
+from dashboard.charts.elements import marks
 from dashboard.charts.elements.style import LIGHT, family_look, look
 from tests.bundled import bundled_rows
 from tests.dashboard.charts.drawn import PHONE, boxes, each_mark, overlapping
@@ -91,19 +89,6 @@ def test_every_variant_has_one_marker_in_the_style_of_its_family(every):
     assert marks.marker(style, LIGHT, "2:4")["color"] == LIGHT.paper
     names = [trace.name for trace in chart(every).data if trace.showlegend is not False]
     assert names == ["Pareto front", "Unstructured", "Structured", "Low rank", "Best within budget", "Dense"]
-
-
-def test_families_have_colours_and_marks_of_their_own_which_the_legend_names(measured):
-    figure = chart(measured)
-    known = {trace.name: trace.marker for trace in figure.data if trace.name and "markers" in trace.mode}
-    families = [family.capitalize() for family in measured["family"].unique()]
-    assert len(families) >= 6 and set(families) <= set(known)
-    assert len({(known[name].color, known[name].symbol) for name in families}) == len(families)
-    assert len({known[name].color for name in families}) == len(families)
-    drawn, of = marked(figure), measured.set_index("key")["family"]
-    for family in families:
-        mine = {drawn[one][0] for one in drawn if of[one].capitalize() == family}
-        assert mine == {known[family].color}
 
 
 def test_perplexities_are_multiples_of_dense_from_1_to_5_with_a_band_for_higher_ones(measured):
@@ -214,16 +199,6 @@ def test_labels_do_not_overlap_and_stay_inside(measured, budget, quality):
 shares = draw_from.floats(0, 1)
 
 
-@given(draw_from.lists(draw_from.tuples(shares, shares), max_size=8, unique=True))
-def test_named_labels_never_overlap(markers):
-    name = "A long name<br>50 %"
-    found = labels.named(markers, [name] * len(markers), labels.SIDES)
-    placed = [labels.label_of(at, name, side) for at, side in zip(markers, found, strict=True) if side]
-    assert not any(one.overlaps(other) for one, other in itertools.combinations(placed, 2))
-    if len(markers) == 1:
-        assert found[0]  # alone it has room, even in a corner
-
-
 def sentence(every, budget, quality=PERPLEXITY, differences=None, tests=None):
     found = found_in(every, budget, quality, differences=differences)
     return ranking.answer(found, budget, QUALITIES[quality], "toy", str, tests)
@@ -321,16 +296,3 @@ def test_the_table_has_a_column_of_every_limit_and_of_the_cost(every, measured):
     shown = ranking.ranking(rows, budget, "memory_mb", QUALITIES[PERPLEXITY], stored)
     assert {"Bits per weight", "Peak memory (MB)", "GGUF (MB)", "Hugging Face (MB)", ranking.ON_FRONT} <= set(shown)
     assert "Misses by" not in shown and PREFILL.title not in shown
-
-
-def test_the_table_is_sorted_by_quality_and_has_no_column_that_looks_like_a_rank(measured):
-    for quality, column, best_first in ((PERPLEXITY, "Times dense", True), (ACCURACY, "Above chance (points)", False)):
-        rows = answers(found_in(measured, Budget(packed_mb=130), quality))
-        shown = ranking.ranking(rows, Budget(packed_mb=130), "packed_mb", QUALITIES[quality], [None] * len(rows))
-        assert "#" not in shown and list(shown)[2] == column
-        known = shown[column].notna()
-        assert list(known) == sorted(known, reverse=True)  # unscored variants are last
-        scored = shown[known & (shown[ranking.ON_FRONT] != ranking.OWN_GRID)]
-        assert scored[column].is_monotonic_increasing if best_first else scored[column].is_monotonic_decreasing
-        marked_rows = set(shown.loc[shown[ranking.ON_FRONT] == "yes", "Chain"])
-        assert marked_rows == set(rows.loc[rows["front"], "chain"])

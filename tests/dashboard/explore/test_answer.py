@@ -4,7 +4,6 @@ import re
 from collections import defaultdict
 from dataclasses import fields
 from functools import cache
-from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -22,12 +21,11 @@ from core.findings.reading import StoreReader
 from core.findings.rows import choices, points
 from core.findings.seeds import Seeds
 from core.registry import METHODS, STAGES
-from core.request.compatibility import on_convolutions
+from core.request.resolve import on_convolutions
 from core.specs import OUTSIDE_BLOCKS
 from core.store.bundled import read_measured
 from core.training.base import TrainingMethod
 from dashboard import data
-from dashboard.explore.curve_data import drawn_points
 from dashboard.shared.literal import literal
 from dashboard.shared.pickers import Chosen
 from tests.bundled import bundled_rows
@@ -91,41 +89,6 @@ def picked(model, rows):
     """Return the choices of a page that shows these rows."""
     nothing = {field.name: None for field in fields(Chosen)}
     return Chosen(**nothing | {"model": model, "measured": rows})
-
-
-def computed(model, family, axis, text, calibration, training):
-    """Return by amount what the page's functions find."""
-    rows = choices.shown(rows_of(model), [method.name for method in METHODS if method.family == family])
-    rows = choices.filter_by_text(choices.on_text(choices.curved(rows, AXES[axis]), *text), calibration, training)
-    dense, found = points.split_points(rows)
-    found = drawn_points(found, [], True, AXES[axis])
-    labels = found.set_index("key")["series_label"]
-    best = {at: best_at(picked(model, rows), dense, found, at) for at in points.amounts(found)}
-    return {
-        at: (len(one.kinds), labels[one.overall], {kind: labels[key] for kind, key in one.of_kind.items()})
-        for at, one in best.items()
-        if one
-    }
-
-
-@pytest.mark.matrix(model=None)
-@pytest.mark.parametrize("model", MODELS)
-def test_the_best_is_that_of_a_search_through_all_rows(model):
-    rows, compared = rows_of(model), 0
-    calibrations, trainings = choices.calibrations(rows) or [None], choices.trainings(rows) or [None]
-    for of, family, axis in CASES:
-        for text in choices.texts(rows).values() if of == model else ():
-            for pair in dict.fromkeys([*product(calibrations, trainings[:1]), *product(calibrations[:1], trainings)]):
-                asked = (model, family, axis, text, *pair)
-                expected = {}
-                for at, variants in searched(*asked).items():
-                    of_kind = {}
-                    for _, series, trained in variants:
-                        of_kind.setdefault(TRAINED if trained else UNTRAINED, series)
-                    expected[at] = len(variants), variants[0][1], of_kind
-                assert computed(*asked) == expected, asked
-                compared += len(expected)
-    assert compared > 20
 
 
 def interval(store, model, series, at, text):
@@ -226,13 +189,6 @@ def test_grey_variants_count_and_the_model_is_named(bundled):
         written = answer_at(shown(families=families), "50 %")
         assert "**SparseGPT + White-box distillation** has the lowest perplexity of" in written
         assert "Without training: **ALPS**" in written
-
-
-def test_a_published_model_has_no_intervals(bundled):
-    written = answer_at(shown(model="llama-7b", text="WikiText-2, all x 128 tokens"), "50 %")
-    assert "llama-7b at a pruning ratio of 50 %: **SlimLLM + LoRA (published)** has the lowest perplexity" in written
-    assert "of 8 variants, 2.12 times dense, without an interval. " in written
-    assert "points relative to dense, without an interval" in written
 
 
 def test_a_model_restored_to_its_own_grid_never_wins():

@@ -77,11 +77,6 @@ def test_the_heat_map_shows_bits_as_whole_numbers():
     assert heat.z.tolist() == [[4, 3], [2, 8]] and "%{z:.0f}" in heat.hovertemplate
 
 
-def test_amounts_are_sorted():
-    rows = pd.DataFrame({"ratio": [0.5, 0.75, 0.5, 0.875], "pattern": [None, "4bit", "2:4", "2bit"]})
-    assert points.amounts(rows) == ["50 %", "4 bit", "2:4", "2 bit"]
-
-
 def test_missing_points_of_a_series_are_the_offered_factors():
     rows = tidy([result("tensor-train", 90.0, pattern="2x"), result("dense", 20.0)])
     found = points.collapse(rows[rows["metric"] == "perplexity"])

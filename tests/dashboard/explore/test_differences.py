@@ -1,4 +1,4 @@
-"""Paired differences to the dense model on Explore, on stores of made-up outcomes."""
+"""Paired differences to the dense model and fidelity on Explore, on stores of made-up outcomes."""
 
 import re
 
@@ -10,12 +10,15 @@ from core.base import paths
 from core.findings.numbers.differences import tidy_with_differences
 from core.findings.numbers.seven import ABOVE_CHANCE
 from core.findings.pairs.paired import CANNOT, FLIPS
+from core.metrics import metric
 from core.request.stages import DEFAULT_LIMIT
+from core.results import KL
 from dashboard import data
 from dashboard.explore.comparison import newly_ticked
 from dashboard.exports.files import Chart
 from dashboard.shared import widgets
-from tests.dashboard.explore.given import chosen, shown
+from tests import synthetic
+from tests.dashboard.explore.given import chosen, ranked
 from tests.dashboard.opened import captions, charts, control, open_app
 from tests.synthetic import curve, put_answered, result
 
@@ -68,11 +71,6 @@ def test_explore_shows_paired_differences_or_accuracies(answers):
     assert "majority class" in titles(app)
     assert "Chance: a random choice" in captions(app) and "Majority class: always" in captions(app)
     assert not app.exception
-
-
-def test_without_pairs_no_statistics_are_computed(filled, monkeypatch):
-    monkeypatch.setattr("core.findings.numbers.differences.difference", lambda *_: pytest.fail("paired"))
-    assert shown().perplexities["verdict"].isna().all()
 
 
 def test_the_table_and_its_exports_contain_verdicts(answers, exported):
@@ -207,23 +205,6 @@ def test_unscored_models_are_offered_the_default_document_limit(store):
     assert {task.limit for task in job.spec.tasks} == {DEFAULT_LIMIT}
 
 
-def test_a_pair_is_read_once_and_adjusted_for_the_shown_pairs(answers, monkeypatch):
-    keys = (result(*one).variant.key for one in (("dense", 1), ("magnitude", 1, 0.5), ("wanda", 1, 0.5)))
-    dense, *others = keys
-    st.cache_resource.clear()
-    alone = data.paired([(others[0],)], dense)
-    read = []
-    made = data.pairs
-    monkeypatch.setattr(data, "pairs", lambda *given: read.append(given[3]) or made(*given))
-    both = data.paired([(key,) for key in others[:2]], dense)
-    assert read == [[(others[1],)]] and set(both["key"]) == set(others[:2])
-    adjusted = both.loc[both["key"] == others[0], "p_adjusted"]
-    assert (adjusted.to_numpy() >= alone["p_adjusted"].to_numpy()).all()  # by Holm over two
-    columns = both.columns.drop(["p_adjusted", "comparisons", "verdict"])
-    again = both.loc[both["key"] == others[0], columns].reset_index(drop=True)
-    assert again.astype(object).equals(alone[columns].astype(object))
-
-
 def test_explore_opens_with_damaged_samples_and_names_the_file(filled):
     for seed, one in enumerate([result("dense", 20.0), result("wanda", 44.0, 0.5), result("magnitude", 420, 0.5)]):
         put_answered(filled, one, seed)
@@ -236,3 +217,52 @@ def test_explore_opens_with_damaged_samples_and_names_the_file(filled):
     assert f"The samples in {file} are skipped (" in message
     put_answered(filled, result("wanda", 44.0, 0.5), 2)
     assert not open_app().text
+
+
+VALUES = {"wanda": (0.4, 2.5, 0.72), "sparsegpt": (0.2, 1.5, 0.81)}  # FIDELITY at 50 %
+
+
+@pytest.fixture(scope="module")
+def compared(example):
+    for method, values in VALUES.items():
+        one = next(one for one in curve() if one.variant.method == method and one.variant.ratio == 0.5)
+        example.put(synthetic.compared(one, *values))
+    data.show_now()
+
+
+def test_the_table_of_points_and_its_exports_have_fidelity_where_it_is_measured(compared, monkeypatch):
+    items = []
+    monkeypatch.setattr(widgets, "export_page", lambda name, page: items.extend(page()))
+    app = open_app()
+    table = next(one.value for one in app.dataframe if "Times dense" in one.value)
+    at_half = table[table["Amount"] == "50 %"].set_index("Method")
+    for method, (kl, _, agreement) in zip(("Wanda", "SparseGPT"), VALUES.values(), strict=True):
+        assert at_half.loc[method, metric("kl").title] == kl
+        assert at_half.loc[method, metric("agreement").title] == pytest.approx(100 * agreement)
+    assert table.loc[table["Amount"] != "50 %", metric("kl").title].isna().all()
+    (points,) = [item for item in items if item.name.endswith("-points")]
+    found = {pivot.title: pivot for pivot in points.pivots}
+    for title, place, times in ((metric("kl").title, 0, 1), (metric("agreement").title, 2, 100)):
+        cells = {series: cell.value for (series, amount), cell in found[title].cells.items() if amount == "50 %"}
+        assert cells == {
+            name: pytest.approx(times * VALUES[method][place])
+            for name, method in (("Wanda", "wanda"), ("SparseGPT", "sparsegpt"))
+        }
+    assert found[metric("kl").title].lower_is_better and not found[metric("agreement").title].lower_is_better
+
+
+@pytest.mark.parametrize(
+    ("limit", "sentence", "fact"),
+    [
+        ({"agreement": 0.8}, "at least 80 % top-1 agreement", "81 % top-1 agreement"),
+        ({"kl": 0.3}, " and 0.3 nats of KL divergence", "0.2 nats of KL divergence"),
+    ],
+)
+def test_fidelity_limits_a_budget(compared, limit, sentence, fact):
+    _, shown, answer, _ = ranked(packed_mb=200, **limit)
+    assert sentence in answer and "**SparseGPT, 50 %**" in answer and fact in answer
+    assert [name.split(" +")[0] for name in shown["Method"]] == ["SparseGPT"]
+    column, value = (metric("kl").title, 0.2) if KL in limit else (metric("agreement").title, 81)
+    assert shown[column].tolist() == [pytest.approx(value)]
+    dense = ranked(kl=0.001, agreement=1).table  # which satisfies every limit
+    assert dense[["Method", metric("kl").title, metric("agreement").title]].to_numpy().tolist() == [["Dense", 0, 100]]

@@ -5,7 +5,7 @@ import pytest
 from core.imports.files import read_imports
 from core.models.sources import identify
 from core.results import Result
-from core.specs import UNKNOWN, RunSpec, VariantSpec
+from core.specs import RunSpec, VariantSpec
 from dashboard import data
 from dashboard.run.imports import preview
 from tests.core.imports.given import sheet
@@ -79,16 +79,6 @@ def test_links_by_name_or_revision_keep_working(both):
     assert opened(NAMES[1]) == "ckpt"
 
 
-def test_a_second_checkpoint_renames_the_selected_model(store):
-    for one in curve():
-        store.put(of_checkpoint(one, FIRST))
-    app = open_app(explore_model="ckpt", explore_mode="Few-shot")
-    assert app.selectbox(key="explore_model").value == "ckpt"
-    store.put(of_checkpoint(curve()[0], SECOND))
-    app.run()
-    assert not app.exception and app.selectbox(key="explore_model").value == NAMES[0]
-
-
 def test_a_point_is_compared_within_its_checkpoint(both):
     first, second = (of_checkpoint(curve()[1], revision).variant.key for revision in TIMES)
     app = open_app(explore_model=NAMES[1])
@@ -117,23 +107,6 @@ def test_a_page_runs_the_shown_checkpoint(both, tmp_path):
         both.put(of_checkpoint(curve()[0], source.revision))
         shown = data.model_named(f"ckpt@{source.revision}")
         assert identify(data.model_to_run(shown)) == source
-
-
-def test_results_without_a_revision_join_a_single_checkpoint_only(both):
-    imported = of_checkpoint(curve()[1], UNKNOWN)
-    both.put(imported)
-    assert set(data.models()) == {*NAMES, "ckpt@unknown"}
-    delete(both, SECOND)
-    assert data.models() == ["ckpt"] and imported.variant.key in set(data.frame("ckpt")["key"])
-
-
-def test_published_results_join_the_only_revision_of_their_model(store):
-    made = curve(model="llama-7b")
-    for one in made:
-        store.put(one)
-    assert data.models() == ["llama-7b"] and "llama-7b" in data.printed_models()
-    frame = data.frame("llama-7b")
-    assert {"published", "measured"} <= set(frame["origin"]) and set(frame["model"]) == {"llama-7b"}
 
 
 def test_the_run_page_has_a_field_for_the_name_of_a_folder(store, tmp_path, monkeypatch, typing):

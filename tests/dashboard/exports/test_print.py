@@ -13,9 +13,7 @@ from PIL import Image
 
 from core.findings.axes import PACKED, RATIO
 from core.registry import STAGES
-from dashboard.charts import dots
 from dashboard.charts.curve import perplexity_curve
-from dashboard.charts.elements import drawing
 from dashboard.charts.elements.style import LIGHT, layout, look
 from dashboard.charts.matrices import layer_heatmap
 from dashboard.exports import files, print_figures
@@ -122,31 +120,12 @@ def many(count: int, more: str = "") -> go.Figure:
     return figure.update_layout(title_text="Perplexity", xaxis_title_text="Removed", yaxis_gridcolor="#eee")
 
 
-@pytest.mark.parametrize(
-    ("width", "count", "more"), [(3.25, 90, " + AdaPrune"), (6.75, 30, " + White-box distillation")]
-)
-def test_a_long_legend_leaves_room_for_the_plot(width, count, more):
-    page = print_figures.draw(many(count, more), width)
-    plot = page.axes[0].get_position()
-    assert page.get_figheight() <= 8.5 and plot.height * page.get_figheight() >= 1.19
-    legend = page.legends[0].get_window_extent()
-    assert legend.x1 <= page.bbox.x1 and legend.y0 >= 0 and legend.y1 < plot.y0 * page.bbox.height
-    assert len({text for text in texts(page) if text.startswith("Method")}) == count
-
-
 def test_a_legend_has_as_many_columns_as_fit_and_literal_dollar_signs():
     columns = [print_figures.draw(many(12), width).legends[0]._ncols for width in (3.25, 6.75)]
     assert columns == [3, 6]
     figure = many(2)
     figure.data[0].name = "$HOME/a$b_c"
     assert "$HOME/a$b_c" in texts(print_figures.draw(figure, 6.75))
-
-
-def test_a_tall_chart_shrinks_to_a_page(shown):
-    parts = [shown.assign(series_label=shown["series_label"] + f" {index}") for index in range(8)]
-    rows = pd.concat(parts)
-    page = print_figures.draw(dots.accuracy_dots(rows, LIGHT, list(dict.fromkeys(rows["task"]))), 3.25)
-    assert 8 < page.get_figheight() <= 8.5
 
 
 def test_few_lines_are_labelled_at_their_ends_or_in_a_legend(perplexities):
@@ -180,14 +159,6 @@ def test_every_tick_of_the_ratios_is_printed_and_a_legend_explains_the_grey_seri
     assert abs((title.x0 + title.x1) / 2 - (inner.x0 + inner.x1) / 2) < 0.02 * inner.width
 
 
-def test_labels_of_model_sizes_do_not_overlap(charts):
-    page = print_figures.draw(charts["sizes"].build(), 3.25)
-    texts(page)
-    ticks = [text.get_window_extent() for text in page.axes[0].get_xticklabels()]
-    assert not any(one.overlaps(other) for one, other in zip(ticks, ticks[2:], strict=False))
-    assert {"125M", "350M", "175B"} <= {text.strip() for text in texts(page)}
-
-
 def test_sessions_export_the_same_file_concurrently(charts):
     with ThreadPoolExecutor(3) as sessions:
         made = list(sessions.map(lambda _: files.image(charts["layers"], "pdf", 3.25), range(3)))
@@ -196,9 +167,3 @@ def test_sessions_export_the_same_file_concurrently(charts):
 
 def test_the_marker_of_every_method_can_be_printed():
     assert {look(stage.name, LIGHT).symbol for stage in STAGES} <= set(MARKERS)
-
-
-@pytest.mark.parametrize("kind", ["curve", "layers"])
-def test_charts_without_validation_can_be_printed(charts, kind, monkeypatch):
-    monkeypatch.setattr(drawing, "LOOKED_THROUGH", False)
-    assert files.image(charts[kind], "pdf", 3.25).startswith(b"%PDF")

@@ -15,7 +15,6 @@ from dashboard import data
 from dashboard.inside.answers import shown
 from dashboard.inside.answers.form import PROMPTS
 from dashboard.inside.answers.shown import difference
-from dashboard.inside.answers.tokens import DARKEST, share
 from dashboard.shared import links
 from tests.dashboard.opened import control, open_app, read
 from tests.synthetic import chained
@@ -201,17 +200,6 @@ def test_a_link_from_explore_chooses_prompt_and_variant(store, keys):
     assert "inside_answers_prompt" in link.proto.query_string
 
 
-def test_another_model_has_its_own_variants(store, keys):
-    other = chained("wanda@0.3", 20.0, model="toy")
-    store.put(other)
-    store.put(chained("dense", 20.0, model="alone"))
-    app = opened()
-    app.selectbox(key="inside_model").set_value("toy").run()
-    assert not app.exception and app.multiselect(key=VARIANTS).value in ([], [other.variant.key])
-    app.selectbox(key="inside_model").set_value("alone").run()
-    assert not app.exception and len(app.info) == 1
-
-
 @pytest.mark.parametrize(
     ("dense", "other", "greedy", "expected"),
     [
@@ -230,7 +218,3 @@ def test_sentences_on_differences(dense, other, greedy, expected):
 def test_the_end_of_an_answer_has_a_name():
     dense = [*tokens("a"), token("<end>", ends=True)]
     assert difference("A", dense, tokens("a", "b"), True).endswith("then has “b” instead of its end.")
-
-
-def test_a_less_likely_token_has_a_stronger_colour():
-    assert [share(logprob) for logprob in (0.0, -3.0, -6.0, -50.0)] == [0, DARKEST // 2, DARKEST, DARKEST]

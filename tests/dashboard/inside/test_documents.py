@@ -154,14 +154,6 @@ def measured(store, task="piqa", likelihoods=LIKELIHOODS, **protocol):
     data.show_now()
 
 
-def test_a_link_with_unknown_filters_shows_what_they_are_instead(store):
-    measured(store)
-    query = {"task": "Chess", "direction": "up", "change": "-1", "document": "PIQA 5"}
-    app = documents_tab(**{f"inside_doc_{kind}": value for kind, value in query.items()})
-    notices = " ".join(one.value.replace("\\", "") for one in app.info)
-    assert all(f"a {kind} that is not here: {value}." in notices for kind, value in query.items())
-
-
 def test_without_documents_to_show_the_page_says_why(store):
     store.put(result("wanda", 40.0, 0.5))
     app = documents_tab()

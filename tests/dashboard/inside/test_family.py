@@ -112,12 +112,6 @@ def test_a_link_restores_the_choices(bundled):
     assert app.selectbox(key=fields.TEXT).value == "WikiText-2, 128 x 128 tokens" and not app.info[:-1]
 
 
-def test_unknown_values_in_a_link_are_named(bundled):
-    unknown = {field: f"no {field}" for field in ("family", "methods", "text", "node")}
-    notices = " ".join(info.value for info in opened(**unknown).info)
-    assert all(value in notices for value in unknown.values())
-
-
 def test_a_link_to_a_node_opens_its_panel_and_its_method(bundled):
     app = opened(node="slimllm@0.2+lora,batch=4,dropout=0,learning_rate=0.002,patience=0,steps=92")
     assert app.selectbox(key=fields.FAMILY).value == "structured" and not app.exception
@@ -171,26 +165,6 @@ def test_every_kind_of_variant_has_a_link_that_opens_its_point(chain, bundled):
     app = open_app(None, **panel.explore_address(subject, key, choices.texts(subject.rows), TEXT))
     assert app.session_state["explore_point"] == key
     assert not any("asks for" in info.value for info in app.info)
-
-
-def test_a_click_opens_folds_and_chooses(nodes, monkeypatch):
-    session = {fields.FAMILY: "unstructured", fields.METHODS: ["sparsegpt"]}
-    monkeypatch.setattr(fields.st, "session_state", session)
-    fields.click(nodes, ["method:wanda"])
-    assert session[fields.METHODS] == ["sparsegpt", "wanda"]
-    fields.click(nodes, ["method:sparsegpt"])
-    assert session[fields.METHODS] == ["wanda"]
-    fields.click(nodes, ["family:quantisation"])
-    assert (session[fields.FAMILY], session[fields.METHODS]) == ("quantisation", ["gptq"])
-    one, other = (nodes.loc[nodes["chain"] == chain, "node"].iloc[0] for chain in ("flap@0.2", "gptq@3bit"))
-    fields.click(nodes, [one])
-    assert (
-        session[fields.NODE] == one and session[fields.FAMILY] == "structured" and session[fields.METHODS] == ["flap"]
-    )
-    fields.click(nodes, [one, other])
-    assert (session[fields.NODE], session[fields.OTHER]) == (other, one)
-    fields.click(nodes, [])
-    assert session[fields.NODE] == other
 
 
 def test_names_of_nodes_are_unique_and_say_which_lack_results(nodes):

@@ -15,7 +15,7 @@ from core.notation.chain import parse
 from core.registry import PREPARATIONS, STAGES
 from core.request.stages import DEFAULT_MODEL
 from dashboard import data
-from dashboard.methods.method_cards import Known, facts, known
+from dashboard.methods.method_cards import Known, facts
 from dashboard.shared import about, glossary, links
 from dashboard.shared.binding import ALONE
 from tests.dashboard.opened import control, open_app, read
@@ -126,14 +126,6 @@ def test_every_term_of_the_glossary_has_a_short_explanation():
         glossary.TERMS["no such word"]
 
 
-def test_headings_of_explore_explain_their_terms(filled):
-    app = open_app()
-    helps = {title.value: title.proto.help for title in app.header}
-    assert glossary.TERMS["packed size"] in helps["All points"]
-    (tasks,) = (group for group in app.get("button_group") if group.key == "explore_tasks")
-    assert glossary.TERMS["chance"] in tasks.proto.help
-
-
 def test_a_link_overrides_earlier_choices(filled):
     filled.put(result("slimllm", 60.0, 0.5))
     app = open_app()
@@ -144,15 +136,6 @@ def test_a_link_overrides_earlier_choices(filled):
         app.query_params[name] = value
     app.run()
     assert app.multiselect(key="explore_methods").value == ["wanda"] and not app.exception
-
-
-def test_cards_name_the_stored_time_at_50_percent(store):
-    assert known()["wanda"] == Known({}, None)
-    for one in (result("wanda", 44.0, 0.5), result("sparsegpt", 25.0, 0.5, recovery="lora")):
-        store.put(one)
-    data.show_now()
-    assert known()["wanda"].took.startswith("Took 60 s for `wanda@0.5`")
-    assert "at the end of `sparsegpt@0.5+lora`" in known()["lora"].took
 
 
 @pytest.mark.matrix(name=lambda name: name in ("gptq", "rotate"))

@@ -5,14 +5,14 @@ import pytest
 
 from core.findings import axes
 from core.findings.numbers.frame import tidy
-from core.findings.rows import missing, points, zeroshot
+from core.findings.rows import missing, points
 from core.imports.files import read_imports, store_imports
 from core.imports.sheet import COLUMNS
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.elements.style import LIGHT, look
 from dashboard.exports import files
 from dashboard.run import imports
-from tests.core.imports.given import ACCURACY, HEADER, described, sheet, uploads
+from tests.core.imports.given import ACCURACY, HEADER, sheet, uploads
 from tests.dashboard.opened import charts, open_app, read
 from tests.synthetic import curve
 
@@ -90,21 +90,6 @@ def test_an_imported_series_is_labelled_and_has_hollow_markers(rows):
     )
     ours = {trace.marker.symbol for trace in figure.data if trace.legendgroup == "Wanda" and trace.showlegend is None}
     assert ours == {"circle"}
-
-
-def test_an_import_without_an_amount_has_the_amount_unknown(rows):
-    found, _ = collapsed(rows)
-    assert set(found.loc[found["series_label"] == "quant (imported)", "amount_label"]) == {points.UNKNOWN_AMOUNT}
-
-
-def test_imports_without_a_pruning_ratio_appear_at_every_amount(filled):
-    store_imports(read_imports(uploads(), described(), filled), filled)
-    store_imports(read_imports(uploads(), described(label="some", ratio=None), filled), filled)
-    store_imports(read_imports(uploads(), described(label="third", ratio="0.3"), filled), filled)
-    rows = zeroshot.headline(tidy(filled.results()))
-    labels = {at: set(points.at_amount(rows, at)["series_label"]) for at in ("30 %", "50 %")}
-    assert {"lm_eval (imported)", "some (imported)"} <= labels["30 %"] & labels["50 %"]
-    assert "third (imported)" in labels["30 %"] - labels["50 %"]
 
 
 def test_a_label_that_names_a_method_has_its_colour():

@@ -7,7 +7,10 @@ import time
 import pytest
 from sqlalchemy import update
 
+from core.answers.question import QuestionRow
 from core.engine.variants import describe
+from core.jobs.kinds import QUESTION
+from core.jobs.queue import insert_job
 from core.request.complete import complete
 from core.store.tables import jobs
 from dashboard import data
@@ -143,6 +146,20 @@ def test_the_last_ended_job_is_visible_and_earlier_ones_are_folded(become):
     app.run()
     assert app.error[-1].value == "The disk is full."
     assert {"run_delete_1", "run_retry_2", "run_delete_3"} <= keys(app)
+
+
+def test_a_question_is_shown_with_what_it_asks_and_cancelled_then_removed(become):
+    row = QuestionRow(model="toy", chains=("dense", "magnitude@0.5")).model_dump_json()
+    job = data.store().transact(lambda connection: insert_job(connection, QUESTION, row))
+    become(job, state="running", stage="reply", done=1, total=4)
+    app = page()
+    assert any("Question: **toy: dense, magnitude@0.5**" in one.value.replace("\\", "") for one in app.markdown)
+    click(app, f"run_cancel_{job}")
+    assert data.queue().works()[0].cancel
+    become(job, state="cancelled")
+    app.session_state["run_ended"] = True
+    click(app.run(), f"run_delete_{job}")
+    assert data.queue().works() == []
 
 
 def test_a_cancelled_training_can_be_measured_or_resumed(filled):

@@ -9,6 +9,7 @@ from core.base.paths import cached_variant
 from core.engine.variants import describe
 from core.request.baseline import baseline
 from core.request.complete import complete
+from core.request.expected import estimate
 from core.request.settings import RunSettings
 from core.request.stages import DEFAULT_LIMIT
 from core.specs import Perplexity
@@ -114,9 +115,11 @@ def test_the_form_proposes_an_unmeasured_run(store):
     assert first_chain() == "wanda@0.55"
 
 
-def test_the_time_is_a_range_while_other_programs_run(store, monkeypatch):
+def test_the_time_is_a_range_while_other_programs_run(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(estimate, "LOADS", tmp_path / "loads")
     app = open_app("run/view.py", chain="wanda@0.5")
-    for load, busy in ((0.1, False), (3.0, True)):
+    for load, now, busy in ((0.1, 3.0, False), (3.0, 0.0, False), (3.0, 3.0, True)):
+        (tmp_path / "loads").write_text(f"9.9 9.9 9.9 {int(now * os.cpu_count()) + 1}/900 1")
         monkeypatch.setattr("psutil.getloadavg", lambda load=load: (load * os.cpu_count(), 0.0, 0.0))
         text = page_text(app.run())
         assert (re.search(r"Takes \*\*about \d+( s| min)? to \d+ (s|min|h)\*\*", text) is not None) is busy

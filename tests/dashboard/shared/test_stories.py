@@ -131,7 +131,3 @@ def test_stories_without_supporting_results_are_omitted(filled):
     for recovery in ("lora", "distill-white"):
         filled.put(result("sparsegpt", 22.0, 0.5, recovery=recovery))
     assert "recovery" in names()
-
-
-def test_an_empty_store_has_no_stories(store):
-    assert tour.stories([], data.frame) == []

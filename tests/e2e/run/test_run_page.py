@@ -1,4 +1,4 @@
-"""The Run page in a real browser: a job of another process, cards and chain, and what stays in sight."""
+"""The Run page in a real browser: a job of another process, and what stays in sight."""
 
 import pytest
 from playwright.sync_api import expect
@@ -34,24 +34,3 @@ def test_start_and_estimate_stay_in_sight_wherever_one_is_in_the_form(page, addr
         expect(takes).to_be_in_viewport(ratio=1)
     top = page.evaluate("document.querySelector('[data-testid=stMain]').scrollTop")
     assert top > 300
-
-
-def test_the_chain_and_its_cards_follow_each_other(page, address):
-    settled(opened(page, f"{address}/run?chain=magnitude%400.5%2Blora"))
-    chain = page.get_by_label("Chain of stages", exact=True).first  # one that was written anew may stand beside it
-    expect(chain).to_have_value("magnitude@0.5+lora")
-    second = page.locator(".st-key-run_card1_box")
-    second.get_by_text("Parameters", exact=True).click()
-    page.get_by_label("Maximum minutes", exact=True).fill("5")
-    second.get_by_role("button", name="arrow_upward").click()  # and so leaves the field
-    page.wait_for_url("**/run?chain=lora%2Cminutes%3D5%2Bmagnitude%400.5")
-    settled(page)
-    expect(chain).to_have_value("lora,minutes=5+magnitude@0.5")
-    assert page.get_by_label("Maximum minutes", exact=True).input_value() == "5"  # open still, as it has moved
-    chain.fill("wanda@0.5 lora,minutes=6+ria@0.7")
-    chain.press("Enter")
-    third = page.get_by_role("combobox", name="Stage 3")
-    expect(third).to_have_value("RIA · removes weights")
-    page.reload()
-    expect(third).to_have_value("RIA · removes weights")
-    expect(chain).to_have_value("wanda@0.5+lora,minutes=6+ria@0.7")

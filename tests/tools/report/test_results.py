@@ -1,9 +1,5 @@
 """The pages of the bundled results, with each of their tables, and their points."""
 
-import math
-
-import pytest
-
 from core.specs import Stage
 from tests.core.factories import make, perplexity
 from tests.tools.programs import run_program
@@ -18,14 +14,6 @@ def test_the_pages_match_the_bundled_results(tmp_path):
     assert written == shown, "`python -m tools.report.results` writes them again"
     pages = {f"results/{page.name}" for page in (results.DOCS / "results").iterdir()}
     assert pages == {name for name in written if "/" in name}
-
-
-@pytest.mark.parametrize(
-    ("value", "written"),
-    [(20.7135, "20.71"), (999.99, "999.99"), (3974.2, "3,974"), (984210.0, "9.8e5"), (math.nan, "")],
-)
-def test_numbers_have_a_readable_format(value, written):
-    assert points.number(value) == written
 
 
 def of_chain(place, *stages):
@@ -46,8 +34,3 @@ def test_each_chain_is_a_separate_point():
         ("dense", "lora", "nothing"),
         ("magnitude", "magnitude-trained", "50 %"),
     }
-
-
-def test_a_point_with_duplicate_results_is_rejected():
-    with pytest.raises(ValueError, match="duplicate"):
-        points.points([of_chain(place, Stage(method="wanda", ratio=0.5)) for place in (0, 1)])

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from core.data.cards import SEVEN, TASKS
 from core.results import Measurement
@@ -10,7 +9,6 @@ from core.specs import Stage, TextWindows
 from tests.core.factories import make, perplexity
 from tools.report import points, significance
 from tools.report.points import MEANS, RATIOS
-from tools.report.results import markdown
 
 TEXT = TextWindows.parse("c4-sample:16x2048")
 N = 40  # documents a task
@@ -94,21 +92,6 @@ def test_verdicts_are_adjusted_over_the_whole_table():
     assert among[MEANS][0].endswith(third) and ", adjusted p 0." in among[MEANS][0]
 
 
-def test_the_protocol_with_more_documents_is_paired():
-    def both(key, stages, few, many):
-        (one, some), (other, more) = variant(key, stages, few, n=N), variant(key, stages, many, n=2 * N)
-        return one.updated(other), some | more
-
-    pair = both("0", (Stage(method="dense"),), 30, 30), both("1", pruned("slimllm"), 35, 20)
-    (cell,) = significance.removed_apart(*bundled(*pair)[1:])[MEANS]
-    assert cell.startswith("-25.0 [")
-
-
-def test_duplicate_variants_of_a_point_are_rejected():
-    with pytest.raises(ValueError, match="duplicate"):
-        significance.known([variant("1", pruned("wanda"))[0], variant("2", pruned("wanda"))[0]])
-
-
 def test_tasks_have_chance_and_majority_baselines():
     words = Measurement(metric="acc", dataset="lambada_openai", value=0.3, n=2, protocol={"limit": 2, "fewshot": 0})
     answers = pd.DataFrame({"doc_id": [0, 1], "acc": [1.0, 0.0], "loglikelihoods": [[-1.0], [-2.0]]})
@@ -125,18 +108,3 @@ def test_tasks_have_chance_and_majority_baselines():
         "majority": "60.0",
         "dense": "75.0",
     }
-
-
-def test_chains_with_several_seeds_have_a_column_per_seed():
-    drawn = [variant(key, pruned("sparsegpt", seed), loss=3 + seed)[0] for key, seed in (("1", 0), ("2", 1))]
-    once = variant("3", pruned("wanda"))[0]
-    table = significance.seeds([*drawn, once])
-    (row,) = table.to_dict("records")
-    names = ["chain", "seed 0", "seed 1", "highest / lowest", "between seeds"]
-    assert (row["chain"], list(table)) == ("`sparsegpt@0.5`", names)
-    assert row["highest / lowest"].startswith("x 2.7")
-    third = variant("4", pruned("lorap", 2))[0]
-    both = significance.seeds([*drawn, third, variant("5", pruned("lorap"))[0]]).set_index("chain")
-    assert (both.loc["`lorap@0.5`", "seed 1"], both.loc["`sparsegpt@0.5`", "seed 2"]) == ("", "")
-    assert list(both)[-2] == "highest / lowest"
-    assert markdown(significance.seeds([once])) == ""

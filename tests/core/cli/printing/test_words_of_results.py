@@ -16,7 +16,7 @@ from core.shipping.formats import FORMATS
 from core.shipping.proof import ExportCheck
 from core.specs import ModelId, Stage, TextWindows
 from core.store.store import Store
-from tests.core.factories import LAYER, WANDA, make, perplexity
+from tests.core.factories import LAYER, make, perplexity
 
 TEXT = TextWindows.parse("passages-calibration:16x2048")
 LORA = build_stage("lora", calibration=TEXT)
@@ -34,13 +34,6 @@ NAMES = {ModelId("m", "r"): "m"}
 def test_results_without_a_command_give_the_reason(stage, reason):
     with pytest.raises(UserError, match=reason):
         reproduce(make(stages=(stage,)))
-
-
-def test_tables_name_every_stage_and_its_amount():
-    results = [make(stages=stages) for stages in ((WANDA,), (WANDA, LORA), CHAIN)]
-    one, trained, chain = (summary([result], Store(), NAMES)[0] for result in results)
-    chains = "wanda@0.5", "wanda@0.5+lora", "magnitude@0.5+lora+sparsegpt@2:4"
-    assert (one["chain"], trained["chain"], chain["chain"]) == chains
 
 
 def test_card_describes_every_stage():

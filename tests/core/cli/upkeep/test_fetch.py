@@ -1,8 +1,9 @@
 """`fetch` of a model that is under terms: shown, answered once, and remembered."""
 
+import hashlib
+
 import pytest
 
-from core.cache.disk import sealed
 from core.cli.app import main
 from core.cli.upkeep import commands
 from core.cli.upkeep import commands as upkeep
@@ -57,6 +58,10 @@ def test_without_a_terminal_nothing_is_downloaded(fetched, monkeypatch, capsys):
     message = capsys.readouterr().err
     assert "You gave no answer, so gemma3-270m is not fetched." in message and "Traceback" not in message
     assert not fetched and terms.answer(GEMMA) is None
+
+
+def sealed(content):
+    return hashlib.sha256(content).digest() + content
 
 
 @pytest.mark.parametrize("content", [b"yes", b"", b"\xff" * 40, sealed(b"maybe"), sealed(b"yes" * 9), None])

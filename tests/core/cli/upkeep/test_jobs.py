@@ -42,7 +42,7 @@ def test_a_search_is_cancelled_with_its_trials(played, search, capsys):
     (trial,) = played.submit_all([spec("tiny")], parent=search)
     assert main(["jobs", "cancel", str(search)]) == 0
     assert f"Job {search} is being cancelled." in capsys.readouterr().err
-    assert played.state(search) == "running" and played.works(SEARCH)[0].cancel and played.state(trial) == "cancelled"
+    assert played.state(search) == "running" and played.works([SEARCH])[0].cancel and played.state(trial) == "cancelled"
 
 
 def test_a_queued_job_is_cancelled_at_once_and_repeated(played, capsys):

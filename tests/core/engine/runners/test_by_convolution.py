@@ -9,8 +9,6 @@ from core.amount import Amount
 from core.base.errors import UserError
 from core.context import Context, StageInput
 from core.engine.stages import apply
-from core.evaluation.footprint import footprint
-from core.models.parts.convolutions import convolutions_of
 from core.request.stages import build_stage
 from tests.core.contract.ground import same
 from tests.core.encoders import encoder
@@ -36,40 +34,6 @@ def test_a_report_describes_each_convolution_and_why_one_is_unchanged():
     assert "left whole: 1 x 1, no smaller as two" in [one.note for one in resnet]
     notes = {one.note.partition(", ")[2] for one in decompose(encoder("convnext"), METHODS[0], 0.5)}
     assert notes == {"by channels", "axis by axis"}  # a depthwise one has axes only
-
-
-def test_error_is_that_of_the_kernel_of_the_pair():
-    """The outputs of a convolution without stride on single ones are its kernel."""
-    model = encoder("vit")
-    (one,) = convolutions_of(model)
-    (report,) = decompose(model, METHODS[0], 0.5)
-    place = 8 - 1
-    single = torch.zeros(3, 3, 15, 15)
-    single[range(3), range(3), place, place] = 1
-    pair = model.get_submodule(one.name)
-    for part in pair:
-        part.stride = (1, 1)
-    kernel = pair(single) - pair[1].bias[:, None, None]  # (in, out, 8, 8), flipped
-    kernel = kernel.flip(2, 3).transpose(0, 1)
-    error = (kernel - one.kernel).square().sum() / one.kernel.square().sum()
-    assert report.error == pytest.approx(error.item(), rel=1e-4) and 0.1 < report.error < 1
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_errors_rise_with_the_amount_and_the_footprint_falls(method):
-    dense = encoder(layer_type="basic")
-    counts = footprint(dense, 1, 1)
-    errors, sizes = [], []
-    for ratio in (0.2, 0.5, 0.8):
-        model = copy.deepcopy(dense)
-        reports = decompose(model, method, ratio)
-        errors.append(sum(one.error for one in reports))
-        size = footprint(model, counts.model_parameters, counts.block_weights)
-        assert 1 - size.block_weights / counts.block_weights == pytest.approx(ratio, abs=0.02)
-        assert size.model_parameters - size.block_weights == counts.model_parameters - counts.block_weights
-        assert size.packed_bytes == size.dense_bytes == 2 * size.model_parameters
-        sizes.append(size.bits_per_weight)
-    assert errors == sorted(errors) and sizes == sorted(sizes, reverse=True) and sizes[0] < 16
 
 
 def test_progress_is_reported_to_its_end():

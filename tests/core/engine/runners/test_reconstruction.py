@@ -8,10 +8,8 @@ import torch
 from core.amount import Amount
 from core.base.paths import cached_variant
 from core.base.progress import silent
-from core.context import Context
 from core.data.corpora import identify_corpus
 from core.engine import variants
-from core.engine.dense import DenseWeights
 from core.engine.runners import by_linear
 from core.engine.session import Session
 from core.engine.variants import make_variant
@@ -133,20 +131,3 @@ def test_a_cached_variant_without_its_references_is_created_again(damage, monkey
     model, _ = made(spec)
     assert all_equal(weights_of(model), weights_of(expected))
     assert file.is_file()
-
-
-def test_the_dense_model_is_loaded_once_and_only_as_a_reference(monkeypatch):
-    loaded = []
-    load = load_model
-    monkeypatch.setattr("core.engine.dense.load_model", lambda *given, **more: loaded.append(1) or load(*given, **more))
-    made(chain("magnitude", "sparsegpt"))
-    assert not loaded
-    made(chain("magnitude", "adaprune"))
-    assert len(loaded) == 1
-    made(chain("magnitude", "lora", "adaprune"))  # its reference is the trained model
-    assert len(loaded) == 1
-
-
-def test_accessing_a_missing_dense_model_fails():
-    with pytest.raises(TypeError, match="no dense model"):
-        DenseWeights(Context(torch.device("cpu")), "float32").weight("any")

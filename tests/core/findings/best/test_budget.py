@@ -154,13 +154,6 @@ def test_diverged_models_are_sorted_by_their_perplexity_and_unscored_ones_are_la
     assert winner(ranked(rows.iloc[[0, 2]], Budget(packed_mb=100), "packed_mb", PERPLEXITY)) is None
 
 
-def test_front_contains_only_fitting_variants():
-    rows = table([(100, 2, 0.2), (110, 3, 0.5), (120, 2.5, 0.6)])
-    found = ranked(rows, Budget(above_chance=0.4), "packed_mb", PERPLEXITY)
-    assert list(found["key"]) == ["02", "01", "00"]
-    assert list(found["front"]) == [True, True, False] and not pareto(rows, "packed_mb", PERPLEXITY)[17]
-
-
 def test_a_budget_in_words():
     assert budget_words(Budget()) == ""
     assert budget_words(Budget(packed_mb=180, times_dense=2)) == "at most 180 MB packed and 2 times dense"

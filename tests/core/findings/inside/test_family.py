@@ -5,7 +5,6 @@ import math
 import pytest
 
 from core.findings.inside.family import NO_DENSE, NO_PERPLEXITY, NOT_MEASURED, family_nodes, path_to
-from core.findings.inside.prefixes import distinct
 from core.findings.numbers.frame import tidy
 from core.results import Measurement
 from core.specs import Stage, VariantSpec
@@ -97,10 +96,7 @@ def test_siblings_have_the_order_of_registry_and_amounts_and_children_follow_the
 
 def test_a_label_has_the_parameters_that_differ_from_their_defaults():
     nodes = tree(DENSE, chained("gptq@4bit,group_size=128", 30.0), chained(r"wanda@0.5,layers=layers\.0\.", 30.0))
-    assert list(nodes["label"])[1:] == [
-        r"Wanda, 50 %, layers layers\.0\.",
-        "GPTQ, 4 bit, group size 128",
-    ]
+    assert list(nodes["label"])[1:] == [r"Wanda, 50 %, layers layers\.0\.", "GPTQ, 4 bit, group size 128"]
 
 
 def test_variants_that_differ_in_their_data_or_seed_are_nodes_with_distinct_labels():
@@ -113,15 +109,6 @@ def test_variants_that_differ_in_their_data_or_seed_are_nodes_with_distinct_labe
         "Wanda, 50 %, passages-calibration:16x2048, seed 0",
         "Wanda, 50 %, passages-calibration:16x2048, seed 1",
     ]
-
-
-def test_the_grid_of_the_own_file_is_marked():
-    nodes = tree(DENSE, chained("hqq@4bit,group_size=32", 20.0), chained("hqq@4bit", 25.0))
-    assert dict(zip(nodes["label"], nodes["own_grid"], strict=True)) == {
-        "Dense": False,
-        "HQQ, 4 bit": False,
-        "HQQ, 4 bit, group size 32 (the file's own grid)": True,
-    }
 
 
 def test_each_precision_has_its_own_root_and_compares_with_it():
@@ -146,9 +133,3 @@ def test_an_imported_variant_is_one_node_of_its_own_family():
     nodes = tree(DENSE, mine)
     assert shape(nodes) == ["Dense", "  Mine (imported)"]
     assert nodes.iloc[1][["key", "family", "times_dense"]].tolist() == ["a" * 64, "imported", 2.0]
-
-
-def test_names_get_parts_only_where_they_are_equal():
-    parts = [("A", "x", "1"), ("A", "y", "2"), ("A", "y", "3"), ("B", "x", "4")]
-    assert distinct(parts) == ["A, x", "A, y, 2", "A, y, 3", "B"]
-    assert distinct([("", "x"), ("", "y")]) == ["x", "y"] and distinct([]) == []

@@ -1,12 +1,8 @@
 """Made-up outcomes of two variants, document by document."""
 
-import math
-
 import pandas as pd
 
 from core.findings.numbers.paired import difference
-
-SEVEN_SIZES = (327, 184, 1004, 127, 238, 117, 50)  # the papers' tasks, a tenth of them
 
 
 def frame(values, metric="acc", **columns):
@@ -34,8 +30,3 @@ def losses(rng, n, worse=0.0):
 def compared(metric, pair):
     make = windows if metric == "perplexity" else frame
     return difference(metric, make(pair[0]), make(pair[1]))
-
-
-def false_alarms(rate, runs):
-    """Return the most of `runs` that may be false alarms at a rate, three standard deviations above it."""
-    return runs * rate + 3 * math.sqrt(runs * rate * (1 - rate))

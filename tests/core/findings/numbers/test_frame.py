@@ -6,7 +6,7 @@ import math
 import pandas as pd
 import pytest
 
-from core.findings.numbers.frame import COLUMNS, protocol_sentence, tidy
+from core.findings.numbers.frame import COLUMNS, tidy
 from core.notation.chain import ChainDefaults, parse
 from core.request.resolve import resolve_chain
 from core.request.stages import DEFAULT_MODEL
@@ -128,21 +128,6 @@ def test_hqq_on_the_grid_of_the_checkpoint_is_marked():
     assert not rows["series_label"].drop(own.index).str.contains("own grid").any()
 
 
-def test_a_chain_is_described_stage_by_stage():
-    wanda = WANDA.model_copy(update={"calibration": TEXT, "seed": 0})
-    sparsegpt = Stage(method="sparsegpt", ratio=0.7, calibration=TEXT, seed=0)
-    (row,) = tidy([make(perplexity(20.0), stages=[wanda, LORA, sparsegpt])]).to_dict("records")
-    assert (row["method"], row["ratio"], row["recovery"], row["parent_label"]) == ("wanda", 0.7, "lora", None)
-    stages = json.loads(row["stages"])
-    assert [(stage["name"], stage.get("ratio"), stage.get("text")) for stage in stages] == [
-        ("wanda", 0.5, "alpaca:64x256"),
-        ("lora", None, "alpaca:64x256"),
-        ("sparsegpt", 0.7, "alpaca:64x256"),
-    ]
-    (row,) = tidy([make(perplexity(20.0), stages=[wanda, sparsegpt, LORA])]).to_dict("records")
-    assert (row["ratio"], row["recovery"], row["parent_label"]) == (0.7, "lora", "Wanda 50 % + SparseGPT")
-
-
 def of_chain(chain, key):
     stages = resolve_chain(parse(chain), ChainDefaults(TEXT, TEXT, 0))
     return make(perplexity(20.0), key=key, stages=stages)
@@ -188,25 +173,3 @@ def test_no_results_give_an_empty_table():
     frame = tidy([make(perplexity(math.inf), stages=[Stage(method="newer", ratio=0.5)])])
     assert list(frame.family) == ["other"]
     assert list(frame.value) == [math.inf]
-
-
-def test_rows_agree_with_each_number_converted_alone():
-    odd = [
-        perplexity(math.inf, stderr=math.nan),
-        perplexity(20.0).model_copy(update={"protocol": {"window": 128, "windows": None, "version": 1}}),
-        perplexity(20.0).model_copy(update={"protocol": {"window": 128, "windows": None, "version": 1.0}}),
-        perplexity(20.0).model_copy(update={"protocol": {"window": 128.0, "windows": None, "version": True}}),
-        accuracy(0.6).model_copy(update={"stderr": None}),
-    ]
-    newer = make(perplexity(3.0), key="c" * 64, stages=[Stage(method="newer", ratio=0.5)])
-    found = [make(*odd), make(key=OTHER), newer]
-    frame = tidy(found)
-    measured = [(one.variant.key, row) for one in found for row in one.measurements]
-    assert list(frame["key"]) == [key for key, _ in measured]
-    assert list(frame["protocol_id"]) == [row.protocol_id for _, row in measured]
-    assert list(frame["protocol"]) == [protocol_sentence(row) for _, row in measured]
-    assert len(set(frame["protocol_id"][1:4])) == 3 and len(set(frame["protocol"][1:4])) == 3
-    for name in ("value", "stderr", "n"):
-        values = [getattr(row, name) for _, row in measured]
-        assert frame[name].to_numpy() == pytest.approx([math.nan if x is None else x for x in values], nan_ok=True)
-    assert list(frame["origin"]) == [row.origin for _, row in measured]

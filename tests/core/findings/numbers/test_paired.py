@@ -1,68 +1,24 @@
-"""Paired differences: errors against a bootstrap, tests against their definitions, verdicts at the rate they state."""
+"""Paired differences and their mean over tasks: tests against their definitions, edges, and both directions."""
 
 import math
 import subprocess
 import sys
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as draw
-from scipy.stats import t, ttest_rel
+from scipy.stats import binom, t, ttest_rel
 
 from core.base.errors import UserError
 from core.findings.numbers.intervals import ALPHA
 from core.findings.numbers.paired import Difference, difference, mean_difference
 from core.findings.numbers.verdicts import verdict
-from tests.core.findings.numbers.outcomes import SEVEN_SIZES, answers, compared, frame, losses, windows
+from tests.core.findings.numbers.outcomes import answers, compared, frame, losses, windows
 
 pytestmark = pytest.mark.filterwarnings("error")  # edge cases must not print any
-
-DRAWS = 4000
-
-
-def resampled(rng, pair):
-    """The two variants' means over DRAWS samples of the documents: (2, DRAWS)."""
-    first, second = pair
-    places = rng.integers(0, len(first), (DRAWS, len(first)))
-    return np.stack([first[places].mean(1), second[places].mean(1)])
-
-
-@pytest.mark.parametrize(("metric", "make"), [("acc", answers), ("perplexity", losses)])
-def test_standard_error_matches_a_bootstrap_over_documents(metric, make):
-    rng = np.random.default_rng(1)
-    pair = make(rng, 400)
-    first, second = resampled(rng, pair)
-    found = compared(metric, pair)
-    assert found.stderr == pytest.approx((second - first).std(), rel=0.05)
-    assert found.stderr < 0.9 * math.hypot(first.std(), second.std())  # less than that of two samples
-
-
-def test_mean_of_seven_error_matches_a_bootstrap_within_each_task():
-    rng = np.random.default_rng(2)
-    pairs = [answers(rng, n, gains=0.1) for n in SEVEN_SIZES]
-    drawn = [resampled(rng, pair) for pair in pairs]
-    found = mean_difference([compared("acc", pair) for pair in pairs])
-    assert found.stderr == pytest.approx(np.mean([second - first for first, second in drawn], axis=0).std(), rel=0.05)
-    assert found.difference == pytest.approx(np.mean([second.mean() - first.mean() for first, second in pairs]))
-    assert found.n == sum(SEVEN_SIZES)
-
-
-@pytest.mark.parametrize(("metric", "make"), [("acc", answers), ("perplexity", losses)])
-def test_interval_has_its_nominal_coverage(metric, make):
-    rng = np.random.default_rng(3)
-    found = [compared(metric, make(rng, 200 if metric == "acc" else 16, 0.1)) for _ in range(300)]
-    truth = 0.1
-    held = np.mean([one.low <= truth <= one.high for one in found])
-    assert held == pytest.approx(1 - ALPHA, abs=0.03)
-
-
-def test_accuracy_counts_discordant_documents():
-    found = difference("acc", frame([1, 0, 0, 1, 0, 0]), frame([1, 1, 1, 0, 1, 0]))
-    assert (found.n, found.gained, found.lost) == (6, 3, 1)
-    assert found.difference == pytest.approx(2 / 6)
-    assert found.ratio is None
 
 
 @pytest.mark.parametrize(("gained", "lost"), [(0, 0), (1, 0), (3, 3), (5, 0), (0, 6), (2, 9), (40, 70), (300, 500)])
@@ -199,16 +155,62 @@ def test_swapping_the_variants_negates_the_difference_and_keeps_p(bits, likeliho
         assert both in ({"better", "worse"}, {"not significant"})
 
 
-@settings(max_examples=25)
-@given(draw.lists(BITS, min_size=1, max_size=4))
-def test_swapping_the_variants_negates_a_mean_and_keeps_p(tasks):
-    pairs = [tuple(zip(*bits, strict=True)) for bits in tasks]
-    one = mean_difference([compared("acc", pair) for pair in pairs])
-    assert mirrored(one, mean_difference([compared("acc", pair[::-1]) for pair in pairs]))
-    assert one.low is None or one.low <= one.difference <= one.high
-    assert one.p is None or 0 <= one.p <= 1
-
-
 def test_import_loads_neither_scipy_nor_torch():
     code = "import sys, core.findings.numbers.paired; sys.exit(bool({'scipy', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class TestMean:
+    def test_equal_tasks_have_the_error_of_their_pooled_documents(self):
+        one, whole = (Difference(n=100 * k, difference=0.05, gained=9 * k, lost=4 * k) for k in (1, 4))
+        assert mean_difference([one] * 4).stderr == pytest.approx(mean_difference([whole]).stderr)
+
+    @pytest.mark.parametrize("sizes", [(9, 6), (5, 5), (12, 4)])
+    @pytest.mark.parametrize(("differing", "share"), [(0.3, 0.5), (0.6, 0.5), (0.6, 0.75)])
+    def test_interval_covers_the_true_mean_over_all_outcomes(self, sizes, differing, share):
+        """Of every outcome with its probability, not of a sample: no more than ALPHA miss."""
+        held = total = 0.0
+        for counts in product(*([(g, b) for g in range(n + 1) for b in range(n + 1 - g)] for n in sizes)):
+            chance = 1.0
+            for (gained, lost), n in zip(counts, sizes, strict=True):
+                chance *= binom.pmf(gained + lost, n, differing) * binom.pmf(gained, gained + lost, share)
+            found = mean_difference(
+                [
+                    Difference(n=n, difference=(g - b) / n, gained=g, lost=b)
+                    for (g, b), n in zip(counts, sizes, strict=True)
+                ]
+            )
+            total += chance
+            held += chance * (found.low <= differing * (2 * share - 1) <= found.high)
+        assert total == pytest.approx(1) and held >= 1 - ALPHA
+
+    def test_large_tasks_have_nearly_the_p_of_a_normal_mean(self):
+        counts = ((180, 120, 3270), (600, 500, 10042), (33, 30, 500))
+        found = mean_difference([Difference(n=n, difference=(g - b) / n, gained=g, lost=b) for g, b, n in counts])
+        variance = sum(((g + b) / n - ((g - b) / n) ** 2) / n for g, b, n in counts)
+        z = sum((g - b) / n for g, b, n in counts) / math.sqrt(variance)
+        assert found.p == pytest.approx(math.erfc(z / math.sqrt(2)), rel=0.03)
+
+    def test_p_refers_to_the_mean_and_not_to_pooled_documents(self):
+        small = Difference(n=50, difference=0.4, gained=20, lost=0)
+        large = Difference(n=5000, difference=-0.004, gained=90, lost=110)
+        found = mean_difference([small, large])
+        assert found.difference == pytest.approx(0.198)
+        assert (found.gained, found.lost) == (110, 110)
+        assert found.p < 1e-4 and verdict(found, found.p) == "better"
+
+    def test_edges(self):
+        found = compared("acc", answers(np.random.default_rng(6), 40))
+        assert mean_difference([found]).model_dump() == pytest.approx(found.model_dump())
+        tasks = [compared("acc", (np.ones(n), np.ones(n))) for n in (3, 5)]
+        found = mean_difference(tasks)
+        assert (found.n, found.difference, found.p, found.gained, found.lost) == (8, 0, 1, 0, 0)
+        assert found.low == -found.high < 0
+        found = mean_difference([compared("acc", ([0], [1])), compared("acc", ([0, 1, 0], [1, 1, 0]))])
+        assert (found.stderr, found.low, found.high, found.p) == (None, None, None, None)
+
+    def test_only_accuracies_have_a_mean(self):
+        with pytest.raises(UserError, match="Differences of perplexity have no mean"):
+            mean_difference([compared("perplexity", losses(np.random.default_rng(0), 4))])
+        with pytest.raises(UserError, match="at least one"):
+            mean_difference([])

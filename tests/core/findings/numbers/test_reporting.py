@@ -1,10 +1,18 @@
-"""Paired differences in figures and words."""
+"""Paired differences in figures and words, with the warning of few windows, and the CSV files of a spreadsheet."""
 
+import io
 import math
 
+import pandas
+import pandas as pd
 import pytest
 
+from core.findings.numbers.differences import NOTE
+from core.findings.numbers.few import few_in, few_of, few_words
 from core.findings.numbers.reporting import format_difference, judged, p_words, verdict_text
+from core.findings.numbers.sheets import csv_text
+from core.statistics.correlations import WIDENED
+from tests.core.factories import perplexity
 
 NONE, BETTER, WORSE, ALONE = "not significant", "better", "worse", "worse alone, not after Holm"
 
@@ -57,3 +65,53 @@ def test_verdicts_give_the_reason_or_count_the_comparisons():
     assert verdict_text(found) == "significant alone, not after Holm (12 comparisons)"
     assert judged(found) == ("-6.2 [-10.1, -2.3], adjusted p 0.08: significant alone, not after Holm (12 comparisons)")
     assert judged(row("perplexity", math.inf, None, None) | {"p_adjusted": None}) == "x ∞: worse"
+
+
+def test_few_windows_and_documents_are_named():
+    warning = few_words([("wikitext2", 7), ("wikitext2", 7), ("piqa", 49), ("ptb@12345678", 1)])
+    assert warning == (
+        "Intervals of fewer than 8 windows or 50 documents are unreliable: wikitext2 has 7 windows, "
+        "piqa has 49 documents and ptb@12345678 has 1 window."
+    )
+    assert (
+        few_words([("wikitext2", 8), ("piqa", 50), ("mean above chance", 350), ("piqa", 0), ("boolq", math.nan)]) == ""
+    )
+    assert few_words([(f"own{place}", 2) for place in range(5)]).endswith("own2 has 2 windows and 2 more have few.")
+
+
+def test_texts_with_widened_intervals_are_named():
+    names = ["wikitext2", "a.txt", "b.txt", "a.txt", "c.txt", "d.txt"]
+    notes = [None if name == "wikitext2" else WIDENED for name in names]
+    numbers = [
+        perplexity(2.0, dataset=name, details={"interval": note} if note else {})
+        for name, note in zip(names, notes, strict=True)
+    ]
+    frame = pandas.DataFrame({"dataset": names, "n": 16, NOTE: notes})
+    sentence = "Intervals of a.txt, b.txt, c.txt and 1 other text are widened: no record of this text."
+    assert few_of(numbers) == few_in(frame) == sentence
+    assert few_of(numbers[:1]) == few_in(frame[:1]) == ""
+    assert few_in(frame[1:2].assign(n=2)).endswith(
+        "are unreliable: a.txt has 2 windows. Intervals of a.txt are widened: no record of this text."
+    )
+
+
+def written(cell):
+    return pd.read_csv(io.StringIO(csv_text(pd.DataFrame({"a": [cell], "b": [1]}))), dtype=str, na_filter=False).a[0]
+
+
+@pytest.mark.parametrize(
+    "cell", ["=1+1", "@SUM(A1)", "+cmd", "-cmd", "-1+2", "-1.5 %", "\t=1", "\r=1", "＝1", "-", "-²"]
+)
+def test_a_formula_becomes_text(cell):
+    assert written(cell) == f"'{cell}".replace("\r", "\n")
+
+
+@pytest.mark.parametrize("cell", ["-1.5", "+3", "-1e-05", "-.5", "-inf", "a=b", "50 %", "'=1", ""])
+def test_numbers_and_words_do_not_change(cell):
+    assert written(cell) == cell
+
+
+def test_number_columns_do_not_change_and_a_carriage_return_starts_no_row():
+    assert written("x\r=1") == "x\n=1"
+    table = pd.DataFrame({"x": [-1.5, float("nan")], "n": [-2, 3], "mixed": [-1.5, "-x"], "on": [True, False]})
+    assert csv_text(table) == "x,n,mixed,on\n-1.5,-2,-1.5,True\n,3,'-x,False\n"

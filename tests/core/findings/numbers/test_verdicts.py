@@ -1,4 +1,4 @@
-"""Verdicts of differences: error rates, Holm's adjustment, words, and baselines without a model."""
+"""Verdicts of differences: Holm's adjustment, words, and baselines without a model."""
 
 import math
 
@@ -9,65 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as draw
 
 from core.findings.numbers.intervals import ALPHA
-from core.findings.numbers.paired import Baselines, Difference, baselines, difference, mean_difference
+from core.findings.numbers.paired import Baselines, Difference, baselines, mean_difference
 from core.findings.numbers.verdicts import (
-    ALONE,
     NOT_SIGNIFICANT,
     SIGNIFICANT,
     excludes_zero,
     holm,
     verdict,
-    verdict_text,
 )
-from tests.core.findings.numbers.outcomes import SEVEN_SIZES, answers, compared, false_alarms, frame, losses, windows
+from tests.core.findings.numbers.outcomes import compared, frame, windows
 
 pytestmark = pytest.mark.filterwarnings("error")  # edge cases must not print any
-
-
-class TestRates:
-    """Simulated comparisons: planted differences are found, and false alarms keep to the nominal rate."""
-
-    def test_a_planted_difference_is_found(self):
-        rng = np.random.default_rng(7)
-        for metric, make, n, size, expected in (
-            ("acc", answers, 400, 0.15, "better"),
-            ("perplexity", losses, 16, 0.15, "worse"),
-        ):
-            found = [compared(metric, make(rng, n, size)) for _ in range(100)]
-            assert sum(verdict(one, one.p, metric == "perplexity") == expected for one in found) >= 90
-
-    def test_a_planted_difference_of_a_mean_is_found_after_holm(self):
-        rng, right = np.random.default_rng(8), 0
-        for _ in range(20):
-            planted = (0.0, 0.15, 0.0)
-            means = [mean_difference([compared("acc", answers(rng, n, g)) for n in SEVEN_SIZES]) for g in planted]
-            verdicts = [verdict(one, p) for one, p in zip(means, holm([one.p for one in means]), strict=True)]
-            right += verdicts[1] == "better"
-        assert right >= 18
-
-    @pytest.mark.parametrize(("metric", "make", "n"), [("acc", answers, 200), ("perplexity", losses, 16)])
-    def test_equal_variants_differ_at_the_nominal_rate_at_most(self, metric, make, n):
-        rng, runs = np.random.default_rng(9), 500
-        significant = [compared(metric, make(rng, n)).p <= ALPHA for _ in range(runs)]
-        assert sum(significant) <= false_alarms(ALPHA, runs)
-        assert sum(significant) >= runs * ALPHA / 4  # a test that never rejects would keep the rate, too
-
-    def test_equal_means_differ_at_the_nominal_rate_at_most(self):
-        rng, runs, sizes = np.random.default_rng(10), 200, (60, 25, 11)
-        found = [mean_difference([compared("acc", answers(rng, n)) for n in sizes]).p <= ALPHA for _ in range(runs)]
-        assert runs * ALPHA / 4 <= sum(found) <= false_alarms(ALPHA, runs)
-
-    def test_five_equal_methods_differ_at_the_nominal_rate_after_holm(self):
-        rng, runs, alone, together = np.random.default_rng(11), 250, 0, 0
-        for _ in range(runs):
-            text = rng.normal(-3, 1, 16)
-            dense, *methods = (windows(text + rng.normal(0, 0.1, 16)) for _ in range(6))
-            found = [difference("perplexity", dense, method) for method in methods]
-            p_values = [one.p for one in found]
-            alone += any(p <= ALPHA for p in p_values)
-            adjusted = holm(p_values)
-            together += any(verdict(one, p, True) in SIGNIFICANT for one, p in zip(found, adjusted, strict=True))
-        assert together <= false_alarms(ALPHA, runs) < alone
 
 
 class TestHolm:
@@ -105,15 +57,6 @@ class TestHolm:
 )
 def test_verdict_gives_the_direction_and_lower_perplexity_is_better(found, p, expected):
     assert verdict(found, p, found.ratio is not None) == expected
-
-
-def test_significant_alone_verdict_counts_its_comparisons():
-    assert {verdict_text(one, 12) for one in ALONE} == {"significant alone, not after Holm (12 comparisons)"}
-    assert [verdict_text(one, 12.0) for one in (*SIGNIFICANT, NOT_SIGNIFICANT)] == [
-        "better",
-        "worse",
-        "not significant",
-    ]
 
 
 BITS = draw.lists(draw.tuples(draw.booleans(), draw.booleans()), min_size=1, max_size=60)

@@ -9,7 +9,6 @@ from core.data.cards import SEVEN, TASKS
 from core.findings import axes
 from core.findings.numbers.differences import adjust_together, differences, over_seeds
 from core.findings.numbers.frame import tidy
-from core.findings.numbers.intervals import ALPHA
 from core.findings.numbers.reporting import marked_verdict
 from core.findings.numbers.seven import ABOVE_CHANCE, chance_of, counted_tasks
 from core.findings.pairs import paired
@@ -170,19 +169,6 @@ def test_unpaired_variants_are_named_with_the_reason(without_wanda, kept):
     some = {identity: frame for identity, frame in samples[key].items() if identity[1] != "piqa"}
     rows, _ = drawn((results, samples | {key: some}))
     assert "Magnitude in PIQA, Mean above chance (per-document answers" in paired.unpaired(rows)
-
-
-def test_holm_counts_only_shown_comparisons(kept):
-    found, _ = dense_differences(kept)
-    whole, part = found[found["dataset"] == ABOVE_CHANCE], drawn(kept)[1]
-    part = part[part["dataset"] == ABOVE_CHANCE]
-    part = part[part["unpaired_reason"].isna()]
-    assert len(part) == 3 < len(whole)  # not the one at 30 %, nor the seeds
-    again = adjust_together(part)
-    assert list(again["p_adjusted"]) == list(part["p_adjusted"])
-    smallest = part["p"].astype(float).idxmin()
-    assert part.loc[smallest, "p_adjusted"] == pytest.approx(min(1, 3 * part.loc[smallest, "p"]))
-    assert set(part.loc[part["p_adjusted"] > ALPHA, "verdict"]) <= {NOT_SIGNIFICANT}
 
 
 def test_accuracies_have_both_baselines_of_the_scored_documents(kept):

@@ -1,13 +1,14 @@
-"""The options of Explore, and the rows of the chosen ones."""
+"""The options of Explore, the rows of the chosen ones, and the names of points in addresses."""
 
 import math
 
 import pandas as pd
+import pytest
 
 from core.findings import axes
 from core.findings.best import highlights
 from core.findings.numbers.frame import tidy
-from core.findings.rows import choices, points
+from core.findings.rows import choices, naming, points
 from tests.synthetic import result
 
 
@@ -21,17 +22,6 @@ def test_training_data_are_never_averaged_as_seeds():
     for text, values in zip(texts, ([24.0, 22.0, 30.0], [24.0, 23.0, 40.0]), strict=True):
         shown = points.collapse(choices.filter_by_text(frame, "passages-calibration:16x2048", text))
         assert list(shown["value"]) == values and set(shown["seeds"]) == {1}
-
-
-def test_pruning_while_training_is_highlighted_if_there_is_room():
-    trained = result("magnitude-trained", 30.0, 0.3)
-    plain = [result(name, 24.0, 0.3) for name in ("magnitude", "wanda", "sparsegpt", "ria")]
-    tuned = [result(name, 22.0, 0.3, recovery="lora") for name in ("wanda", "sparsegpt")]
-    for there, shown in (([], True), (plain, True), (plain + tuned, False)):
-        frame = tidy([*there, trained])
-        found = points.collapse(frame[frame["metric"] == "perplexity"])
-        highlighted = highlights.default_series(found)
-        assert ("Magnitude while training" in highlighted) == shown and len(highlighted) == len(there) + shown
 
 
 def test_compressed_embeddings_alone_have_no_point_by_bits_per_weight():
@@ -69,3 +59,35 @@ def test_series_with_default_parameters_are_highlighted_first():
     trained = found.iloc[[0]].assign(value=1.0, **dict.fromkeys(("series_label", "key"), "wanda+lora"))
     found = pd.concat([found, trained.assign(series_chain="wanda@+lora", chain="wanda@0.7+lora", parts="wanda+lora")])
     assert highlights.default_series(found) == [*chains[:5], chains[-1], "wanda+lora"]
+
+
+def test_points_with_the_same_chain_have_different_addresses():
+    shared = pd.DataFrame({"key": ["a", "b"], "chain": ["wanda@0.5+lora"] * 2, "series_label": ["x", "x (cancelled)"]})
+    found = naming.addresses(shared)
+    assert found == {"a": "wanda@0.5+lora", "b": "wanda@0.5+lora (x (cancelled))"}
+    assert naming.addressed(found, "wanda@0.5 lora") == "a" and naming.addressed(found, "wanda@0.5") is None
+
+
+@pytest.mark.parametrize(
+    ("linked", "meant"),
+    [
+        ("RTN, 4 bit, ptb:4x8, seed 2 · rtn@4bit", "two"),
+        ("RTN, 4 bit · rtn@4bit", "default"),
+        ("RTN, 4 bit, ptb:4x8 · rtn@4bit", "default"),
+        ("rtn@4bit", "default"),
+        ("Wanda, 50 % · wanda@0.5", "first"),  # the default seed is not stored
+        ("HQQ, 3 bit · hqq@3bit", "plain"),
+        ("hqq@3bit", "plain"),
+        ("RTN, 3 bit · rtn@3bit", None),
+    ],
+)
+def test_a_link_without_a_seed_means_the_default_seed(linked, meant):
+    names = {
+        "two": "RTN, 4 bit, ptb:4x8, seed 2 · rtn@4bit",
+        "default": "RTN, 4 bit, ptb:4x8, seed 0 · rtn@4bit",
+        "first": "Wanda, 50 %, seed 1 · wanda@0.5",
+        "other": "Wanda, 50 %, seed 2 · wanda@0.5",
+        "plain": "HQQ, 3 bit · hqq@3bit",
+        "same": "HQQ, 3 bit, ptb:4x8, seed 0 · hqq@3bit",
+    }
+    assert naming.addressed(names, linked) == meant

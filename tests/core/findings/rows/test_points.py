@@ -1,4 +1,4 @@
-"""Points computed from all rows at once equal those of a plain loop, also for unusual rows."""
+"""Points computed from all rows at once equal those of a plain loop; accuracies, latencies and missing points."""
 
 import math
 
@@ -9,7 +9,7 @@ from core.amount import Amount
 from core.data.cards import SEVEN
 from core.findings.numbers.frame import tidy
 from core.findings.numbers.seven import by_protocol, mean, mean_above_chance
-from core.findings.rows import points, zeroshot
+from core.findings.rows import latency, missing, points, zeroshot
 from core.imports.series import parse_series
 from core.notation.formatting import format_amount
 from core.results import Measurement, Result
@@ -97,19 +97,6 @@ def test_accuracies_match_a_plain_loop_over_tasks(rows):
     same(zeroshot.accuracies(scored), expected)
 
 
-def test_headline_rows_have_the_metric_of_their_task(rows):
-    expected = [
-        (row["key"], row["dataset"])
-        for _, row in rows.iterrows()
-        if row["metric"]
-        == {"hellaswag": "acc_norm", "arc_challenge": "acc_norm", "openbookqa": "acc_norm"}.get(row["dataset"], "acc")
-    ]
-    found = zeroshot.headline(rows)
-    assert list(zip(found["key"], found["dataset"], strict=True)) == expected
-    compressed = found[~points.is_dense(found)]
-    assert zeroshot.scored(rows) == set(compressed["key"])
-
-
 @pytest.mark.parametrize("chosen", ["50 %", "30 %", "2:4", "nothing removed", "1 %", points.UNKNOWN_AMOUNT])
 def test_rows_at_an_amount_match_its_label(rows, chosen):
     dense = points.is_dense(rows)
@@ -146,3 +133,44 @@ def test_means_match_a_plain_loop_over_variants(rows):
     same(zeroshot.means_above_chance(scored), expected)
     assert zeroshot.means_above_chance(scored[:0]).empty
     assert zeroshot.means_above_chance(scored[scored["dataset"] == "piqa"]).empty
+
+
+def test_the_mean_needs_all_seven_tasks_and_an_axis_has_one_protocol(frame):
+    rows = zeroshot.headline(frame)
+    assert zeroshot.means_above_chance(rows[rows["dataset"] != "boolq"]).empty
+    other = rows["key"] == rows[rows["method"] == "wanda"]["key"].iloc[0]
+    mixed = rows.assign(protocol_id=rows["protocol_id"].mask(other, "another"))
+    kept = zeroshot.one_protocol(mixed)
+    assert set(kept["protocol_id"]) == set(rows["protocol_id"]) and len(kept) == len(rows) - other.sum()
+
+
+def test_missing_points_are_those_of_the_grid_beyond_the_earlier_ratio(perplexities):
+    frame = tidy([*curve(), chained("magnitude@0.2+adaprune+magnitude@0.5+adaprune", 80.0)])
+    rows = frame[frame["metric"] == "perplexity"]
+    (wanted,) = missing.of_chains(points.collapse(rows), ["2:4"]).values()
+    first = "magnitude@0.2+adaprune+magnitude@"
+    assert wanted == [f"{first}{amount}+adaprune" for amount in ("0.3", "0.4", "0.6", "0.7", "2:4")]
+    found = perplexities[0]
+    assert missing.of_methods(found, ["wanda"], ["2:4", "4:8"]) == {"Wanda": []}
+    gap = found[~((found["method"] == "wanda") & (found["amount_label"].isin(["30 %", "2:4"])))]
+    wanted = missing.of_methods(gap, ["wanda", "sparsegpt"], ["2:4", "4:8"])
+    assert wanted == {"Wanda": ["wanda@0.3", "wanda@2:4"], "SparseGPT": []}
+
+
+def timed(method, prefill, device="cpu (x86_64)", dtype="float32"):
+    common = {"details": {"device": device}, "dataset": "synthetic", "metric": "prefill", "n": 7}
+    rows = [Measurement(value=prefill * batch, protocol={"batch": batch, "dtype": dtype}, **common) for batch in (1, 4)]
+    one = result(method, 30.0, None if method == "dense" else 0.5)
+    return one.model_copy(update={"measurements": (*one.measurements, *rows)})
+
+
+def test_speed_is_compared_with_dense_on_the_same_device():
+    table = latency.speeds(timed("slimllm", 2.0), timed("dense", 3.0))
+    assert list(table["Metric"]) == ["Prefill latency (ms per token)"] * 2
+    assert list(table["Dense / measured"]) == [1.5, 1.5]
+    assert latency.speeds(timed("slimllm", 2.0), timed("dense", 3.0, "cuda (H100)"))["Dense"].isna().all()
+    packed = latency.speeds(timed("slimllm", 1.0, dtype="bfloat16 x int4"), timed("dense", 3.0))
+    assert list(packed["Precision"]) == ["bfloat16 x int4, dense float32"] * 2 and list(packed["Dense"]) == [3.0, 12.0]
+    assert set(table["Precision"]) == {"float32"}
+    assert latency.speeds(timed("slimllm", 2.0), None)["Dense"].isna().all()
+    assert latency.speeds(result("wanda", 30.0, 0.5), timed("dense", 3.0)).empty

@@ -7,10 +7,9 @@ import torch
 from torch import nn
 
 from core.methods.convolution.base import Cut, Options, allocate
-from core.methods.convolution.depthwise_separable import DepthwiseSeparable
 from core.methods.convolution.forms import Separable, Split, spectrum, truncate
 from core.methods.convolution.low_rank import ConvLowRank
-from core.models.parts.convolutions import Convolution, pair_in_place_of
+from core.models.parts.convolutions import pair_in_place_of
 
 FORMS = {"channels": Split(None), "space": Split(1), "separable": Separable()}
 KINDS = {
@@ -93,29 +92,6 @@ def test_kernel_of_the_pair_has_the_predicted_error():
         assert gap.square().sum().item() == pytest.approx(values[2:].sum().item())
 
 
-@pytest.mark.parametrize("method", [ConvLowRank(), DepthwiseSeparable()], ids=lambda method: method.name)
-def test_error_rises_with_the_amount_and_weights_are_counted(method):
-    kernels = {f"conv{place}": convolution(nn.Conv2d, groups=place).weight.detach() for place in (1, 2)}
-    options = {name: Options.of(kernel, 4 // kernel.shape[1], method.forms) for name, kernel in kernels.items()}
-    errors, total = [], sum(kernel.numel() for kernel in kernels.values())
-    for ratio in (0.1, 0.3, 0.5):
-        cuts, kept, lost = allocate(options, ratio), 0, 0.0
-        for name, kernel in kernels.items():
-            if cuts[name] is None:
-                kept += kernel.numel()
-                continue
-            pair, error = method.compress(kernel, 4 // kernel.shape[1], cuts[name])
-            kept += pair.first.numel() + pair.second.numel()
-            place = options[name].cuts.index(cuts[name])
-            assert options[name].choices.weights[place] == pair.first.numel() + pair.second.numel()
-            assert error == pytest.approx(options[name].choices.losses[place].item())
-            lost += error
-        step = max(int(one.choices.weights.diff().max()) for one in options.values())
-        assert abs(1 - kept / total - ratio) <= step / total
-        errors.append(lost)
-    assert errors == sorted(errors) and errors[0] < errors[-1]
-
-
 def test_each_convolution_gets_the_form_with_the_smaller_error():
     torch.manual_seed(0)
     across, down = torch.randn(8, 3, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64)
@@ -135,16 +111,6 @@ def test_options_are_sorted_and_smaller_than_the_convolution():
     assert found.choices.weights[-1] == 8 * 4 * 9 and found.choices.losses[-1] == 0
     assert len(found.cuts) == len(found.choices.weights) - 1
     assert found.within(0) == 0 and found.within(1) == len(found.cuts)
-
-
-@pytest.mark.parametrize(
-    ("settings", "method"),
-    [({"kernel_size": 1}, DepthwiseSeparable), ({"groups": 4}, DepthwiseSeparable), ({"groups": 4}, ConvLowRank)],
-)
-def test_convolutions_that_cannot_shrink_have_no_options(settings, method):
-    module = nn.Conv1d(4, 4, **({"kernel_size": 3} | settings))
-    assert Options.of(module.weight.detach(), module.groups, method.forms).cuts == ()
-    assert Convolution("c", module).shape == (4, module.weight[0].numel())
 
 
 def test_unshrinkable_convolutions_pass_their_share_to_others():

@@ -15,8 +15,15 @@ from core.evaluation.scorer import dtype_of, wide_head
 from core.evaluation.states import head_parts
 from core.methods.embedding import tensor_train
 from core.methods.embedding.lowrank import EmbeddingLowRank
-from core.methods.embedding.tensor_train import TensorTrain, candidates, highest_cap, numbers, parse_shape, ranks
-from core.methods.embedding.trains import train_cores
+from core.methods.embedding.tensor_train import (
+    TensorTrain,
+    candidates,
+    highest_cap,
+    numbers,
+    parse_shape,
+    ranks,
+    train_cores,
+)
 from core.models.manifest import load_model_folder, save_model
 from core.models.modeling_slimscope import FactoredHead, TensorTrainEmbedding
 from core.models.parts.blocks import find_blocks
@@ -92,17 +99,6 @@ def test_an_entry_is_the_product_of_its_core_slices():
         slices = [core[token, :, place].T for core, place in zip(cores, places, strict=True)]  # (r_(k-1), r_k)
         entry = places[0] + 2 * places[1] + 6 * places[2]
         torch.testing.assert_close(found.rows(slice(None))[token, entry], torch.linalg.multi_dot(slices)[0, 0])
-
-
-@pytest.mark.parametrize(("shape", "own"), [((4, 6, 8), (1, 3, 3, 1)), ((8, 3, 2, 4), (1, 2, 3, 2, 1))])
-def test_rows_of_low_rank_are_exact(shape, own):
-    planted = TensorTrainEmbedding(30, 192, shape, own)
-    planted.cores.data = drawn(30, planted.cores.shape[1])
-    rows = planted.rows(slice(None)).detach()
-    found = embedding(rows, shape, 3)
-    assert torch.allclose(found.rows(slice(None)), rows, atol=1e-4 * rows.abs().max())
-    found = embedding(rows, shape, 1)
-    assert not torch.allclose(found.rows(slice(None)), rows, atol=0.1)
 
 
 @pytest.mark.parametrize(("left", "right"), [(12, 18), (18, 12)])
@@ -235,7 +231,7 @@ def test_removed_share_is_counted_for_embedding_and_model():
 
     explicit = footprint(tied(head="explicit"), total, blocks)
     assert explicit.embedding_removed == rebuilt.embedding_removed
-    assert explicit.model_parameters == total + kept and explicit.model_removed < 0
+    assert explicit.model_parameters == total + kept > explicit.dense_parameters
     lowrank = footprint(tied("embedding-lowrank"), total, blocks)
     rank = tokens * width // (2 * (tokens + width))
     assert lowrank.embedding_weights == rank * (tokens + width)

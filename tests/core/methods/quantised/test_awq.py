@@ -1,4 +1,4 @@
-"""AWQ: scales and clipped ranges against rounding to nearest."""
+"""AWQ and AutoRound: scales, clipped ranges and learnt offsets against rounding to nearest."""
 
 import copy
 from functools import partial
@@ -6,10 +6,16 @@ from functools import partial
 import pytest
 import torch
 
+from core.amount import Bits
+from core.base.errors import CancelledError
+from core.context import Context
+from core.engine.walking.walker import make_walker
 from core.methods.find import find_grid
 from core.methods.quantised.scaling import clipped, powers
-from tests.core.engine.applied import shrunk
-from tests.core.tiny import ARCHITECTURES, layout_of, tiny, windows
+from core.models.parts.blocks import find_blocks
+from core.request.stages import build_stage
+from tests.core.engine.applied import CALIBRATION, compress, shrunk
+from tests.core.tiny import tiny, windows
 
 rounded = partial(shrunk, group_size=16, pattern="4bit")
 
@@ -33,17 +39,6 @@ def logits_off(model, method, **settings):
     with torch.no_grad():
         dense = model(text).logits
         return float((changed(text).logits - dense).norm() / dense.norm())
-
-
-@pytest.mark.matrix(name=layout_of, symmetric=bool)
-@pytest.mark.parametrize("name", ARCHITECTURES)
-@pytest.mark.parametrize("symmetric", [True, False])
-def test_power_0_without_clipping_rounds_to_nearest(name, symmetric):
-    one, other = tiny(name), tiny(name)
-    rounded(one, "awq", steps=1, clip=False, symmetric=symmetric)
-    rounded(other, "rtn", symmetric=symmetric)
-    theirs = other.state_dict()
-    assert all(torch.equal(tensor, theirs[key]) for key, tensor in one.state_dict().items())
 
 
 @pytest.mark.parametrize("bits", ["4bit", "8bit"])
@@ -76,3 +71,51 @@ def test_clipping_reduces_the_output_error():
     cut = clipped(weight, inputs, 16, nearest)
     assert error(nearest(cut)) < error(nearest(weight))
     assert (cut.abs() <= weight.abs()).all()
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_zero_iterations_round_to_nearest(symmetric):
+    one, other = tiny(), tiny()
+    rounded(one, "autoround", iterations=0, symmetric=symmetric)
+    rounded(other, "rtn", symmetric=symmetric)
+    theirs = other.state_dict()
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in one.state_dict().items())
+
+
+def block_losses(dense, rounded):
+    """By how much the outputs of each block differ from the dense model's, on the rounded blocks before it."""
+    found = []
+    for model in (dense, rounded):
+        blocks = find_blocks(model)
+        walker = make_walker(
+            model, blocks, windows(), lambda role: frozenset(), Context(torch.device("cpu")), list(blocks.all_linears())
+        )
+        outputs = []
+        walker.observe(lambda index, inputs, output, outputs=outputs: outputs.append((index, output)))
+        found.append(outputs)
+    losses = {}
+    for (index, ours), (_, theirs) in zip(*found, strict=True):
+        losses[index] = losses.get(index, 0.0) + float((ours - theirs).square().sum())
+    return losses
+
+
+@pytest.mark.parametrize(("name", "symmetric"), [("llama-gqa", True), ("gpt2", False)])
+def test_block_outputs_move_closer_to_dense(name, symmetric):
+    dense, learnt, nearest = tiny(name), tiny(name), tiny(name)
+    rounded(learnt, "autoround", symmetric=symmetric, iterations=60)
+    rounded(nearest, "rtn", symmetric=symmetric)
+    ours, theirs = block_losses(dense, learnt), block_losses(dense, nearest)
+    assert ours[0] < 0.9 * theirs[0] and ours[1] < 0.95 * theirs[1]
+
+
+def test_autoround_can_be_cancelled_between_iterations():
+    model, calls = tiny(), []
+
+    def stop(*update):
+        calls.append(update)
+        if len(calls) == 5:
+            raise CancelledError
+
+    with pytest.raises(CancelledError):
+        compress(model, build_stage("autoround", Bits(3), {"group_size": 16}, CALIBRATION), windows(), progress=stop)
+    assert type(next(iter(find_blocks(model).all_linears())).module) is torch.nn.Linear

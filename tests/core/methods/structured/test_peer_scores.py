@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core.context import Context
-from core.engine.walking.gradients import gather_gradients
+from core.engine.walking.observe import gather_gradients
 from core.methods.linear import Statistics
 from core.methods.structured.base import StructuredBlockView
 from core.methods.structured.flap import FLAP

@@ -125,35 +125,6 @@ def test_shortgpt_drops_the_least_changing_blocks_and_cache_works():
     torch.testing.assert_close(stepped[:, -1], model(tokens).logits[:, -1])
 
 
-@pytest.mark.matrix(name=lambda name: name == "opt")
-@pytest.mark.parametrize("name", SHAPES)
-def test_channel_wise_pruning_narrows_every_matrix(name, tmp_path):
-    model = tiny(name, num_hidden_layers=3)
-    dense = block_weights(model)
-    shrunk(model, "llm-pruner", 0.25, granularity="channel")
-    assert block_weights(model) == dense * 24 // 32
-    assert model.get_input_embeddings().weight.shape == model.get_output_embeddings().weight.shape == (97, 24)
-    assert model.get_input_embeddings().weight is model.get_output_embeddings().weight or name != "opt"
-    logits = model(windows()).logits
-    assert save_model(model, tmp_path) == name.startswith("llama")
-    torch.testing.assert_close(load_model_folder(tmp_path, torch.float32)(windows()).logits, logits)
-
-
-def test_unused_hidden_dimensions_are_removed_first():
-    model = tiny(num_hidden_layers=2)
-    blocks = find_blocks(model)
-    idle = torch.tensor([3, 7, 8, 30])
-    for linear in blocks.all_linears():
-        weight = linear.module.weight.data
-        if linear.role in ("o", "down"):
-            weight[idle] = 0
-        else:
-            weight[:, idle] = 0
-    shrunk(model, "llm-pruner", 4 / 32, granularity="channel")
-    kept = [index for index in range(32) if index not in idle]
-    torch.testing.assert_close(model.model.embed_tokens.weight, tiny().model.embed_tokens.weight[:, kept])
-
-
 @pytest.mark.parametrize(("method", "settings"), [("shortgpt", {}), ("llm-pruner", {"granularity": "layer"})])
 def test_removing_less_than_half_a_block_is_rejected(method, settings):
     model = tiny(num_hidden_layers=5)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.context import Context
-from core.engine.walking.gradients import gather_gradients
+from core.engine.walking.observe import gather_gradients
 from core.methods.linear import Statistics
 from core.methods.numerics.hessian import nonzero, truncate
 from core.methods.structured.base import StructuredBlockView, keep_heads
@@ -18,7 +18,6 @@ from core.methods.structured.slimllm import SlimLLM, SlimLLMParameters, channel_
 from core.models.parts.blocks import find_blocks
 from core.models.removal.geometry import Geometry
 from core.models.removal.units import find_units
-from core.training import losses
 from tests.core.tiny import tiny, windows
 
 
@@ -209,22 +208,6 @@ def test_taylor_scores_use_the_gradient_of_each_window():
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
 
 
-@pytest.mark.matrix(name=lambda name: name in ("gemma2", "granite") and name)
-@pytest.mark.parametrize("name", ["gemma3-mqa", "gemma2", "granite", "llama-gqa"])
-def test_gradients_need_the_logits_of_a_few_tokens_only(name, monkeypatch):
-    """Of a large vocabulary those of a whole window are more than the model."""
-    model, tokens = tiny(name), windows(2)
-    view = StructuredBlockView(find_units(find_blocks(model), 1))
-    weight = view.units.linears["up"].module.weight
-    own = [torch.autograd.grad(model(input_ids=w[None], labels=w[None]).loss, weight)[0] for w in tokens]
-    monkeypatch.setattr(losses, "CHUNK_BYTES", 4 * 97 * 7)  # seven rows at a time
-    rows = []
-    model.get_output_embeddings().register_forward_hook(lambda _, args, output: rows.append(len(args[0])))
-    gather(model, [view], tokens)
-    torch.testing.assert_close(view.gradients["up"]["first"], torch.stack(own).mean(0), rtol=1e-4, atol=1e-6)
-    assert rows == 2 * [7, 7, 7, 2]
-
-
 def test_query_heads_are_folded_into_their_key_head():
     model = tiny()
     view = StructuredBlockView(find_units(find_blocks(model), 0, "groups"))
@@ -268,21 +251,6 @@ def test_fixed_mixing_interpolates_weight_and_unit_scores():
         method.allocate(views, 0.2)
         expected = (raw - raw.mean()) / raw.std(correction=0)
         torch.testing.assert_close(views[1].scores["channels"], expected, rtol=1e-4, atol=1e-4)
-
-
-def test_attention_mixing_favours_outstanding_scores():
-    views = hywia_views()
-    ends = []
-    for share in (0.0, 1.0):
-        method = HyWIA(HyWIAParameters(mixing="fixed", fine_share=share))
-        method.allocate(views, 0.2)
-        ends.append(torch.stack([view.scores["channels"] for view in views]))
-    mixed = HyWIA()
-    mixed.allocate(views, 0.2)
-    score = torch.stack([view.scores["channels"] for view in views])
-    low, high = torch.minimum(*ends), torch.maximum(*ends)
-    assert ((score >= low - 1e-5) & (score <= high + 1e-5)).all()
-    assert not torch.allclose(score, (ends[0] + ends[1]) / 2, atol=1e-3)
 
 
 def test_global_ranking_meets_the_ratio_and_keeps_outer_blocks():

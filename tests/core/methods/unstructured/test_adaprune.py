@@ -4,14 +4,11 @@ import pytest
 import torch
 
 from core.base.errors import UserError
-from core.methods.cost import solving
 from core.methods.linear import Statistics, Target
 from core.methods.numerics.masks import pattern_mask, smallest_mask
-from core.methods.unstructured.adaprune import AdaPrune, AdaPruneParameters
+from core.methods.unstructured.adaprune import AdaPrune
 from core.methods.unstructured.reconstruct import reconstruct
-from core.methods.unstructured.sparsegpt import SparseGPT
 from core.models.parts.blocks import find_blocks
-from core.models.shape import shape_from_config
 from core.request.stages import build_stage
 from tests.core.engine.applied import CALIBRATION, compress, shrunk
 from tests.core.methods.linear import drawn, row_losses
@@ -67,22 +64,6 @@ def test_reconstruction_reaches_the_exact_solution(reference, mask, gram):
     assert torch.equal(solved[:, dead], start[:, dead])
 
 
-@pytest.mark.parametrize("mask", masks())
-@pytest.mark.parametrize("iterations", [1, 2, 3, 10, 100])
-@pytest.mark.parametrize("tokens", [400, 10])
-def test_no_row_gets_worse_and_iterations_never_hurt(reference, mask, iterations, tokens):
-    zeros, gram = masks()[mask], gram_of(tokens, dead=(5,))
-    start = reference.masked_fill(zeros, 0)
-    before = row_losses(start, reference, gram)
-    found, more = (
-        row_losses(reconstruct(start, reference, gram, zeros, count, 0.0)[0], reference, gram)
-        for count in (iterations, iterations + 1)
-    )
-    noise = 1e-7 * row_losses(torch.zeros_like(reference), reference, gram)
-    assert (found <= before).all() and (more <= found + noise).all()
-    assert (found < before)[zeros.any(1) & ~zeros.all(1)].all()
-
-
 def test_solved_rows_are_bit_identical(reference):
     zeros, gram = masks()["uneven"], gram_of()
     start = reference.masked_fill(zeros, 0)
@@ -90,36 +71,6 @@ def test_solved_rows_are_bit_identical(reference):
     assert torch.equal(solved[:2], start[:2])  # a row that is wholly masked, and one that is not at all
     same, used = reconstruct(start, start, gram, zeros, 50, 1e-3)
     assert used == 0 and torch.equal(same, start)
-
-
-def test_a_higher_tolerance_stops_earlier(reference):
-    zeros, gram = masks()["half"], gram_of()
-    used = [reconstruct(reference.masked_fill(zeros, 0), reference, gram, zeros, 100, t)[1] for t in (0.3, 0.01, 1e-4)]
-    assert 0 < used[0] < used[1] < used[2] < 100
-
-
-def test_reconstruction_continues_from_the_weights_of_sparsegpt(reference):
-    gram = gram_of()
-    statistics = Statistics(400, {"gram": gram})
-    swept = SparseGPT().compress(reference.clone(), statistics, Target(0.5))
-    target = Target(0.0, zeros=swept.zeros, reference=reference)
-    own = AdaPruneParameters(iterations=1)
-    start = row_losses(swept.weight, reference, gram)
-    one = row_losses(AdaPrune(own).compress(swept.weight.clone(), statistics, target).weight, reference, gram)
-    done = AdaPrune().compress(swept.weight.clone(), statistics, target)
-    best = row_losses(exact(reference, gram, swept.zeros), reference, gram)
-    assert (one <= start).all() and one.sum() < start.sum()
-    assert row_losses(done.weight, reference, gram).sum() <= 1.001 * best.sum()
-    assert done.zeros is None and done.note.endswith(" iterations")
-
-
-def test_cost_scales_with_iterations_and_memory_includes_dense():
-    facts = shape_from_config(tiny().config.to_dict())
-    few, many = (AdaPrune(AdaPruneParameters(iterations=count)) for count in (10, 20))
-    assert many.cost(facts, CALIBRATION) - few.cost(facts, CALIBRATION) == 10 * solving(facts)
-    dense_bytes = many.memory(facts, CALIBRATION, 4) - many.memory(facts, CALIBRATION, 2)
-    walked = SparseGPT().memory(facts, CALIBRATION, 4) - SparseGPT().memory(facts, CALIBRATION, 2)
-    assert dense_bytes - walked == 2 * facts.parameters
 
 
 def test_statistics_that_are_not_finite_are_reported(reference):
@@ -145,17 +96,3 @@ def test_masked_linears_move_closer_to_dense_and_others_do_not_change():
         assert reports[linear.name].sparsity == pytest.approx(0.5 * (linear.block == 0), abs=0.02)
     first = [report for report in pruned if report.role == "q"]  # whose inputs are the same
     assert first and all(0 < reports[report.name].error < report.error for report in first)
-
-
-@pytest.mark.parametrize("layers", [None, "1:1"])
-def test_a_model_without_masks_is_rejected_before_the_run(layers):
-    model = tiny()
-    if layers:
-        shrunk(model, "magnitude", 0.5, layers="0:0")
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    updates = []
-    with pytest.raises(UserError, match=r"no weight is pruned\. Prune first, such as magnitude@0\.5\+"):
-        compress(
-            model, build_stage("adaprune", calibration=CALIBRATION, layers=layers), windows(), progress=updates.append
-        )
-    assert not updates and all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())

@@ -5,10 +5,9 @@ import torch
 
 from core.base.errors import UserError
 from core.methods.linear import Statistics, Target
-from core.methods.numerics.masks import pattern_mask, smallest_mask
+from core.methods.numerics.masks import smallest_mask
 from core.methods.unstructured.alps import ALPS, ALPSParameters
 from core.methods.unstructured.reconstruct import MOST_RHO, alternate
-from core.methods.unstructured.sparsegpt import SparseGPT
 from tests.core.methods.linear import drawn, masked_solution, row_losses
 
 ROWS, COLUMNS = 16, 48
@@ -104,36 +103,6 @@ def test_alps_matches_the_algorithm_written_out(weight, gram, ratio, rho, iterat
     assert torch.equal(pruned, mask) and 1 <= used <= iterations
 
 
-@pytest.mark.parametrize("pattern", [None, (2, 4)])
-def test_white_inputs_give_nearly_the_magnitude_mask_and_no_update(weight, pattern):
-    """Before the penalty moves it is magnitude's; after, weights near the edge may have changed places."""
-    gram = 3 * torch.eye(COLUMNS)
-    score = weight.abs()
-    smallest = pattern_mask(score, *pattern) if pattern else smallest_mask(score.flatten(), 384).view_as(score)
-    early, late = (alps(weight, gram, Target(0.5, pattern), iterations=count) for count in (2, 300))
-    assert torch.equal(early.zeros, smallest)
-    for found in (early, late):
-        torch.testing.assert_close(found.weight, weight.masked_fill(found.zeros, 0))
-    swapped = late.zeros ^ smallest
-    assert swapped.float().mean() < 0.05
-    assert weight[late.zeros].square().sum() <= 1.05 * weight[smallest].square().sum()
-
-
-@pytest.mark.parametrize("ratio", [0.013, 0.5, 0.77, 1.0])
-def test_number_of_pruned_weights_is_exact(weight, gram, ratio):
-    found = alps(weight, gram, Target(ratio))
-    assert found.zeros.sum() == (found.weight == 0).sum() == round(ratio * weight.numel())
-
-
-@pytest.mark.parametrize("target", [Target(0.5), Target(0.8), Target(0.5, (2, 4))])
-def test_conjugate_gradients_improve_the_matrix_and_no_row_worsens(weight, gram, target):
-    before, one, all_steps = (alps(weight, gram, target, refinements=count) for count in (0, 1, 10))
-    assert torch.equal(before.zeros, all_steps.zeros)
-    bare, first, solved = (losses(found.weight, weight, gram) for found in (before, one, all_steps))
-    assert (first <= bare * (1 + 1e-5)).all() and (solved <= first * (1 + 1e-5)).all()
-    assert solved.sum() < bare.sum()
-
-
 def test_kept_weights_are_near_the_exact_masked_solution(weight, gram):
     found = alps(weight, gram, Target(0.7), refinements=100)
     hessian = gram.double() + 0.01 * gram.double().diagonal().mean() * torch.eye(COLUMNS)
@@ -143,45 +112,12 @@ def test_kept_weights_are_near_the_exact_masked_solution(weight, gram):
     )
 
 
-@pytest.mark.matrix(seed=None, ratio=None)
-@pytest.mark.parametrize("ratio", [0.5, 0.8])
-@pytest.mark.parametrize("seed", range(4))
-def test_alps_has_a_smaller_error_than_sparsegpt(gram, ratio, seed):
-    dense = drawn(ROWS, COLUMNS, seed=20 + seed)
-    swept = SparseGPT().compress(dense.clone(), Statistics(400, {"gram": gram}), Target(ratio))
-    found = alps(dense, gram, Target(ratio))
-    assert losses(found.weight, dense, gram).sum() < losses(swept.weight, dense, gram).sum()
-
-
-@pytest.mark.parametrize("pattern", [None, (2, 4)])
-def test_earlier_zeros_are_preserved_and_count(weight, gram, pattern):
-    zeros = torch.rand(ROWS, COLUMNS, generator=torch.Generator().manual_seed(3)) < 0.3
-    zeros[0] = True
-    found = alps(weight.masked_fill(zeros, 0), gram, Target(0.7 if pattern is None else 0.5, pattern, zeros=zeros))
-    assert found.zeros[zeros].all() and not found.weight[found.zeros].any()
-    if pattern is None:
-        assert found.zeros.sum() == round(0.7 * weight.numel())
-    else:
-        expected = zeros.unflatten(1, (-1, 4)).sum(2).clamp_min(2)
-        assert torch.equal(found.zeros.unflatten(1, (-1, 4)).sum(2), expected)
-
-
 def test_weights_do_not_change_if_no_more_are_pruned(weight, gram):
     assert torch.equal(alps(weight, gram, Target(0.0)).weight, weight)
     zeros = smallest_mask(weight.abs(), COLUMNS // 2)
     masked = weight.masked_fill(zeros, 0)
     found = alps(masked, gram, Target(0.5, zeros=zeros))
     assert torch.equal(found.weight, masked) and torch.equal(found.zeros, zeros)
-
-
-def test_linears_of_one_input_share_one_spectrum(weight, gram, monkeypatch):
-    made, eigh = [], torch.linalg.eigh
-    monkeypatch.setattr(torch.linalg, "eigh", lambda matrix: made.append(matrix.dtype) or eigh(matrix))
-    alone = [alps(dense, gram, Target(0.5)).weight for dense in (weight, weight.flip(0))]
-    shared = Statistics(400, {"gram": gram})
-    for dense, expected in zip((weight, weight.flip(0)), alone, strict=True):
-        assert torch.equal(ALPS().compress(dense.clone(), shared, Target(0.5)).weight, expected)
-    assert made == [torch.float64] * 3
 
 
 def test_inputs_that_are_zero_or_not_finite_are_handled(weight, gram):

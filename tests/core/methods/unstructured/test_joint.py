@@ -12,7 +12,7 @@ from core.models.parts.constraints import constraint_of
 from core.models.parts.grids import grid_of
 from tests.core.contract.ground import linears
 from tests.core.engine.applied import shrunk
-from tests.core.methods.linear import GROUP, loss
+from tests.core.methods.linear import GROUP
 from tests.core.tiny import tiny
 
 
@@ -38,14 +38,6 @@ def test_without_pruning_it_equals_gptq(weight, gram):
     alone = swept(GPTQ, weight, gram, Target(0.75, bits=4), order="none")
     torch.testing.assert_close(joint.weight, alone.weight)
     torch.testing.assert_close(joint.grid.scale, alone.grid.scale)
-
-
-@pytest.mark.parametrize("bits", [3, 4])
-def test_joint_sweep_beats_pruning_followed_by_rounding(weight, gram, bits):
-    joint = swept(SparseGPT, weight, gram, Target(0.5), bits=bits)
-    pruned = swept(SparseGPT, weight, gram, Target(0.5))
-    after = joint.grid.nearest(pruned.weight)
-    assert loss(gram, weight, joint.weight) < loss(gram, weight, after)
 
 
 def test_model_keeps_zeros_and_grids_and_footprint_counts_them():

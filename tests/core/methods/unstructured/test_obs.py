@@ -8,8 +8,6 @@ import torch
 
 from core.base.errors import UserError
 from core.methods.linear import Statistics, Target
-from core.methods.numerics.hessian import factorise
-from core.methods.numerics.sweep import sweep
 from core.methods.unstructured.obs import OBS, WORK_BYTES, OBSParameters
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.methods.unstructured.surgeon import prune, remove, settle
@@ -100,13 +98,6 @@ def test_bounds_and_batches_do_not_change_the_result(weight, hessian, ratio):
         torch.testing.assert_close(made, settle(weight, torch.linalg.inv(hessian), expected))
 
 
-@pytest.mark.parametrize("ratio", [0.0, 0.013, 0.5, 0.77, 1.0])
-def test_number_of_pruned_weights_is_exact(weight, hessian, ratio):
-    made, bare = pruned(weight, hessian, ratio)
-    assert bare.sum() == (made == 0).sum() == round(ratio * weight.numel())
-    assert ratio or torch.equal(made, weight)
-
-
 def test_a_pattern_removes_the_cheapest_weight_of_open_groups(hessian, weight):
     inverse, none = torch.linalg.inv(hessian), torch.zeros_like(weight, dtype=torch.bool)
     order, rises = remove(weight, inverse, none, COLUMNS // 2 + 1, pattern=(2, 4))
@@ -162,27 +153,6 @@ def test_patterns_preserve_and_count_earlier_zeros(weight, hessian):
     assert torch.equal(bare.unflatten(1, (-1, 4)).sum(2), zeros.unflatten(1, (-1, 4)).sum(2).clamp_min(2))
 
 
-def test_earlier_zeros_do_not_change_the_greedy_order(weight, hessian):
-    """A row that starts from its own first removals continues as if it had never stopped."""
-    inverse, none = torch.linalg.inv(hessian), torch.zeros_like(weight, dtype=torch.bool)
-    order, rises = remove(weight, inverse, none, COLUMNS)
-    for first in (1, 9):
-        begun = none.scatter(1, order[:, :first], True)
-        further, more = remove(weight, inverse, begun, COLUMNS - first)
-        assert torch.equal(further, order[:, first:])
-        torch.testing.assert_close(more, rises[:, first:])
-
-
-@pytest.mark.matrix(seed=None, pattern=bool)
-@pytest.mark.parametrize("pattern", [None, (2, 4)])
-@pytest.mark.parametrize("seed", range(5))
-def test_obs_has_a_smaller_error_than_sparsegpt(weight, hessian, pattern, seed):
-    dense, ratio = drawn(ROWS, COLUMNS, seed=10 + seed), 0.5
-    swept, _ = sweep(dense.clone(), factorise(hessian, 1e-9).upper, ratio, pattern)
-    made, _ = pruned(dense, hessian, ratio, pattern=pattern)
-    assert row_losses(made, dense, hessian).sum() < row_losses(swept, dense, hessian).sum()
-
-
 @pytest.mark.parametrize("tokens", [4, 20, 400])
 @pytest.mark.parametrize("damping", [1e-6, 0.01])
 def test_single_and_double_precision_choose_the_same_weights(tokens, damping):
@@ -205,13 +175,6 @@ def test_dead_inputs_are_zeroed_and_named(weight, hessian):
     assert not result.weight[:, 5].any() and result.zeros[:, 5].all()
     assert result.note == "1 dead inputs" and result.weight.isfinite().all()
     assert result.zeros.sum() == 0.5 * weight.numel()
-
-
-def test_linears_of_one_input_share_one_inverse(weight, hessian):
-    shared = Statistics(400, {"gram": hessian.float()})
-    for dense in (weight, weight.flip(0)):
-        alone = OBS().compress(dense.float(), Statistics(400, {"gram": hessian.float()}), Target(0.5)).weight
-        assert torch.equal(OBS().compress(dense.float(), shared, Target(0.5)).weight, alone)
 
 
 def test_cost_matches_the_measured_hour_and_is_quadratic_in_inputs():

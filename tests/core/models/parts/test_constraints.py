@@ -9,17 +9,14 @@ from transformers import AutoModelForCausalLM
 from core.base.errors import UserError
 from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import find_blocks
-from core.models.parts.constraints import FILE, Constraint, clear_constraint, constraint_of, set_constraint
+from core.models.parts.constraints import FILE, Constraint, constraint_of, set_constraint
 from core.models.removal.units import slice_linear
 from core.models.sources import identify, load_model
-from core.registry import METHODS
 from core.training.adapters import adapters_of, add_adapters, merge_adapters
-from tests.core.engine.applied import shrunk
 from tests.core.tiny import tiny, windows
 from tests.core.training.trained import cut, trained
 
 CPU = torch.device("cpu")
-LINEAR_METHODS = [method.name for method in METHODS if method.selects_layers and method.family == "unstructured"]
 
 
 def linears_of(model):
@@ -49,17 +46,6 @@ def test_a_mask_is_restored_from_its_bits(shape):
     known = Constraint.of(zeros)
     assert torch.equal(known.zeros(CPU), zeros)
     assert known.bits.numel() == -(-zeros.numel() // 8)
-
-
-@pytest.mark.parametrize("method", LINEAR_METHODS)
-@pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
-@pytest.mark.parametrize("pattern", [None, "2:4"])
-def test_a_method_records_the_removed_weights(method, name, pattern):
-    model = cut(tiny(name), method, pattern=pattern)
-    for linear in linears_of(model).values():
-        known = constraint_of(linear.module)
-        assert torch.equal(known.zeros(CPU), linear.weight == 0)
-        assert known.pattern == ((2, 4) if pattern else None)
 
 
 @pytest.mark.parametrize(("method", "ratio"), [("magnitude", 0.0), ("svd", 0.3)])
@@ -104,33 +90,6 @@ def test_a_pattern_survives_training_saving_loading_and_training(name, tmp_path)
     assert not any(torch.equal(linear.weight, before[key].weight) for key, linear in linears_of(again).items())
 
 
-@pytest.mark.parametrize("later", ["sparsegpt", "magnitude"])
-def test_a_later_pruning_preserves_earlier_zeros(later):
-    model = cut(tiny(), "wanda", 0.7)  # more than two of some fours
-    earlier = zeros_of(model)
-    cut(model, later, pattern="2:4")
-    for name, linear in linears_of(model).items():
-        known = constraint_of(linear.module)
-        assert not linear.weight[earlier[name]].any()
-        assert torch.equal(known.zeros(CPU) & earlier[name], earlier[name])
-        assert torch.equal(known.zeros(CPU), linear.weight == 0)
-        assert known.pattern == (2, 4)
-
-
-@pytest.mark.parametrize(
-    ("method", "settings"), [("neuron-magnitude", {}), ("slimllm", {}), ("llm-pruner", {"granularity": "channel"})]
-)
-def test_slicing_slices_the_constraint(method, settings):
-    model = cut(tiny("llama-mha", num_hidden_layers=4), "wanda", 0.4)
-    dense = {name: linear.shape for name, linear in linears_of(model).items()}
-    shrunk(model, method, 0.6, **settings)  # a third of what is left
-    for linear in linears_of(model).values():
-        zeros = bound(linear)
-        assert zeros.shape == linear.weight.shape and 0.2 < zeros.float().mean() < 0.6
-        assert torch.equal(linear.weight == 0, zeros)
-    assert any(linear.shape != dense[name] for name, linear in linears_of(model).items())
-
-
 def test_a_pattern_survives_if_whole_groups_remain():
     model = cut(tiny(), "magnitude", pattern="2:4")
     module = find_blocks(model).linears(0)[0].module
@@ -139,26 +98,6 @@ def test_a_pattern_survives_if_whole_groups_remain():
     slice_linear(module, columns=torch.arange(2, 14))
     assert constraint_of(module).pattern is None
     assert torch.equal(constraint_of(module).zeros(CPU), module.weight == 0)
-
-
-@pytest.mark.parametrize("method", ["slicegpt", "lorap", "svd"])
-def test_methods_that_mix_weights_clear_the_constraint(method):
-    model = cut(tiny("llama-mha", num_hidden_layers=4), "magnitude", 0.5)
-    shrunk(model, method, 0.3)
-    known = {linear.role: constraint_of(linear.module) for linear in linears_of(model).values() if linear.block == 1}
-    assert known["q"] is None
-    for linear in linears_of(model).values():
-        assert not linear.weight[bound(linear)].any()
-
-
-@pytest.mark.parametrize("method", ["lorap", "svd-llm"])
-def test_factors_depend_only_on_the_weights(method):
-    bound, free = (cut(tiny("llama-mha", num_hidden_layers=4), "magnitude", 0.5) for _ in range(2))
-    for module in free.modules():
-        clear_constraint(module)
-    for model in (bound, free):
-        shrunk(model, method, 0.3)
-    assert torch.equal(bound(windows()).logits, free(windows()).logits)
 
 
 def test_copies_keep_the_constraint_and_the_state_dict_omits_it():

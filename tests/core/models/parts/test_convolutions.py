@@ -1,7 +1,5 @@
 """The convolutions of a model, and their replacements in a checkpoint."""
 
-import copy
-
 import pytest
 import torch
 from torch import nn
@@ -11,12 +9,11 @@ from torch.nn.utils.parametrizations import weight_norm
 from core.base.errors import UserError
 from core.models.facts import load_shape
 from core.models.folders import convolution_shapes, weight_shapes
-from core.models.manifest import shapes_of
-from core.models.modeling_slimscope import ConvolutionPair, put, reshape
+from core.models.modeling_slimscope import reshape
 from core.models.parts.convolutions import convolutions_of, pair_in_place_of
 from core.models.parts.sizes import counted_sizes, is_language_model
 from core.models.sources import ModelSource
-from tests.core.encoders import ENCODERS, answer, encoder
+from tests.core.encoders import ENCODERS, encoder
 from tests.core.tiny import tiny
 
 
@@ -53,26 +50,6 @@ def test_a_pair_is_rebuilt_from_its_description(kind):
     batch = torch.randn(2, 3, *[9] * len(module.kernel_size))
     assert torch.equal(model["conv"](batch), pair(batch)) and torch.allclose(pair(batch), module(batch), atol=1e-6)
     assert not pair.training and not pair[0].training
-
-
-def test_a_pair_keeps_the_type_and_gradients_of_its_convolution():
-    module = nn.Conv1d(3, 6, 3, bias=False).bfloat16().requires_grad_(False)
-    pair = pair_of(module)
-    assert {one.dtype for one in pair.parameters()} == {torch.bfloat16}
-    assert not any(one.requires_grad for one in pair.parameters()) and pair.bias is None
-
-
-def test_saved_shapes_list_only_the_pairs():
-    model = encoder("wav2vec2")
-    assert shapes_of(model)["convolutions"] == {}
-    name = "encoder.pos_conv_embed.conv"  # under weight norm
-    before = answer(model, "wav2vec2")
-    put(model, name, pair_of(model.get_submodule(name)))
-    shapes = shapes_of(model)
-    assert list(shapes["convolutions"]) == [name]
-    assert not any(found for kind, found in shapes.items() if kind != "convolutions")
-    assert torch.allclose(answer(model, "wav2vec2"), before, atol=1e-5)
-    assert isinstance(copy.deepcopy(model).get_submodule(name), ConvolutionPair)
 
 
 def test_ratio_refers_to_weights_of_the_model_kind():

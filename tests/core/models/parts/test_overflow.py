@@ -1,13 +1,11 @@
 """Activations beyond a limit of memory lie in files, with the same values."""
 
-import sys
-
 import pytest
 import torch
 
 from core.base.errors import StorageError
 from core.models.parts import overflow
-from core.models.parts.overflow import Overflow, live_tensors
+from core.models.parts.overflow import Overflow
 
 
 @pytest.fixture(autouse=True)
@@ -53,15 +51,3 @@ def test_a_full_disk_is_one_sentence(monkeypatch):
     monkeypatch.setattr(overflow.os, "posix_fallocate", full)
     with pytest.raises(StorageError, match=r"^The disk is full at .*; free some space\."):
         Overflow(0).store("a", [torch.zeros(25)])
-
-
-def test_live_tensors_are_those_of_local_variables_up_to_a_function():
-    kept, parameter = torch.zeros(1), torch.nn.Parameter(torch.zeros(1))
-
-    def outermost(outside):
-        return inner((torch.ones(1), [torch.full((1,), 2.0)]), {"a": torch.full((1,), 3.0)}, parameter)
-
-    def inner(pair, named, weight):
-        return list(live_tensors(sys._getframe(), outermost.__code__))
-
-    assert [tensor.item() for tensor in outermost(kept)] == [1, 2, 3]

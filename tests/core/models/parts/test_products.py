@@ -56,17 +56,6 @@ def test_gradients_are_computed_in_fp32_and_stay_in_16_bits(monkeypatch):
     torch.testing.assert_close(layer.weight.grad, expected, rtol=0.02, atol=0.02)
 
 
-def test_other_types_are_left_to_torch(monkeypatch):
-    def refused(*args):
-        raise AssertionError("computed by the context")
-
-    monkeypatch.setitem(products.PRODUCTS, torch.ops.aten.mm.default, refused)
-    with WideProducts({torch.float16}):
-        assert (torch.ones(2, 2).bfloat16() @ torch.ones(2, 2).bfloat16()).sum() == 8
-        with pytest.raises(AssertionError, match="computed by the context"):
-            torch.ones(2, 2).half() @ torch.ones(2, 2).half()
-
-
 @pytest.mark.parametrize("slow", [frozenset(), frozenset({torch.bfloat16})])
 def test_the_context_does_nothing_on_a_processor_with_the_instructions(slow, monkeypatch):
     used = []

@@ -64,18 +64,6 @@ def test_masks_of_the_dense_model_need_no_reference_memory(name, method):
         assert_equal(wanted(model, dense), weights(dense))
 
 
-@pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
-def test_other_models_are_copied_before_their_first_mask(name):
-    model = tiny(name)
-    before = weights(model)
-    assert kinds(model) == kinds(cut(tiny(name), "magnitude", 0.0)) == {type(None)}
-    cut(model, "sparsegpt", 0.4)
-    cut(model, "magnitude", 0.6)
-    assert kinds(model) == {torch.Tensor}
-    assert_equal(wanted(model, tiny(name)), before)
-    assert reference.reference_bytes(model) == 4 * sum(weight.numel() for weight in before.values())
-
-
 @pytest.mark.parametrize("marking", [True, False])
 def test_a_mask_after_a_training_copies_the_trained_weights(marking):
     model = marked()[0] if marking else tiny()

@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -15,14 +14,12 @@ from core.findings.pairs.comparison import comparison
 from core.findings.rows import choices, points, zeroshot
 from dashboard.charts import dots
 from dashboard.charts.curve import explained, perplexity_curve
-from dashboard.charts.elements import figures, labels
-from dashboard.charts.elements.drawing import Drawing
+from dashboard.charts.elements import figures
 from dashboard.charts.elements.figures import SCREEN
 from dashboard.charts.elements.style import LIGHT, look
-from dashboard.charts.matrices import layer_heatmap
 from tests.bundled import bundled_rows
 from tests.dashboard.charts.drawn import PHONE, boxes, overlapping, trace
-from tests.synthetic import curve, result
+from tests.synthetic import result
 
 UNPAIRED = differences([], result("dense", 20.1), lambda key, number: None)
 
@@ -104,17 +101,6 @@ def test_infinite_and_missing_perplexities_are_diverged(frame, perplexities):
     assert all(math.isfinite(value) for value in diverged.y)
 
 
-def test_series_names_at_line_ends_do_not_overlap(chart):
-    names = {found.text[0]: found for found in chart.data if found.meta == SCREEN and found.text}
-    assert set(names) == {"Magnitude", "Wanda", "SparseGPT"}
-    right, (low, high) = chart.layout.xaxis.range[1], chart.layout.yaxis.range
-    assert {found.x[0] for found in names.values()} == {right}
-    places = sorted((math.log10(found.y[0]) - low) / (high - low) * PHONE[1] for found in names.values())
-    assert places[0] > 0 and places[-1] < PHONE[1] and min(np.diff(places)) > 13
-    ends = [found for found in chart.data if found.mode == "lines" and found.x[-1] == right and len(found.x) == 2]
-    assert {found.y[1] for found in ends} >= {found.y[0] for found in names.values()}
-
-
 def test_context_series_are_grey_and_unlabelled(perplexities):
     found, dense = perplexities
     figure = perplexity_curve(found, dense, axes.RATIO, LIGHT, "x", bright=["SparseGPT"])
@@ -184,14 +170,6 @@ def test_log_ticks_are_few_and_inside(low, high, expected):
     assert ticks == (expected or [10, 100, 1000, 10_000, 100_000])
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.9, 2.4), (0.2, 3.0), (800.0, 40000.0)])
-def test_a_log_axis_labels_ticks_with_their_values(low, high):
-    drawing = Drawing(LIGHT, 400)
-    figures.log_axis(drawing, low, high)
-    axis = drawing.figure().layout.yaxis
-    assert [float(text.replace(",", "")) for text in axis.ticktext] == pytest.approx(list(axis.tickvals))
-
-
 def test_accuracy_shows_chance_every_task_and_the_mean_above_chance(frame):
     rows = points.at_amount(zeroshot.headline(frame), "50 %")
     shown = zeroshot.with_mean(zeroshot.accuracies(rows), zeroshot.means_above_chance(rows))
@@ -203,20 +181,6 @@ def test_accuracy_shows_chance_every_task_and_the_mean_above_chance(frame):
     assert len(dense.x) == 8
     assert dense.x[-1] == pytest.approx((0.68 + 0.43 + 0.55 - 0.5 - 0.25 - 0.25) / 3)  # the others are near chance
     assert dense.error_x.array[-1] == pytest.approx(0.04 / math.sqrt(3))
-
-
-def test_losses_are_drawn_by_step():
-    rows = pd.DataFrame({"split": ["training", "held out", "held out"], "step": [4, 0, 4], "loss": [4.0, 4.2, 3.9]})
-    figure = figures.loss_curve(rows, LIGHT)
-    assert list(trace(figure, "held out").y) == [4.2, 3.9]
-    assert list(trace(figure, "training").x) == [4]
-
-
-def test_the_layer_heat_map_has_blocks_and_roles():
-    layers = pd.DataFrame([layer.model_dump() for layer in curve()[5].layers])
-    heat = layer_heatmap(layers, LIGHT, "error", "Relative weight error").data[0]
-    assert heat.y[0] == "q" and len(heat.x) == 4
-    assert heat.z[0][3] == pytest.approx(8) and heat.colorbar.ticksuffix == " %"
 
 
 def test_a_fine_tuned_dense_model_is_not_the_dense_model():
@@ -249,14 +213,6 @@ def test_the_table_averages_accuracy_over_scored_seeds_and_has_dense_as_baseline
     row = table[(table["Method"] == "SparseGPT") & (table["Amount"] == "30 %")].iloc[0]
     assert row["Times dense"] == pytest.approx(22.8 / 20.1)
     assert row["Accuracy vs dense"] < 0 and row["Packed size (MB)"] < table.iloc[0]["Packed size (MB)"]
-
-
-@pytest.mark.parametrize(
-    ("wanted", "places"),
-    [([0.5, 0.54, 0.8], [0.47, 0.57, 0.8]), ([0.3] * 3, [0.2, 0.3, 0.4]), ([0.4, 0.1], [0.4, 0.1]), ([0], [0.05])],
-)
-def test_labels_are_spread_with_minimal_moves(wanted, places):
-    assert labels.spread(wanted, [0.1] * len(wanted)) == pytest.approx(places)
 
 
 def test_the_chosen_amount_and_the_winners_are_marked(perplexities):

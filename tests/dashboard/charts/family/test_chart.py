@@ -1,19 +1,49 @@
-"""Chart of a made-up family tree: colours, marks, names and the printed version."""
+"""Chart and layout of a made-up family tree: rows, columns, folds, colours, names and the printed version."""
 
 import math
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from core.findings.inside.family import family_nodes
+from core.findings.numbers.frame import tidy
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.style import DARK, LIGHT
 from dashboard.charts.family.chart import CAP, family_tree, name_rows
+from dashboard.charts.family.layout import STEP, lay_out
 from dashboard.charts.family.places import DIVERGED, ELSEWHERE, FOLDED, LINE, LONGEST, UNKNOWN, Tree
 from dashboard.exports import print_figures
 from tests.dashboard.charts.drawn import each_mark
-from tests.dashboard.charts.family.made_up import ID, NODES
 from tests.dashboard.exports.test_print import drawn
+from tests.synthetic import chained, perplexity
+
+CHAINS = {
+    "dense": 20.0,
+    "magnitude@0.1": 22.0,
+    "magnitude@0.5": 400.0,
+    "magnitude@0.7": 3e5,
+    "magnitude@0.5+adaprune": 60.0,
+    "wanda@0.3": 25.0,
+    "wanda@0.5": 44.0,
+    "wanda@2:4": 120.0,
+    "wanda@0.3+lora": 24.0,
+    "wanda@0.5+lora": 35.0,
+    "wanda@0.5+adaprune": 40.0,
+    "wanda@0.5+adaprune+lora": 33.0,
+    "wanda@0.7,allocation=owl": 700.0,
+    "wanda@0.5+gptq@4bit+rtn@8bit,on=embedding": 50.0,  # its prefix with GPTQ has no results
+    "gptq@4bit": 24.0,
+    "rotate+gptq@4bit": 22.0,
+    "slimllm@0.2": 50.0,
+}
+ON_ANOTHER = ("wanda@0.1", 21.0)  # on another text
+RESULTS = [chained(*one) for one in CHAINS.items()] + [chained(*ON_ANOTHER, corpus="wikitext2")]
+TEXT = "passages-eval", perplexity(1.0).protocol_id
+NODES = family_nodes([one.variant for one in RESULTS], tidy(RESULTS), TEXT)
+ID = dict(zip(NODES["chain"], NODES["node"], strict=True))
 
 TITLE = "Perplexity on passages-eval, times dense"
 
@@ -93,18 +123,6 @@ def test_chosen_nodes_have_rings_and_the_path_of_the_first_is_thick():
     assert not any(trace.marker.size == 20 for trace in folded.data)
 
 
-def test_the_height_follows_the_rows_and_names_do_not_overlap():
-    few, many = (draw(opened=opened).layout.height for opened in ((), ("wanda",)))
-    assert many > few + 5 * 20
-    figure = draw()
-    notes = figure.layout.annotations
-    ends = [(note.y - 6.5 * lines, note.y + 6.5 * lines) for note in notes for lines in [note.text.count("<br>") + 1]]
-    assert all(one[1] <= other[0] for one, other in pairwise(ends))
-    assert all(-figure.layout.margin.l <= note.xshift for note in notes)
-    widest = max(note.xshift + 5.5 * max(map(len, note.text.split("<br>"))) for note in notes)
-    assert widest <= 0
-
-
 @pytest.mark.parametrize(
     "text",
     ["passages-calibration:16x2048, seed 12", "+ White-box distillation", "x" * 90, "layers a:b::c", "allocation owl"],
@@ -144,3 +162,79 @@ def test_printed_names_of_amounts_do_not_overlap():
         lines.setdefault(name.get_text().count("\n"), []).append(name.get_window_extent())
     assert len(lines) > 1  # one line is too short for all
     assert all(one.x1 < other.x0 for boxes in lines.values() for one, other in pairwise(boxes))
+
+
+def test_an_opened_method_has_a_row_per_series_and_later_stage():
+    tree = lay_out(NODES, "unstructured", ["wanda"])
+    assert [(row.level, row.text) for row in tree.rows] == [
+        (0, "Dense"),
+        (1, "Wanda"),
+        (2, "default parameters"),
+        (3, "+ GPTQ, 4 bit"),
+        (4, "+ RTN, 8 bit, on embedding"),
+        (3, "+ AdaPrune"),
+        (4, "+ LoRA"),
+        (3, "+ LoRA"),
+        (2, "allocation owl"),
+        (1, "Magnitude"),
+        (1, "Family: structured"),
+        (1, "Family: quantisation"),
+    ]
+    tree = lay_out(NODES[:1], "dense", [])
+    assert [row.text for row in tree.rows] == ["Dense"] and not tree.folds and not tree.columns
+
+
+def test_every_node_has_a_place_of_its_own_and_amounts_of_a_series_are_in_order_on_one_line():
+    tree = lay_out(NODES, "unstructured", ["wanda", "magnitude"])
+    shown = NODES[NODES["first_method"].isin(("dense", "wanda", "magnitude"))]
+    assert set(tree.places) == set(shown["node"])
+    assert max(Counter(tree.places.values()).values()) == 1
+    assert list(tree.columns) == ["10 %", "30 %", "50 %", "70 %", "2:4"]
+    assert list(tree.columns.values()) == sorted(tree.columns.values())
+    for chain, column in (("wanda@0.5", "50 %"), ("magnitude@0.5", "50 %"), ("wanda@2:4", "2:4")):
+        assert tree.places[ID[chain]][0] == tree.columns[column]
+    heights = {tree.places[ID[chain]][1] for chain in ("wanda@0.1", "wanda@0.3", "wanda@0.5", "wanda@2:4")}
+    assert len(heights) == 1
+
+
+def test_a_later_stage_hangs_below_its_parent_and_widens_its_column():
+    tree = lay_out(NODES, "unstructured", ["wanda"])
+    for row in NODES[(NODES["first_method"] == "wanda") & (NODES["depth"] > 1)].to_dict("records"):
+        (x, y), (above_x, above_y) = tree.places[row["node"]], tree.places[row["parent"]]
+        assert x == pytest.approx(above_x + STEP) and y > above_y
+        assert tree.branches[row["node"]] == [(above_x, above_y), (above_x, y), (x, y)]
+    wide = {name: end - start for (name, start), (_, end) in pairwise(tree.columns.items())}
+    assert wide["30 %"] == pytest.approx(1.0) and wide["50 %"] > wide["30 %"]
+    deepest = max(tree.places[ID[chain]][0] for chain in ID if chain.startswith("wanda@0.5+"))
+    assert deepest < tree.columns["70 %"]
+
+
+def test_a_branch_of_a_first_stage_starts_at_the_dense_model():
+    tree = lay_out(NODES, "quantisation", ["rotate"])
+    branch = tree.branches[ID["rotate"]]
+    assert branch[0] == tree.places[ID["dense"]] and branch[-1] == tree.places[ID["rotate"]]
+    (row,) = (row for row in tree.rows if row.height == tree.places[ID["rotate+gptq@4bit"]][1])
+    assert list(tree.columns) == ["–"] and row.text == "+ GPTQ, 4 bit"
+
+
+def test_a_folded_row_has_the_number_of_its_variants_and_their_lowest_loss():
+    tree = lay_out(NODES, "unstructured", ["wanda"])
+    folds = {fold.target: fold for fold in tree.folds}
+    assert folds["method:wanda"].opened and not folds["method:magnitude"].opened
+    assert folds["method:magnitude"].text == "4 variants, best 1.10" and folds["method:magnitude"].best == 1.1
+    assert folds["family:structured"].text == "1 variant, best 2.50"
+    assert folds["family:quantisation"].text == "2 variants, best 1.10"  # Rotate alone has no results
+    marked = NODES.assign(own_grid=NODES["chain"] == "magnitude@0.1")
+    (fold,) = (fold for fold in lay_out(marked, "unstructured", []).folds if fold.target == "method:magnitude")
+    assert fold.text == "4 variants, best 3.00"
+    unknown = NODES.assign(times_dense=float("nan"))
+    assert "3 variants" not in {fold.text for fold in lay_out(NODES, "unstructured", []).folds}
+    assert "4 variants" in {fold.text for fold in lay_out(unknown, "unstructured", []).folds}
+
+
+def test_twins_of_one_series_and_amount_have_a_row_each():
+    twin = NODES[NODES["chain"] == "magnitude@0.5"].assign(node="f" * 64, key="f" * 64)
+    both = pd.concat([NODES, twin], ignore_index=True)
+    tree = lay_out(both, "unstructured", ["magnitude"])
+    places = [tree.places[ID["magnitude@0.5"]], tree.places["f" * 64]]
+    assert places[0][0] == places[1][0] and places[0][1] != places[1][1]

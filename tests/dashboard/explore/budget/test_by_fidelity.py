@@ -1,4 +1,4 @@
-"""The trade-off ranked by KL divergence and top-1 agreement."""
+"""The trade-off ranked by KL divergence and top-1 agreement, and with estimated chains."""
 
 import json
 import math
@@ -8,20 +8,20 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from core.findings.best.budget import ACCURACY
 from core.findings.best.candidates import candidates, without_perplexity
-from core.findings.best.qualities import QUALITIES, quality_of
+from core.findings.best.qualities import QUALITIES
+from core.findings.estimates import combinations as estimates
+from core.findings.estimates import words as estimate_words
 from core.findings.numbers.frame import tidy
 from core.findings.pairs.paired import CANNOT, INTERVAL
 from core.findings.rows import choices
-from core.findings.within import differences_to_best
 from core.metrics import metric
 from core.notation.chain import format_chain
 from core.results import AGREEMENT, KL
 from dashboard import data
-from dashboard.charts.tradeoff import PACKED
 from dashboard.charts.tradeoff_axes import Heights, percent_ticks
 from dashboard.explore import missing
-from dashboard.explore.budget.view import pivots_of
 from tests.dashboard.explore.given import open_tradeoff, ranked, table
 from tests.dashboard.opened import captions, charts, control, decoded, read
 from tests.synthetic import chained, compared, curve, result
@@ -128,30 +128,6 @@ def test_numbers_of_another_text_do_not_count():
     assert every.set_index("chain").loc["wanda@0.45", [KL, AGREEMENT]].isna().all()
 
 
-def test_pivots_have_the_measure_and_its_unit(near):
-    for quality, value in ((KL, 0.0075), (AGREEMENT, 98.5)):
-        pivot, *_ = pivots_of(ranked(quality).found, PACKED, quality_of(quality, "wikitext2"))
-        assert pivot.title.startswith(LABELS[quality]) and "WikiText-2" in pivot.title
-        assert pivot.lower_is_better == (quality == KL)
-        cell = pivot.cells["SparseGPT", "10 %"]
-        assert cell.value == pytest.approx(value) and cell.error == pytest.approx(value / 20)
-
-
-@pytest.mark.parametrize("quality", LABELS)
-def test_paired_tests_against_the_best_are_those_of_the_measure(near, quality, monkeypatch):
-    rows = data.frame("smollm2-135m")
-    asked = []
-
-    def paired(seeds, reference, numbers):
-        asked.extend(numbers)
-        return pd.DataFrame({"key": [keys[0] for keys in seeds], "metric": quality, "dataset": "passages-eval"})
-
-    found = pd.DataFrame(ranked(quality, packed_mb=265).found)  # whose tests are not cached
-    monkeypatch.setattr(data, "paired", paired)
-    tests = differences_to_best(found, rows[rows["metric"] == quality], data)
-    assert len(tests) == 19 and {metric for _, metric, _ in asked} == {quality}
-
-
 def test_variants_without_the_numbers_are_offered_with_fidelity_but_the_dense_model_is_not(near):
     app = by(KL)
     assert "One variant is not ranked: KL divergence not measured" in [box.label for box in app.expander]
@@ -160,3 +136,62 @@ def test_variants_without_the_numbers_are_offered_with_fidelity_but_the_dense_mo
     app.button(key="explore_run_unscored").click().run()
     (job,) = data.queue().jobs()
     assert job.spec.fidelity and not job.spec.tasks and not app.exception
+
+
+TEXT = "BoolQ passages, 16 x 2048 tokens"
+FIRST = "gptq@4bit+rtn@8bit,on=embedding"
+
+
+@pytest.fixture
+def parts(store):
+    for chain, value in (("dense", 20.0), ("gptq@4bit", 24.0), ("rtn@8bit,on=embedding", 20.2), ("gptq@3bit", 40.0)):
+        store.put(chained(chain, value, scored=False))
+    return store
+
+
+def listed(app):
+    return app.dataframe[0].value.set_index("Chain")
+
+
+def test_estimates_are_marked_in_the_list_and_hollow_on_the_chart_and_never_win(parts):
+    app = open_tradeoff(text=TEXT, limit_packed_mb=260)
+    shown = listed(app)
+    assert shown.loc[FIRST, estimate_words.MEASURED] == estimate_words.NO
+    measured = shown[estimate_words.MEASURED] == estimate_words.YES
+    assert list(measured) == sorted(measured, reverse=True) and measured.iloc[0]
+    assert "**GPTQ 4 bit + RTN (on embedding), 8 bit** has the lowest perplexity" not in read(app)
+    (chart,) = charts(app)[:1]
+    traces = json.loads(chart.proto.spec)["data"]
+    hollow = [trace for trace in traces if trace.get("legendgroup") == "estimated" and trace.get("hovertext")]
+    assert sum(len(trace["hovertext"]) for trace in hollow) == (~measured).sum()
+    assert all(trace["marker"]["symbol"].endswith("-open") for trace in hollow)
+    assert any(trace.get("name") == "Estimated, not measured" for trace in traces)
+    assert "It has no interval, because 0 measured chains check it, and 5 are needed." in captions(app)
+    app.session_state[missing.ESTIMATED] = True
+    app.run()
+    assert f"Measure all {(~measured).sum()} estimates" in app.button(key="explore_run_estimated").label
+    app.button(key="explore_run_estimated").click().run()
+    assert len(data.queue().jobs()) == (~measured).sum() == 2 and not app.exception
+
+
+def test_an_estimate_that_is_likely_better_is_named_and_runs_with_the_data_of_its_parts(parts):
+    parts.put(chained("gptq@4bit", 23.0, scored=False, calibration="passages-calibration:8x2048", seed=2))
+    app = open_tradeoff(text=TEXT, limit_times_dense=1.9, only_method="GPTQ")
+    assert "Not measured" not in read(app)  # the stored part alone is better and as small as the estimate
+    app = open_tradeoff(text=TEXT, only_method="GPTQ", limit_packed_mb=260)
+    app.session_state[missing.ESTIMATED] = True
+    app.run()
+    buttons = {button.key: button.label for button in app.button}
+    assert buttons["explore_run_best"].startswith("Measure the best estimate")
+    app.button(key="explore_run_best").click().run()
+    (job,) = data.queue().jobs()
+    stages = job.spec.variant.stages
+    assert [stage.method for stage in stages] == ["gptq", "rtn"] and not app.exception
+    assert (str(stages[0].calibration), stages[0].seed) == ("passages-calibration:8x2048", 2)
+    assert [text.corpus for text in job.spec.perplexity] == ["passages-eval"]
+
+
+def test_only_perplexities_and_sizes_are_estimated(parts):
+    assert len(ranked().estimates) == 2 and ranked(ACCURACY).estimates.empty
+    for limit in estimates.UNKNOWN:
+        assert ranked(**{limit: 0.5}).estimates.empty

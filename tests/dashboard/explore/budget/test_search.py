@@ -13,13 +13,9 @@ from core.findings.best import ranking
 from core.findings.best.budget import ACCURACY, PERPLEXITY, Budget, answers, winner
 from core.findings.best.candidates import candidates, of_documents, without_perplexity
 from core.findings.best.qualities import quality_of
-from core.findings.numbers.differences import differences, over_seeds
 from core.findings.rows import choices, points
-from core.findings.seeds import Seeds, averaged
 from core.findings.sharing import SharedTable
 from core.findings.within import COMPARED, BudgetQuery, rank
-from core.request.stages import DEFAULT_MODEL
-from core.store.bundled import read_measured
 from dashboard import data
 from tests.bundled import bundled_rows
 from tests.dashboard.explore.given import open_tradeoff, ranked, table
@@ -173,22 +169,3 @@ def check_order(listed, fitting, able, quality):
     marked = listed[ranking.ON_FRONT] == ranking.OWN_GRID
     assert list(marked[len(able) : len(able) + len(own)]) == [True] * len(own)
     assert listed[column][len(able) + len(own) :].isna().all()
-
-
-def test_the_interval_of_the_answer_is_the_paired_one_of_the_stored_windows(bundled):
-    able = [one for one in searched(DEFAULT_MODEL) if one["packed_mb"] <= 110 and not one["own"]]
-    best = min((one for one in able if math.isfinite(one["times_dense"])), key=lambda one: one["times_dense"])
-    rows = bundled_rows()
-    text = choices.texts(rows)[choices.text_name("wikitext2", 2048, 16)]
-    measured = choices.on_text(rows, *text)
-    stored = read_measured().results
-    keys = measured[measured["chain"] == best["chain"]].sort_values("seed")["key"].unique()
-    twins = [stored[key] for key in keys]
-    (dense,) = set(measured.loc[points.is_dense(measured), "key"])
-    of_seeds = averaged(Seeds(bundled), [twins])
-    pairs = differences(twins[:1], stored[dense], over_seeds([twins], bundled.samples), seeds=of_seeds)
-    (pair,) = pairs[pairs["protocol_id"] == text[1]].to_dict("records")
-    found = re.search(r"95 % \[(.+?), (.+?)\]", ranked(packed_mb=110).answer)
-    low, high = (float(end.replace(",", "")) for end in found.groups())
-    assert (low, high) == pytest.approx((pair["ratio_low"], pair["ratio_high"]), rel=0.02)
-    assert low <= best["times_dense"] <= high

