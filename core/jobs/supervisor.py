@@ -23,10 +23,9 @@ from sqlalchemy import Row, or_, select, update
 from core.base import paths
 from core.base.errors import UserError
 from core.jobs.executor import Executor, Handle
-from core.jobs.here import lacking_here
+from core.jobs.here import lacking_here, must_wait
 from core.jobs.kinds import OWN, RUN, SEARCH, SEARCHER, TRIAL, Kind
 from core.jobs.logs import share_log, with_last_line
-from core.jobs.parts import must_wait
 from core.jobs.worker import Column, claimed, lease
 from core.specs import Scalar
 from core.store.clock import Now

@@ -19,8 +19,7 @@ from core.request.expected.speeds import history_of
 from core.search.question import Prepared
 from core.search.racing import RUNGS
 from core.search.record import Record
-from core.search.residuals import Observation, Residuals
-from core.search.sampler import ChainSampler
+from core.search.sampler import ChainSampler, Observation, Residuals
 from core.search.space import Candidate
 from core.search.trials import Chosen, Compute, Racer, Trial, Tried, observations
 from core.specs import ModelId

@@ -16,7 +16,7 @@ from core.results import Result
 from core.search.prior import MOST
 from core.search.question import Prepared
 from core.search.racing import RUNGS, loses
-from core.search.residuals import Observation
+from core.search.sampler import Observation
 from core.search.space import Candidate, Space
 from core.specs import Frozen, RunSpec
 from core.store.store import Store

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.search.prior import Prior
-from core.search.residuals import Observation, Residuals
+from core.search.sampler import Observation, Residuals
 from core.search.space import Candidate
 from tests.core.search.spaces import space
 

@@ -6,10 +6,12 @@ from scipy.integrate import quad
 from scipy.stats import lognorm
 
 from core.search.prior import MeasuredEffect, Prior
-from core.search.residuals import Expectation, Observation, Residuals
 from core.search.sampler import (
     ABOVE_FLOOR,
     ChainSampler,
+    Expectation,
+    Observation,
+    Residuals,
     expected_improvement,
 )
 from core.search.space import Candidate
