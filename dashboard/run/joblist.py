@@ -260,7 +260,7 @@ def _show_saved(job: Job) -> None:
 def _show_ended(models: Sequence[ModelId]) -> None:
     """Show the jobs that ended last, except the one of `show_current`."""
     current = {job.id for job in current_jobs()}
-    ended: list[Job | Job] = [job for job in data.queue().ended(SHOWN + 1) if job.id not in current]
+    ended = [job for job in data.queue().ended(SHOWN + 1) if job.id not in current]
     ended += data.queue().works([*PAGES], ENDED, SHOWN)
     ended = sorted(ended, key=lambda job: job.finished or 0.0, reverse=True)[:SHOWN]
     if not ended:
@@ -272,10 +272,10 @@ def _show_ended(models: Sequence[ModelId]) -> None:
         with folded:
             for job in ended:
                 with st.container(border=True, key=f"run_job_{job.id}", gap="small"):
-                    if isinstance(job, Job):
-                        _show(job, models)
-                    else:
+                    if job.kind in PAGES:
                         _show_other(job)
+                    else:
+                        _show(job, models)
 
 
 def _name(job: Job, others: Sequence[ModelId]) -> str:
