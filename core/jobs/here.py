@@ -86,11 +86,14 @@ def must_wait(job: str, running: Iterable[str], store: Store, local: bool) -> bo
 
     Models are shared by the jobs of one machine (`local`), or by all that have a storage.
     """
-    mine = parts_of(job)
-    models_shared = local or shared_storage() is not None
-    for other in map(parts_of, running):
-        if mine.dense is not None and mine.dense == other.dense and remaining_run(mine.dense, store):
-            return True
-        if models_shared and any(store.get(key) is None for key in mine.variants & other.variants):
-            return True
+    try:
+        mine = parts_of(job)
+        models_shared = local or shared_storage() is not None
+        for other in map(parts_of, running):
+            if mine.dense is not None and mine.dense == other.dense and remaining_run(mine.dense, store):
+                return True
+            if models_shared and any(store.get(key) is None for key in mine.variants & other.variants):
+                return True
+    except (ValidationError, UserError):
+        pass  # the process of the job reports what is wrong with it
     return False

@@ -12,12 +12,10 @@ import logging
 import secrets
 import socket
 import threading
-from collections.abc import Sequence
 from time import monotonic
 from typing import TypeAlias
 
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
 from sqlalchemy import Row, or_, select, update
 
 from core.base import paths
@@ -250,16 +248,10 @@ class Supervisor:
         running = [row.spec for row in rows if row.state == "running"]
         for row in rows:
             fits = not self.executor.is_local or row.host in (None, self.host) or self._fits(row.id)
-            if row.state == "queued" and fits and not self._must_wait(row.spec, running):
+            if row.state == "queued" and fits and not must_wait(row.spec, running, self.store, self.executor.is_local):
                 found: int = row.id
                 return found
         return None
-
-    def _must_wait(self, spec: str, running: Sequence[str]) -> bool:
-        try:
-            return must_wait(spec, running, self.store, self.executor.is_local)
-        except (ValidationError, UserError):
-            return False  # its process reports what is wrong with it
 
     def _fits(self, job_id: int) -> bool:
         """Return whether this machine can run a job of another one; recheck later, as texts and models may arrive."""

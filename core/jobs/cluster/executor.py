@@ -53,7 +53,10 @@ class RayHandle(Handle):
     def waits_for(self) -> str | None:
         if self._executor.state(self.token) != "waiting":
             return None
-        return self._executor.wanted(self._needs) if self._needs else "a machine of the cluster"
+        if self._needs is None:
+            return "a machine of the cluster"
+        able = any(node.room(self._needs) for node in self._executor.nodes or ())
+        return self._needs.words() if able else f"no machine of the cluster has {self._needs.words()}"
 
     def kill(self) -> None:
         self._executor.ask("kill", self.token)
@@ -71,7 +74,7 @@ class RayExecutor(Executor):
         self._lock = threading.Lock()
         self._agent: subprocess.Popen[bytes] | None = None
         self._started = -RETRY_SECONDS
-        self._nodes: tuple[Resources, ...] | None = None  # None: not connected
+        self.nodes: tuple[Resources, ...] | None = None  # None: not connected
         self._problem: str | None = None
         self._states: dict[str, State] = {}  # by token
         self._read = 0.0  # when they were
@@ -86,7 +89,7 @@ class RayExecutor(Executor):
     def capacity(self, spec: RunSpec) -> int:
         self._await_connection()
         needs = self._needs(spec)
-        return max(1, sum(node.room(needs) for node in self._nodes or ()))
+        return max(1, sum(node.room(needs) for node in self.nodes or ()))
 
     def refusal(self, specs: Sequence[RunSpec]) -> str | None:
         if any(spec.save is not None for spec in specs):
@@ -125,13 +128,8 @@ class RayExecutor(Executor):
             self._states, self._read = states if isinstance(states, dict) else {}, monotonic()
         return self._states.get(token)
 
-    def wanted(self, needs: Resources) -> str:
-        """Return what a job waits for."""
-        able = any(node.room(needs) for node in self._nodes or ())
-        return needs.words() if able else f"no machine of the cluster has {needs.words()}"
-
     def _needs(self, spec: RunSpec) -> Resources:
-        most = max((int(node.cores) for node in self._nodes or ()), default=1)
+        most = max((int(node.cores) for node in self.nodes or ()), default=1)
         memory = spec.memory
         if memory is None:
             try:
@@ -143,7 +141,7 @@ class RayExecutor(Executor):
     def _is_connected(self) -> bool:
         with self._lock:
             self._connect()
-            return self._nodes is not None
+            return self.nodes is not None
 
     def _await_connection(self) -> bool:
         """Return whether the cluster can be reached, once that is known."""
@@ -165,7 +163,7 @@ class RayExecutor(Executor):
                 pass_fds=[theirs.fileno()],
             )
             theirs.close()
-        elif self._agent is not None and self._nodes is None:
+        elif self._agent is not None and self.nodes is None:
             late = monotonic() - self._started > CONNECT_SECONDS
             if self._pipe.poll() or late:
                 self._receive(0.0, "it did not answer")
@@ -176,10 +174,10 @@ class RayExecutor(Executor):
             reply: Reply | None = self._pipe.recv() if self._pipe.poll(seconds) else None
         except (OSError, EOFError):
             reply, silent = None, "its process ended"
-        if reply is None or (reply.error is not None and self._nodes is None):
+        if reply is None or (reply.error is not None and self.nodes is None):
             self._lose(silent if reply is None else str(reply.error))
         elif reply.error is None:
-            self._nodes, self._problem = reply.nodes, None
+            self.nodes, self._problem = reply.nodes, None
             return reply
         return None
 
@@ -188,7 +186,7 @@ class RayExecutor(Executor):
         if self._agent is not None:
             self._agent.kill()
             self._agent.wait()
-        self._agent = self._nodes = None
+        self._agent = self.nodes = None
         self._states = {}
         address, reason = os.environ.get("RAY_ADDRESS", "auto"), reason.rstrip(".")
         self._problem = f"The Ray cluster at {address} is not reachable ({reason}); jobs wait until it is."
@@ -196,7 +194,7 @@ class RayExecutor(Executor):
     def ask(self, method: str, *arguments: object, seconds: float = REPLY_SECONDS) -> object:
         """Return the agent's answer to a request; None if the cluster cannot be reached, or the request failed."""
         with self._lock:
-            if self._nodes is None:
+            if self.nodes is None:
                 return None
             try:
                 self._pipe.send((method, *arguments))
