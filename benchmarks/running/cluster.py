@@ -21,7 +21,7 @@ from rich.table import Table
 from benchmarks.smoke import run
 from core.base.errors import UserError
 from core.jobs.cluster.executor import RayExecutor
-from core.jobs.cluster.messages import Needs
+from core.jobs.cluster.messages import Resources
 from core.jobs.queue import Queue
 from core.specs import RunSpec, Stage, VariantSpec
 from core.store.store import Store
@@ -84,7 +84,7 @@ def time_jobs(jobs: int, seconds: float) -> float:
     """Return the seconds from the submission of jobs, with a connected executor, to the end of the last."""
     store = Store()
     command = (sys.executable, "-c", WORK, str(seconds))
-    with mock.patch.object(RayExecutor, "_needs", lambda self, spec: Needs(cores=1)):
+    with mock.patch.object(RayExecutor, "_needs", lambda self, spec: Resources(cores=1)):
         queue = Queue(store, RayExecutor(store.url, command))
         queue.start()
         specs = [_spec(place) for place in range(jobs)]

@@ -34,8 +34,7 @@ from core.request.expected.size import Size
 from core.request.resolve import resolve_chain
 from core.search.prior import MOST, MeasuredEffect, Prior
 from core.search.racing import RUNGS, loses
-from core.search.residuals import Observation, Residuals
-from core.search.sampler import ChainSampler
+from core.search.sampler import ChainSampler, Observation, Residuals
 from core.search.space import Candidate, Part, Space
 from core.specs import Stage, TextWindows
 

@@ -11,7 +11,7 @@ import typer
 from core.base.errors import UserError
 from core.base.paths import PROJECT
 from core.cli.printing.console import messages
-from core.jobs.executors import check_executor
+from core.jobs.queue import check_executor
 from core.store.slots import VARIABLE
 
 SERVER = PROJECT / "dashboard" / "server.py"  # Streamlit reads the configuration in its folder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.jobs.queue import Row
+from core.jobs.queue import Job
 
 STAGES = {
     "waiting": "Waiting for another run on this machine",
@@ -29,7 +29,7 @@ STAGES = {
 }
 
 
-def progress_words(job: Row, left: str = "") -> str:
+def progress_words(job: Job, left: str = "") -> str:
     """Return what an active job does, its detail, and the words on its remaining time; empty parts are omitted."""
     if job.state == "queued":
         return "Queued"

@@ -1,4 +1,4 @@
-"""Executors, which start the process of a job. The local one starts a child in its own session."""
+"""Executors, which start and find the processes of jobs: children in sessions of their own, unless a class differs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import psutil
 from sqlalchemy import URL
@@ -33,62 +33,35 @@ class End(NamedTuple):
     lost: bool = False  # with its machine or its supervisor, so that the job runs again
 
 
-class Handle(Protocol):
+class Handle:
     """The process of a job."""
 
     text: str  # from which its executor finds it again
 
     def poll(self) -> End | None:
         """Return None until it has ended."""
+        raise NotImplementedError
 
     def waits_for(self) -> str | None:
         """Return the machine that it waits for, such as `2 cores`; None once it has one."""
+        return None
 
     def stopped(self) -> bool:
         """Return whether it is suspended (SIGSTOP) and cannot react to a cancellation."""
+        return False
 
     def resume(self) -> None:
         """Continue it and its children after a suspension."""
 
     def kill(self) -> None:
         """Kill it and its children."""
+        raise NotImplementedError
 
 
-class Executor(Protocol):
-    """A way to start and find the processes of jobs."""
+class Executor:
+    """Starts jobs as children of this process, which outlive it and end as a group."""
 
-    is_local: bool  # whether the processes run on this machine, with its models and texts
-
-    def problem(self) -> str | None:
-        """Return why no job can start now, in one sentence; None if jobs can."""
-
-    def has_room(self, handles: Collection[Handle]) -> bool:
-        """Return whether another process may start beside these."""
-
-    def capacity(self, spec: RunSpec) -> int:
-        """Return how many runs like this one it can run at once."""
-
-    def refusal(self, specs: Sequence[RunSpec]) -> str | None:
-        """Return why it can never run one of these, in one sentence; None if it can run all."""
-
-    def launch(self, job_id: int, token: str, spec: str) -> Handle:
-        """Start the process of an attempt at a run (JSON), which then writes its own row; `OSError` if it cannot."""
-
-    def sees(self, handle: str) -> bool:
-        """Return whether it can tell if the process with this text of a handle runs."""
-
-    def adopt(self, handle: str, beating: bool = False) -> Handle | None:
-        """Return the running process that an earlier supervisor launched, or None if it has ended.
-
-        A process that is `beating` has just written to its row. Its start time is then not compared, because it changes
-        with the machine's clock.
-        """
-
-
-class LocalExecutor:
-    """An executor of child processes, each in its own session, which outlive it and end as a group."""
-
-    is_local = True
+    is_local = True  # whether the processes run on this machine, with its models and texts
 
     def __init__(self, url: URL, command: Sequence[str] = WORKER):
         self.url = url
@@ -96,61 +69,62 @@ class LocalExecutor:
         self.host = socket.gethostname()
 
     def problem(self) -> str | None:
+        """Return why no job can start now, in one sentence; None if jobs can."""
         return None
 
     def has_room(self, handles: Collection[Handle]) -> bool:
+        """Return whether another process may start beside these."""
         return len(handles) < slots()
 
     def capacity(self, spec: RunSpec) -> int:
+        """Return how many runs like this one it can run at once."""
         return slots()
 
     def refusal(self, specs: Sequence[RunSpec]) -> str | None:
+        """Return why it can never run one of these, in one sentence; None if it can run all."""
         return None
 
     def launch(self, job_id: int, token: str, spec: str) -> Handle:
-        environment = _threads() | {"SLIMSCOPE_DB": self.url.render_as_string(hide_password=False)}
-        command = [*self.command, str(job_id), token]
-        return _Child(start_process(command, log_file(job_id), environment), self.host)
+        """Start the process of an attempt at a run (JSON), which then writes its own row; `OSError` if it cannot."""
+        environment = {"SLIMSCOPE_DB": self.url.render_as_string(hide_password=False)}
+        count = threads()
+        if count is not None and THREADS not in os.environ:  # other jobs share the cores
+            environment[THREADS] = str(count)
+        child = start_process([*self.command, str(job_id), token], log_file(job_id), environment)
+        process = psutil.Process(child.pid)
+        return LocalHandle(process, handle_text(process, self.host), child)
 
     def sees(self, handle: str) -> bool:
+        """Return whether it can tell if the process with this text of a handle runs."""
         return not handle.startswith(RAY) and is_of(handle, self.host)
 
     def adopt(self, handle: str, beating: bool = False) -> Handle | None:
+        """Return the running process that an earlier supervisor launched, or None if it has ended.
+
+        A process that is `beating` has just written to its row. Its start time is then not compared, because it changes
+        with the machine's clock.
+        """
         process = find_process(handle, beating)
-        return None if process is None else _Adopted(process, handle)
-
-
-def _threads() -> dict[str, str]:
-    """Return the variable that limits a job's threads, if other jobs share the cores and the user sets none."""
-    count = threads()
-    return {} if count is None or THREADS in os.environ else {THREADS: str(count)}
-
-
-class _Place(NamedTuple):
-    """Where a process is, and what distinguishes it from a later one with its pid."""
-
-    host: str
-    pid: int
-    created: float  # seconds since 1970
-
-    @classmethod
-    def parse(cls, text: str) -> _Place:
-        """Return the place of the text of a handle; raise `ValueError` if it is none."""
-        host, pid, created = text.rsplit(maxsplit=2)
-        return cls(host, int(pid), float(created))
+        return None if process is None else LocalHandle(process, handle)
 
 
 def is_of(handle: str, host: str) -> bool:
-    """Return whether the process with this text runs on a machine."""
-    return _Place.parse(handle).host == host
+    """Return whether the process with this text runs on a machine; raise `ValueError` if it is no text of a handle."""
+    return _place(handle)[0] == host
+
+
+def _place(handle: str) -> tuple[str, int, float]:
+    """Return the host, the pid and the start of a process; the latter tells it from later ones with its pid."""
+    host, pid, created = handle.rsplit(maxsplit=2)
+    return host, int(pid), float(created)
 
 
 def find_process(handle: str, beating: bool = False) -> psutil.Process | None:
     """Return the process of this machine with this text if it still runs; see `Executor.adopt` for `beating`."""
-    place = _Place.parse(handle)
+    _, pid, created = _place(handle)
     try:
-        process = psutil.Process(place.pid)
-        other = not beating and abs(process.create_time() - place.created) > SAME_START
+        process = psutil.Process(pid)
+        other = not beating and abs(process.create_time() - created) > SAME_START
         return None if other or process.status() == psutil.STATUS_ZOMBIE else process
     except psutil.NoSuchProcess:
         return None
@@ -161,17 +135,29 @@ def handle_text(process: psutil.Process, host: str | None = None) -> str:
     return f"{host or socket.gethostname()} {process.pid} {process.create_time()}"
 
 
-class _Group(Handle):
-    """A process that leads its session's process group."""
+class LocalHandle(Handle):
+    """A process that leads its session's process group.
 
-    pid: int
+    Without its `child`, another supervisor started it, so its exit code is unknown. If such a process ends soon, it was
+    already dying, such as with its supervisor.
+    """
 
-    def waits_for(self) -> str | None:
-        return None
+    def __init__(self, process: psutil.Process, text: str, child: subprocess.Popen[bytes] | None = None):
+        self.process, self.text, self.child = process, text, child
+        self.since = monotonic()
+
+    def poll(self) -> End | None:
+        if self.child is not None:
+            code = self.child.poll()
+            return None if code is None else End(describe_exit(code))
+        with suppress(psutil.NoSuchProcess):
+            if self.process.is_running() and self.process.status() != psutil.STATUS_ZOMBIE:
+                return None
+        return End("ended", lost=monotonic() - self.since < DYING_SECONDS)
 
     def stopped(self) -> bool:
         with suppress(psutil.NoSuchProcess):
-            return psutil.Process(self.pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+            return self.process.status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
         return False
 
     def resume(self) -> None:
@@ -183,34 +169,4 @@ class _Group(Handle):
     def _send(self, number: signal.Signals) -> None:
         if self.poll() is None:
             with suppress(ProcessLookupError):
-                os.killpg(self.pid, number)
-
-
-class _Child(_Group):
-    def __init__(self, process: subprocess.Popen[bytes], host: str):
-        self.process = process
-        self.pid = process.pid
-        self.text = handle_text(psutil.Process(process.pid), host)
-
-    def poll(self) -> End | None:
-        code = self.process.poll()
-        return None if code is None else End(describe_exit(code))
-
-
-class _Adopted(_Group):
-    """A process that another supervisor started, so its exit code is unknown.
-
-    One that ends soon after was already dying, such as with its supervisor.
-    """
-
-    def __init__(self, process: psutil.Process, text: str):
-        self.since = monotonic()
-        self.process = process
-        self.pid = process.pid
-        self.text = text
-
-    def poll(self) -> End | None:
-        with suppress(psutil.NoSuchProcess):
-            if self.process.is_running() and self.process.status() != psutil.STATUS_ZOMBIE:
-                return None
-        return End("ended", lost=monotonic() - self.since < DYING_SECONDS)
+                os.killpg(self.process.pid, number)

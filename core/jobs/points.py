@@ -11,10 +11,9 @@ from typing import TypeVar
 
 from core.base.errors import CancelledError, UserError
 from core.base.progress import Progress
-from core.jobs.executors import runs_several
 from core.jobs.kinds import TRIAL
 from core.jobs.own import own_job
-from core.jobs.queue import Job, Queue
+from core.jobs.queue import Job, Queue, runs_several
 from core.jobs.worker import Worker
 from core.results import Result
 from core.specs import RunSpec

@@ -6,36 +6,40 @@ Queued jobs are ordered by `created`. Moving a job swaps these times, and a rest
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
-from typing import Literal
+from functools import cache, cached_property
+from importlib.util import find_spec
+from typing import Literal, TypeAlias
 
-from pydantic import ValidationError
-from sqlalchemy import Connection, Executable, case, delete, func, insert, or_, select, update
+from pydantic import Field, ValidationError
+from sqlalchemy import URL, ColumnElement, Connection, case, delete, func, insert, or_, select, update
 
-from core.base.errors import UserError
+from core.base.errors import UserError, unknown
 from core.fields import fault
+from core.jobs.cluster.start import missing_words
 from core.jobs.executor import Executor
-from core.jobs.executors import chosen_executor
 from core.jobs.kinds import QUESTION, RUN, TRIAL, Kind
-from core.jobs.logs import delete_log, log_file, log_tail
+from core.jobs.logs import delete_log, log_file
 from core.jobs.supervisor import ACTIVE, TURN, Supervisor
 from core.jobs.worker import Column
 from core.specs import Frozen, RunSpec
 from core.store.clock import Now
 from core.store.counters import JOBS, raise_counter
+from core.store.slots import EXECUTOR, RAY, on_cluster, slots
 from core.store.store import Store
 from core.store.tables import jobs, searches
 
+LOCAL = "local"  # name of the executor on this machine
 STEP = 0.001  # seconds: two jobs differ in `created` by at least this
-EVERY = select(jobs, Now().label("read"))
-SELECT = EVERY.where(jobs.c.kind == RUN)
+Order: TypeAlias = "Sequence[ColumnElement[float]]"
+NEWEST: Order = (jobs.c.id.desc(),)
 
 
-class Row(Frozen):
+class Job(Frozen):
     """A row of the queue, read at the time `read`; `done` of `total` counts units of `stage`.
 
     Times are seconds since 1970 by the database's clock.
@@ -44,6 +48,7 @@ class Row(Frozen):
     id: int
     kind: Kind
     parent: int | None  # the search that asked for it
+    text: str = Field(validation_alias="spec")  # JSON of a run, or of a search's question
     state: Literal["queued", "running", "done", "failed", "cancelled"]
     stage: str
     done: int
@@ -74,25 +79,52 @@ class Row(Frozen):
         """The share of its stage that is done."""
         return min(self.done / self.total, 1.0) if self.total else 0.0
 
+    @property
+    def spec(self) -> RunSpec:
+        """The run; a `UserError` if this version cannot read it, but can cancel and delete it."""
+        if isinstance(self._parsed, UserError):
+            raise self._parsed
+        return self._parsed
 
-class Job(Row):
-    """A run of the queue."""
+    @property
+    def reason(self) -> str | None:
+        """Why the run cannot be read, one sentence; None if it can."""
+        return str(self._parsed) if isinstance(self._parsed, UserError) else None
 
-    spec: RunSpec
+    @cached_property
+    def _parsed(self) -> RunSpec | UserError:
+        try:
+            return RunSpec.model_validate_json(self.text)
+        except ValidationError as error:
+            return UserError(f"Job {self.id} cannot be read ({fault(error)}).")
 
 
-class Work(Row):
-    """A job of any kind."""
+def runs_several() -> bool:
+    """Return whether several jobs can run at once."""
+    return on_cluster() or slots() > 1
 
-    spec: str  # JSON
+
+def check_executor() -> None:
+    """Raise `UserError` for an unknown name of an executor, or without the extra that it needs."""
+    name = os.environ.get(EXECUTOR, LOCAL)
+    if name not in (LOCAL, RAY):
+        raise unknown(EXECUTOR, name, (LOCAL, RAY))
+    if name == RAY and find_spec("ray") is None:
+        raise UserError(missing_words())
 
 
-class UnreadableJob(Frozen):
-    """A row of the queue that this version cannot read, but can cancel and delete."""
+def chosen_executor(url: URL) -> Executor:
+    """Return the executor of jobs of a store by `SLIMSCOPE_EXECUTOR`, with the errors of `check_executor`."""
+    check_executor()
+    return _on_ray(url, os.environ.get("RAY_ADDRESS")) if on_cluster() else Executor(url)
 
-    id: int
-    active: bool
-    reason: str  # one sentence
+
+@cache
+def _on_ray(url: URL, address: str | None) -> Executor:
+    """Return the one executor on a cluster in this process, because each has a connected process of its own."""
+    from core.jobs.cluster.executor import RayExecutor  # only here, as it reads models' facts
+
+    return RayExecutor(url)
 
 
 class Queue:
@@ -149,22 +181,20 @@ class Queue:
 
         A search is cancelled with its trials; their numbers remain.
         """
-        mine = or_(jobs.c.id == job_id, jobs.c.parent == job_id)
-        queued = update(jobs).where(mine, jobs.c.state == "queued")
-        running = update(jobs).where(mine, jobs.c.state == "running", jobs.c.cancel.is_(None))
-        with self.store.begin() as connection:
-            connection.execute(queued.values(state="cancelled", cancel=Now(), finished=Now()))
-            connection.execute(running.values(cancel=Now()))
-        self.state(job_id)
-        self.wake()
+        self._cancel(or_(jobs.c.id == job_id, jobs.c.parent == job_id))
+        self.job(job_id)
 
     def cancel_all(self) -> int:
         """Cancel every active job and return their number."""
-        queued = update(jobs).where(jobs.c.state == "queued").values(state="cancelled", cancel=Now(), finished=Now())
-        running = update(jobs).where(jobs.c.state == "running", jobs.c.cancel.is_(None)).values(cancel=Now())
+        return self._cancel()
+
+    def _cancel(self, *which: ColumnElement[bool]) -> int:
+        queued = update(jobs).where(*which, jobs.c.state == "queued")
+        running = update(jobs).where(*which, jobs.c.state == "running", jobs.c.cancel.is_(None))
         with self.store.begin() as connection:
             raise_counter(connection, JOBS)
-            cancelled = sum(connection.execute(change).rowcount for change in (queued, running))
+            cancelled = connection.execute(queued.values(state="cancelled", cancel=Now(), finished=Now())).rowcount
+            cancelled += connection.execute(running.values(cancel=Now())).rowcount
         self.wake()
         return cancelled
 
@@ -189,96 +219,87 @@ class Queue:
 
     def retry(self, job_id: int) -> int:
         """Queue an ended job again and return the new job's id; a search goes on where it stopped."""
-        self._check_ended(job_id, "it is still active")
-        new = self.store.transact(partial(_repeat, job_id))
+        job = self._ended(job_id, "it is still active")
+        if job.kind == QUESTION:
+            words = "was a question, whose prompt is not stored; ask it again on the page Inside."
+            raise UserError(f"Job {job_id} {words}")
+        kind = RUN if job.kind == TRIAL else job.kind
+        if kind == RUN and job.reason:
+            raise UserError(job.reason)
+
+        def repeat(connection: Connection) -> int:
+            (new,) = _submit(connection, kind, [job.text])
+            connection.execute(update(searches).where(searches.c.job == job_id).values(job=new, stop=False))
+            return new
+
+        new = self.store.transact(repeat)
         self.wake()
         return new
 
     def resume(self, job_id: int) -> int:
         """Queue an ended job again to finish its cancelled training, and return the new job's id."""
-        self._check_ended(job_id, "it is still active")
-        self.store.delete_cut_short(self.job(job_id).spec.variant.key)
+        self.store.delete_cut_short(self._ended(job_id, "it is still active").spec.variant.key)
         return self.retry(job_id)
 
     def delete(self, job_id: int) -> None:
         """Delete an ended job and its log, but not its results."""
-        self._check_ended(job_id, "cancel it first")
+        self._ended(job_id, "cancel it first")
         with self.store.begin() as connection:
             connection.execute(delete(jobs).where(or_(jobs.c.id == job_id, jobs.c.parent == job_id)))
         delete_log(job_id)
 
     def job(self, job_id: int) -> Job:
-        """Return one job; a `UserError` if it does not exist or cannot be read."""
-        found, unreadable = self._read(SELECT.where(jobs.c.id == job_id))
-        if unreadable:
-            raise UserError(unreadable[0].reason)
+        """Return one job of any kind; a `UserError` if it does not exist."""
+        found = self._read(jobs.c.id == job_id)
         if not found:
             raise UserError(f"There is no job {job_id}.")
         return found[0]
 
     def jobs(self, limit: int = 100) -> list[Job]:
-        """Return the newest readable jobs, newest first."""
-        return self._read(SELECT.order_by(jobs.c.id.desc()).limit(limit))[0]
+        """Return the newest readable runs, newest first."""
+        return self._runs(limit=limit)
 
     def active(self) -> list[Job]:
-        """Return the running jobs, then the queued ones in their order."""
-        found = self._read(SELECT.where(jobs.c.state.in_(ACTIVE)).order_by(*TURN))[0]
-        return sorted(found, key=lambda job: job.state != "running")
+        """Return the running runs, then the queued ones in their order."""
+        return sorted(self._runs(jobs.c.state.in_(ACTIVE), order=TURN), key=lambda job: job.state != "running")
 
     def ended(self, limit: int = 100) -> list[Job]:
-        """Return the jobs that ended last, latest first."""
-        ended = SELECT.where(jobs.c.state.not_in(ACTIVE))
-        return self._read(ended.order_by(jobs.c.finished.desc(), jobs.c.id.desc()).limit(limit))[0]
+        """Return the runs that ended last, latest first."""
+        return self._runs(jobs.c.state.not_in(ACTIVE), order=(jobs.c.finished.desc(), *NEWEST), limit=limit)
 
     def newest_sweep(self) -> list[Job]:
-        """Return the jobs of the newest sweep in their order; none if the newest job is of no sweep."""
+        """Return the runs of the newest sweep in their order; none if the newest run is of no sweep."""
         alone = jobs.c.kind == RUN, jobs.c.parent.is_(None)
-        newest = select(jobs.c.sweep).where(*alone).order_by(jobs.c.id.desc()).limit(1).scalar_subquery()
-        return self._read(SELECT.where(jobs.c.sweep == newest).order_by(*TURN))[0]
+        newest = select(jobs.c.sweep).where(*alone).order_by(*NEWEST).limit(1).scalar_subquery()
+        return self._runs(jobs.c.sweep == newest, order=TURN)
 
-    def works(self, kinds: Sequence[Kind] = (), states: Sequence[str] = (), limit: int = 100) -> list[Work]:
+    def works(self, kinds: Sequence[Kind] = (), states: Sequence[str] = (), limit: int = 100) -> list[Job]:
         """Return the jobs of some kinds, or of all, in some states, or in any, the newest first; but no trials."""
-        query = EVERY.where(jobs.c.parent.is_(None)).order_by(jobs.c.id.desc()).limit(limit)
-        query = query.where(jobs.c.kind.in_(kinds)) if kinds else query
-        query = query.where(jobs.c.state.in_(states)) if states else query
-        with self.store.begin() as connection:
-            return [Work.model_validate(dict(row)) for row in connection.execute(query).mappings()]
+        of_kind, in_state = [jobs.c.kind.in_(kinds)] * bool(kinds), [jobs.c.state.in_(states)] * bool(states)
+        return self._read(jobs.c.parent.is_(None), *of_kind, *in_state, limit=limit)
 
-    def unreadable(self, limit: int = 100) -> list[UnreadableJob]:
-        """Return the unreadable ones among the newest jobs, newest first."""
-        return self._read(SELECT.order_by(jobs.c.id.desc()).limit(limit))[1]
-
-    def log_tail(self, job_id: int, lines: int = 100) -> str:
-        """Return the last lines of a job's log; empty without a log."""
-        return log_tail(job_id, lines)
+    def unreadable(self, limit: int = 100) -> list[Job]:
+        """Return the unreadable ones among the newest runs, newest first."""
+        return [job for job in self._read(jobs.c.kind == RUN, limit=limit) if job.reason]
 
     def state(self, job_id: int) -> str:
-        """Return the state of a job of any kind; a `UserError` if it does not exist."""
+        """Return the state of a job; a `UserError` if it does not exist."""
+        return self.job(job_id).state
+
+    def _ended(self, job_id: int, otherwise: str) -> Job:
+        job = self.job(job_id)
+        if job.active:
+            raise UserError(f"Job {job_id} is {job.state}; {otherwise}.")
+        return job
+
+    def _runs(self, *which: ColumnElement[bool], order: Order = NEWEST, limit: int | None = None) -> list[Job]:
+        found = self._read(jobs.c.kind == RUN, *which, order=order, limit=limit)
+        return [job for job in found if not job.reason]
+
+    def _read(self, *which: ColumnElement[bool], order: Order = NEWEST, limit: int | None = None) -> list[Job]:
+        query = select(jobs, Now().label("read")).where(*which).order_by(*order).limit(limit)
         with self.store.begin() as connection:
-            state: str | None = connection.execute(select(jobs.c.state).where(jobs.c.id == job_id)).scalar()
-        if state is None:
-            raise UserError(f"There is no job {job_id}.")
-        return state
-
-    def _check_ended(self, job_id: int, otherwise: str) -> None:
-        if (state := self.state(job_id)) in ACTIVE:
-            raise UserError(f"Job {job_id} is {state}; {otherwise}.")
-
-    def _read(self, query: Executable) -> tuple[list[Job], list[UnreadableJob]]:
-        with self.store.begin() as connection:
-            rows = connection.execute(query).mappings().all()
-        found, unreadable = [], []
-        for row in rows:
-            try:
-                found.append(Job.model_validate({**row, "spec": RunSpec.model_validate_json(row["spec"])}))
-            except ValidationError as error:
-                active = row["state"] in ACTIVE
-                unreadable.append(UnreadableJob(id=row["id"], active=active, reason=_unreadable(row["id"], error)))
-        return found, unreadable
-
-
-def _unreadable(job_id: int, error: ValidationError) -> str:
-    return f"Job {job_id} cannot be read ({fault(error)})."
+            return [Job.model_validate(dict(row)) for row in connection.execute(query).mappings()]
 
 
 def _submit(
@@ -294,21 +315,6 @@ def _submit(
             job_id = insert_job(connection, kind, text, sweep=sweep, parent=parent)
         ids.append(job_id)
     return ids
-
-
-def _repeat(job_id: int, connection: Connection) -> int:
-    kind, text = connection.execute(select(jobs.c.kind, jobs.c.spec).where(jobs.c.id == job_id)).one()
-    if kind == QUESTION:
-        raise UserError(f"Job {job_id} was a question, whose prompt is not stored; ask it again on the page Inside.")
-    if kind in (RUN, TRIAL):
-        kind = RUN
-        try:
-            RunSpec.model_validate_json(text)
-        except ValidationError as error:
-            raise UserError(_unreadable(job_id, error)) from None
-    (new,) = _submit(connection, kind, [text])
-    connection.execute(update(searches).where(searches.c.job == job_id).values(job=new, stop=False))
-    return new
 
 
 def insert_job(connection: Connection, kind: Kind, text: str, **values: Column) -> int:

@@ -12,22 +12,19 @@ import logging
 import secrets
 import socket
 import threading
-from collections.abc import Sequence
 from time import monotonic
 from typing import TypeAlias
 
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
 from sqlalchemy import Row, or_, select, update
 
 from core.base import paths
 from core.base.errors import UserError
-from core.jobs.executor import Executor, Handle, LocalExecutor
-from core.jobs.here import runs_here
+from core.jobs.executor import Executor, Handle
+from core.jobs.here import lacking_here, must_wait
 from core.jobs.kinds import OWN, RUN, SEARCH, SEARCHER, TRIAL, Kind
 from core.jobs.logs import share_log, with_last_line
-from core.jobs.parts import must_wait
-from core.jobs.worker import Column, lease
+from core.jobs.worker import Column, claimed, lease
 from core.specs import Scalar
 from core.store.clock import Now
 from core.store.store import Store
@@ -56,7 +53,7 @@ class Supervisor:
         self.problem: str | None = None  # reason why it starts no jobs, in one sentence
         self.store = store
         self.executor = executor
-        self.light = light or LocalExecutor(store.url, SEARCHER)  # of all but runs, on this machine only
+        self.light = light or Executor(store.url, SEARCHER)  # of all but runs, on this machine only
         self.host = socket.gethostname()
         # By the token of the attempt:
         self.handles: dict[str, Handle] = {}  # of runs, each of which takes a slot
@@ -230,8 +227,7 @@ class Supervisor:
         """Give a queued job to a new attempt and return its row; None if another supervisor claims it."""
         queued = select(jobs.c.id).where(jobs.c.id == job_id, jobs.c.state == "queued")
         free = queued.with_for_update(skip_locked=True).scalar_subquery()
-        mine = {"state": "running", "token": secrets.token_hex(16), "attempts": jobs.c.attempts + 1}
-        claim = update(jobs).where(jobs.c.id == free).values(**mine, started=Now(), lease=lease())
+        claim = update(jobs).where(jobs.c.id == free).values(**claimed(secrets.token_hex(16)))
         with self.store.begin() as connection:
             if not connection.execute(claim).rowcount:
                 return None
@@ -252,16 +248,10 @@ class Supervisor:
         running = [row.spec for row in rows if row.state == "running"]
         for row in rows:
             fits = not self.executor.is_local or row.host in (None, self.host) or self._fits(row.id)
-            if row.state == "queued" and fits and not self._must_wait(row.spec, running):
+            if row.state == "queued" and fits and not must_wait(row.spec, running, self.store, self.executor.is_local):
                 found: int = row.id
                 return found
         return None
-
-    def _must_wait(self, spec: str, running: Sequence[str]) -> bool:
-        try:
-            return must_wait(spec, running, self.store, self.executor.is_local)
-        except (ValidationError, UserError):
-            return False  # its process reports what is wrong with it
 
     def _fits(self, job_id: int) -> bool:
         """Return whether this machine can run a job of another one; recheck later, as texts and models may arrive."""
@@ -270,7 +260,7 @@ class Supervisor:
             return False
         with self.store.begin() as connection:
             spec = connection.execute(select(jobs.c.spec).where(jobs.c.id == job_id)).scalar()
-        if spec is not None and runs_here(spec):
+        if spec is not None and lacking_here(spec) is None:
             return True
         self._unfit[job_id] = monotonic()
         return False

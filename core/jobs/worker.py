@@ -59,6 +59,11 @@ def lease() -> ColumnElement[float]:
     return Now() + LEASE_SECONDS
 
 
+def claimed(token: str) -> dict[str, Column]:
+    """Return what a claim writes into the row of a job, whose new attempt has this token."""
+    return {"state": "running", "token": token, "attempts": jobs.c.attempts + 1, "started": Now(), "lease": lease()}
+
+
 class Worker:
     """Access of an attempt's process to its row and, through `store`, to the results."""
 

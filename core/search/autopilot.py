@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
 from core.base.errors import UserError
+from core.jobs.own import Claim
 from core.notation.formatting import format_duration
-from core.search.estimates import Estimates
+from core.request.baseline import missing_part
+from core.request.expected.estimate import estimate
+from core.request.expected.speeds import history_of
 from core.search.question import Prepared
-from core.search.record import Claim, Record
-from core.search.residuals import Observation, Residuals
-from core.search.sampler import ChainSampler
+from core.search.racing import RUNGS
+from core.search.record import Record
+from core.search.sampler import ChainSampler, Observation, Residuals
 from core.search.space import Candidate
 from core.search.trials import Chosen, Compute, Racer, Trial, Tried, observations
+from core.specs import ModelId
 from core.store.clock import Now
 from core.store.store import Store
 
@@ -36,7 +40,39 @@ class Progressed:
     judgement_seconds: float  # after them, estimated
 
 
+MIDDLE = RUNGS[1]  # windows of a trial, on average
 OnStart = Callable[[str, Chosen], None]  # of a chain
+
+
+class Estimates:
+    """The seconds that the parts of a search take, at the speeds of this machine that the stored runs show."""
+
+    def __init__(self, prepared: Prepared, store: Store):
+        self.prepared, self.store = prepared, store
+        self._dense = prepared.run("dense", MIDDLE)
+
+    def learn(self, rivals: Sequence[str]) -> None:
+        """Estimate anew: the speeds are known better, some first stages are in the cache, and some numbers stored.
+
+        Args:
+            rivals: The best chain and the second best, as far as they are known.
+        """
+        source = self.prepared.source
+        self._trials: dict[Candidate, float] = {}
+        self._speeds = history_of(self.store).speeds(ModelId(source.id, source.revision))
+        dense = self.prepared.judgement("dense")
+        specs = [dense, *(self.prepared.judgement(chain) for chain in rivals)]
+        runs = [missing_part(spec, self.store.get(spec.variant.key)) for spec in specs]
+        runs += [dense] * (2 - len(rivals))  # a chain that is not known yet costs as much
+        self.judgement = sum(estimate(run, self._speeds).seconds for run in runs if run)
+
+    def of_trial(self, place: Candidate) -> float:
+        """Return the seconds of a chain's trial."""
+        if place not in self._trials:
+            variant = self._dense.variant.model_copy(update={"stages": self.prepared.space.stages(place)})
+            run = self._dense.model_copy(update={"variant": variant})
+            self._trials[place] = estimate(run, self._speeds).seconds  # without what is in the cache of variants
+        return self._trials[place]
 
 
 class Autopilot:
@@ -69,14 +105,8 @@ class Autopilot:
         self.racer = Racer(prepared, compute, store)
         residuals = Residuals(space, prepared.prior)
         self._whole = 60 * question.minutes
-        self.sampler = ChainSampler(
-            space,
-            residuals,
-            question.most_bytes,
-            self.estimates.of_trial,
-            lambda: max(0.0, self.seconds_left),
-            self._whole,
-        )
+        times = self.estimates.of_trial, lambda: max(0.0, self.seconds_left), self._whole
+        self.sampler = ChainSampler(space, residuals, question.most_bytes, *times)
         self.record = Record(store, question, job)
         self._learn()
 
@@ -115,11 +145,12 @@ class Autopilot:
 
     def begin(self, claim: Claim) -> int:
         """Let a job search, as `Record.begin` does; before it, no trial starts."""
-        return self.record.begin(claim, **self._times(self._seconds_of_search()))
+        return self.record.begin(claim, **self._times(self._seconds_of_trials()))
 
     def search(self) -> Iterator[Progressed]:
         """Try chains until the time ends or no other may be better; yield after each trial."""
-        self._restore_leader()
+        if whole := [one for one in self.outcomes if not one.eliminated]:  # of an earlier search, all stored
+            self.racer.race([min(whole, key=lambda one: one.loss).chain])
         while self.seconds_left > 0:
             with self._counted():
                 trials = self._ask()
@@ -167,7 +198,7 @@ class Autopilot:
         trial = self.record.trials[number].model_copy(update={"running": False, **end})
         self.record.put(number, trial)
         self._learn()
-        left = self._seconds_of_search()
+        left = self._seconds_of_trials()
         self.record.state(**self._times(left))
         best, count = self.racer.leader, len(self.outcomes)
         return Progressed(trial.outcome, trial.chain, trial.problem, best, count, left, self.estimates.judgement)
@@ -179,16 +210,6 @@ class Autopilot:
         """Return what other processes see of the times, with these seconds to the judgement."""
         return {"ends": self._whole - self.seconds_left + left, "judgement_seconds": self.estimates.judgement}
 
-    def _seconds_of_search(self) -> float:
-        """Return the seconds until the judgement: all that are left, or less if few chains may be better."""
-        return self._seconds_of_trials(max(0.0, self.seconds_left))
-
-    def _seconds_of_trials(self, most: float) -> float:
-        """Return the seconds of all chains that may be better, or `most` if they take longer."""
-        return self.sampler.seconds_of_all(*self._observed(), most)
-
-    def _restore_leader(self) -> None:
-        """Race the best chain of an earlier search once more; its numbers are stored."""
-        whole = [one for one in self.outcomes if not one.eliminated]
-        if whole:
-            self.racer.race([min(whole, key=lambda one: one.loss).chain])
+    def _seconds_of_trials(self, most: float | None = None) -> float:
+        """Return the seconds of all chains that may be better, or `most` if they take longer; by default all left."""
+        return self.sampler.seconds_of_all(*self._observed(), max(0.0, self.seconds_left) if most is None else most)

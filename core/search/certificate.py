@@ -19,8 +19,8 @@ from core.notation.chain import format_chain
 from core.results import Result
 from core.search.question import DOCUMENTS, Prepared
 from core.search.stored import StoredFit, best_of, perplexity_on, stored_fits
-from core.search.trials import Compute, Tried
-from core.specs import Frozen, Perplexity, RunSpec, Scalar
+from core.search.trials import Compute, Tried, one_result
+from core.specs import Frozen, Perplexity, Scalar
 from core.statistics.correlations import DIFFERENCES, WIDENED, interval_note
 from core.store.store import Store
 
@@ -152,7 +152,7 @@ def certify(
         stopped: Whether the user ended the search.
     """
     first = zip((WINNER, RUNNER_UP), ranked, strict=False)
-    results = {role: _computed(prepared.judgement(one.chain), compute) for role, one in first}
+    results = {role: one_result(compute, prepared.judgement(one.chain)) for role, one in first}
     if results and stored is not None and stored.variant.key not in {one.variant.key for one in results.values()}:
         results[STORED] = stored
         if best_of([results[WINNER], stored], prepared) is stored:
@@ -179,11 +179,6 @@ def certify(
         stored=() if results else stored_fits(store, prepared),
         size_title=prepared.question.size_title,
     )
-
-
-def _computed(spec: RunSpec, compute: Compute) -> Result:
-    ((_, result_of),) = compute([spec])
-    return result_of()
 
 
 def _protocol(result: Result) -> tuple[Scalar, ...]:

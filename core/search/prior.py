@@ -2,7 +2,7 @@
 
 An effect is ln(perplexity / dense perplexity). A stage that was not measured takes the effect that follows from its
 method at other amounts, then from other models, then from a rough rule of its amount. Each source has a standard
-deviation of its error, which the search narrows by measuring (`core.search.residuals`).
+deviation of its error, which the search narrows by measuring (`core.search.sampler`).
 
 A sum that ends in a stage on the embedding or head has the errors of the estimates that pages show
 (`core.findings.estimates.rule`).

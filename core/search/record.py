@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import socket
-from collections.abc import Callable
-from functools import partial
 from typing import TypeAlias
 
 from pydantic_core import to_json
@@ -14,6 +12,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from core.base.errors import UserError
 from core.jobs.executor import find_process, is_of
+from core.jobs.own import Claim
 from core.jobs.supervisor import ACTIVE
 from core.search.certificate import Certificate
 from core.search.question import Question
@@ -30,7 +29,6 @@ _JOB = (
     (Now() - jobs.c.heartbeat).label("silent"),
 )
 SELECT = select(searches, Now().label("read"), *_JOB).join(jobs, jobs.c.id == searches.c.job, isouter=True)
-Claim = Callable[[Connection, int | None], int]  # gives a search a job, a new one or the one with the id
 RUNS_ALREADY = "This search runs already; stop it first, or wait for its end."
 SILENT_SECONDS = 180.0  # without a sign of life, after which a search on another machine counts as ended
 NEW = {"judging": False, "certificate": None, "problem": ""}  # of a search that begins
@@ -93,24 +91,25 @@ class Record:
 
     def begin(self, claim: Claim, **stated: float) -> int:
         """Let a job search, and return its id; earlier trials without an end were cut off."""
-        self.job = self.store.transact(partial(self._begin, claim, stated))
-        return self.job
 
-    def _begin(self, claim: Claim, stated: dict[str, float], connection: Connection) -> int:
-        raise_counter(connection, SEARCHES)  # first, so that no other process begins meanwhile
-        row = self._read(connection)
-        job = claim(connection, row.job if row is not None and row.job_state in ACTIVE else None)
-        self._stated |= NEW | stated | {"question": self.question}
-        values = {"state": to_json(self._stated).decode(), "seconds": self.seconds, "since": None}
-        values |= {"job": job, "heartbeat": Now()}
-        values |= {} if row is not None and row.job == job else {"stop": False}  # one that was interrupted may stop
-        if row is None:
-            connection.execute(insert(searches).values(values | {"name": self.name, "created": Now()}))
-        else:
-            connection.execute(update(searches).where(searches.c.name == self.name).values(values))
-        for number, trial in enumerate(self.trials):
-            self._put(connection, number, trial)
-        return job
+        def begun(connection: Connection) -> int:
+            raise_counter(connection, SEARCHES)  # first, so that no other process begins meanwhile
+            row = self._read(connection)
+            job = claim(connection, row.job if row is not None and row.job_state in ACTIVE else None)
+            self._stated |= NEW | stated | {"question": self.question}
+            values = {"state": to_json(self._stated).decode(), "seconds": self.seconds, "since": None}
+            values |= {"job": job, "heartbeat": Now()}
+            values |= {} if row is not None and row.job == job else {"stop": False}  # one that was interrupted may stop
+            if row is None:
+                connection.execute(insert(searches).values(values | {"name": self.name, "created": Now()}))
+            else:
+                connection.execute(update(searches).where(searches.c.name == self.name).values(values))
+            for number, trial in enumerate(self.trials):
+                self._put(connection, number, trial)
+            return job
+
+        self.job = self.store.transact(begun)
+        return self.job
 
     def _read(self, connection: Connection) -> SearchRow | None:
         """Read the rows, and return that of the search."""
@@ -123,17 +122,16 @@ class Record:
         self.trials = _trials(connection, self.name, alive=False)
         return row
 
-    def write(self, **columns: object) -> bool:
-        """Change the search, with a sign of life, and return whether another process wants its stop."""
+    def write(self, number: int | None = None, trial: Trial | None = None, **columns: object) -> bool:
+        """Change the search, and perhaps a trial, with a sign of life; return whether another process stops it."""
         with self.store.begin() as connection:
-            return self._write(connection, **columns)
-
-    def _write(self, connection: Connection, **columns: object) -> bool:
-        self.store.check(connection)
-        mine = update(searches).where(searches.c.name == self.name, searches.c.job == self.job)
-        stop = connection.execute(mine.values(heartbeat=Now(), **columns).returning(searches.c.stop)).scalar()
-        if stop is None:  # this process was silent for so long that another one searches
-            raise UserError(RUNS_ALREADY)
+            self.store.check(connection)
+            mine = update(searches).where(searches.c.name == self.name, searches.c.job == self.job)
+            stop = connection.execute(mine.values(heartbeat=Now(), **columns).returning(searches.c.stop)).scalar()
+            if stop is None:  # this process was silent for so long that another one searches
+                raise UserError(RUNS_ALREADY)
+            if number is not None and trial is not None:
+                self._put(connection, number, trial)
         return bool(stop)
 
     def state(self, **values: object) -> None:
@@ -143,9 +141,7 @@ class Record:
 
     def put(self, number: int, trial: Trial) -> None:
         """Write a trial, with the next number a new one."""
-        with self.store.begin() as connection:
-            self._write(connection)
-            self._put(connection, number, trial)
+        self.write(number, trial)
         self.trials[number : number + 1] = [trial]
 
     def _put(self, connection: Connection, number: int, trial: Trial) -> None:
@@ -183,10 +179,8 @@ def read_states(connection: Connection) -> list[SearchState]:
 def _state(connection: Connection, row: SearchRow) -> SearchState:
     alive, stated = row.job_state in ACTIVE, json.loads(row.state)
     stated["ends"] = min(stated.get("ends", math.inf), 60 * stated["question"]["minutes"])
-    stated |= {"name": row.name, "job": row.job, "alive": alive, "stopping": row.stop}
-    stated |= {"seconds": _spent(row, alive), "cancelling": alive and row.cancel is not None}
-    if row.error:
-        stated["problem"] = row.error
+    stated |= {"name": row.name, "job": row.job, "alive": alive, "stopping": row.stop, "seconds": _spent(row, alive)}
+    stated |= {"cancelling": alive and row.cancel is not None} | ({"problem": row.error} if row.error else {})
     return SearchState(trials=tuple(_trials(connection, row.name, alive)), **stated)
 
 

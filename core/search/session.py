@@ -15,11 +15,10 @@ from sqlalchemy import Connection
 from core.base.errors import CancelledError, StorageError, UserError
 from core.base.progress import Progress, silent
 from core.engine.runs import run_alone
-from core.jobs.executors import chosen_executor
 from core.jobs.kinds import SEARCH
-from core.jobs.own import claim, new_token
+from core.jobs.own import own_job
 from core.jobs.points import both, results_of, trial_here
-from core.jobs.queue import Queue, insert_job
+from core.jobs.queue import Queue, chosen_executor, insert_job
 from core.jobs.worker import Worker, prepare_process, read_work, serve
 from core.results import Result
 from core.search.autopilot import Autopilot, OnStart, Progressed
@@ -57,10 +56,8 @@ def conduct(
     Raises:
         UserError: The search runs already, or its minutes hold no trial.
     """
-    token = new_token()
-    job_id = _checked(prepared, store).begin(partial(claim, token, SEARCH, prepared.question.model_dump_json()))
-    worker = Worker(store, job_id, token)
-    with worker.attempt():
+    begin = _checked(prepared, store).begin
+    with own_job(store, SEARCH, prepared.question.model_dump_json(), begin=begin) as worker:
         return _search(prepared, worker, progress, on_step, on_start)
 
 
@@ -78,7 +75,7 @@ def _search(
     pilot.begin(lambda *_: worker.job_id)
     record = pilot.record
     record.state(front=_front(pilot.sampler, prepared), opening=opening(prepared))
-    watch.record, watch.stops = record, True
+    watch.record = record
     try:
         for step in pilot.search():
             on_step(step)
@@ -86,7 +83,7 @@ def _search(
     except CancelledError:
         if not watch.stopped:
             raise
-    watch.stops = False
+    watch.record = None  # nothing stops the judgement
     record.state(judging=True)
     ranked, ended = pilot.ranked(), (pilot.exhausted, watch.stopped)
     found = certify(prepared, ranked, pilot.outcomes, stored, run, store, *ended)
@@ -120,12 +117,11 @@ def _or_sentence(compute: Callable[[], Result], check: Callable[[], None]) -> Re
 
 
 class _Watch:
-    """A progress that states that the search lives, and cancels the run once another process stops it."""
+    """A progress that states that the trials live, and cancels the run once another process stops the search."""
 
     def __init__(self, progress: Progress):
         self.progress = progress
         self.record: Record | None = None
-        self.stops = False  # whether a stop ends the search
         self.stopped = False
         self._looked = 0.0
 
@@ -135,12 +131,10 @@ class _Watch:
             return
         self._looked = time.monotonic()
         try:
-            stop = self.record.write()
+            self.stopped = self.record.write()
         except StorageError as error:  # which is no fault of the chain
             log.warning("%s", error)
-            return
-        if stop and self.stops:
-            self.stopped = True
+        if self.stopped:
             raise CancelledError
 
 
@@ -150,8 +144,14 @@ def start(question: Question, queue: Queue) -> str:
     Raises:
         UserError: The question has no answer, its minutes hold no trial, or its search runs already.
     """
+
+    def queued(connection: Connection, job_id: int | None) -> int:
+        if job_id is not None:
+            raise UserError(RUNS_ALREADY)
+        return insert_job(connection, SEARCH, question.model_dump_json())
+
     pilot = _checked(prepare(question, queue.store), queue.store)
-    pilot.begin(partial(_queued, question.model_dump_json()))
+    pilot.begin(queued)
     queue.wake()
     return pilot.record.name
 
@@ -161,12 +161,6 @@ def _checked(prepared: Prepared, store: Store) -> Autopilot:
     pilot = Autopilot(prepared, store, lambda _: iter(()))
     pilot.check_minutes()
     return pilot
-
-
-def _queued(text: str, connection: Connection, job_id: int | None) -> int:
-    if job_id is not None:
-        raise UserError(RUNS_ALREADY)
-    return insert_job(connection, SEARCH, text)
 
 
 def _front(sampler: ChainSampler, prepared: Prepared) -> list[list[float]]:

@@ -45,10 +45,6 @@ NOT_FOR_WEIGHTS = ("dense", "convolution", "runtime")  # families
 Fits = Callable[[tuple[Stage, ...]], None]
 
 
-def _every(stages: tuple[Stage, ...]) -> None:
-    """Accept all stages."""
-
-
 class Restrictions(Frozen):
     """What the user allows."""
 
@@ -124,7 +120,7 @@ class Space:
 
     blocks: tuple[Part, ...]
     tables: tuple[Part, ...]
-    fits: Fits = _every
+    fits: Fits = lambda stages: None
     files: Files | None = None
 
     @cached_property
@@ -173,7 +169,7 @@ def enumerate_space(
     shape: ModelShape,
     defaults: ChainDefaults,
     restrictions: Restrictions,
-    fits: Fits = _every,
+    fits: Fits = lambda stages: None,
     stored: Iterable[str] = (),
     files: Files | None = None,
 ) -> Space:

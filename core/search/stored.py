@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
-import pandas as pd
-
 from core.base.errors import UserError
-from core.findings.best.budget import PERPLEXITY, Budget, ranked
+from core.findings.best.budget import ROUNDED
 from core.notation.chain import format_chain, parse
 from core.protocols import satisfies
 from core.registry import on_own_grid
 from core.request.stages import variant_spec
-from core.results import Measurement, Result, Variant
+from core.results import Measurement, Result
 from core.search.question import Prepared
 from core.specs import Perplexity
 from core.store.store import Store
@@ -51,11 +50,10 @@ def best_stored(store: Store, prepared: Prepared) -> Result | None:
 
 
 def best_of(results: Sequence[Result], prepared: Prepared) -> Result | None:
-    """Return the best variant within the budget on the text of the judgement, the first of equal ones; None without."""
-    judge, known = prepared.judge, {one.variant.key: one for one in results}
-    rows = [(one, perplexity_on(one, judge)) for one in results]
-    found = _best_first([_fit(one, str(judge), row.value, None, prepared) for one, row in rows if row], prepared)
-    return known[found[0].key] if found else None
+    """Return the best variant within the budget on the text of the judgement; None without."""
+    rows = ((one, perplexity_on(one, prepared.judge)) for one in results)
+    found = _best_first([_fit(one, "", row.value, None, prepared) for one, row in rows if row], prepared)
+    return next((one for one in results if found and one.variant.key == found[0].key), None)
 
 
 def stored_fits(store: Store, prepared: Prepared) -> tuple[StoredFit, ...]:
@@ -84,13 +82,10 @@ def _fit(result: Result, text: str, value: float, dense: float | None, prepared:
 
 
 def _best_first(fits: Sequence[StoredFit], prepared: Prepared) -> list[StoredFit]:
-    """Return the variants within the budget by `core.findings.best.budget.ranked`, the best first."""
-    if not fits:
-        return []
-    rows = pd.DataFrame(fits).rename(columns={"megabytes": "packed_mb"}).astype({"times_dense": float})
-    budget = Budget(packed_mb=prepared.question.max_mb)
-    found = ranked(rows.assign(own_grid=False), budget, "packed_mb", PERPLEXITY)
-    return [fits[place] for place in found.index[found["fits"] & found["ranked"]]]
+    """Return the variants within the budget, the best first."""
+    most = (1 + ROUNDED) * prepared.question.max_mb
+    able = (one for one in fits if one.megabytes <= most and math.isfinite(one.perplexity))
+    return sorted(able, key=lambda one: (one.perplexity, one.megabytes, one.key))
 
 
 def _text(row: Measurement) -> str:
@@ -100,23 +95,18 @@ def _text(row: Measurement) -> str:
 
 
 def _allowed(results: Iterable[Result], prepared: Prepared) -> Iterator[Result]:
-    """Yield the results of allowed variants of the model."""
+    """Yield the results of the model's variants that this version makes, and a search may propose."""
     own = prepared.source.id, prepared.source.revision
     for result in results:
         variant = result.variant
         other = variant.model_id != own or variant.is_external or on_own_grid(variant.model, variant.stages)
-        if not (other or variant.cut_short) and _is_allowed(variant, prepared):
-            yield result
-
-
-def _is_allowed(variant: Variant, prepared: Prepared) -> bool:
-    """Return whether this version makes a stored variant, and a search with these restrictions may propose it."""
-    try:
-        stages = variant_spec(variant).stages
-        prepared.space.fits(stages)
-    except UserError:
-        return False
-    return prepared.question.restrictions.allow_all(parse(format_chain(stages)))
+        if other or variant.cut_short:
+            continue
+        with suppress(UserError):
+            stages = variant_spec(variant).stages
+            prepared.space.fits(stages)
+            if prepared.question.restrictions.allow_all(parse(format_chain(stages))):
+                yield result
 
 
 def perplexity_on(result: Result, text: Perplexity) -> Measurement | None:

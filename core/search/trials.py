@@ -16,7 +16,7 @@ from core.results import Result
 from core.search.prior import MOST
 from core.search.question import Prepared
 from core.search.racing import RUNGS, loses
-from core.search.residuals import Observation
+from core.search.sampler import Observation
 from core.search.space import Candidate, Space
 from core.specs import Frozen, RunSpec
 from core.store.store import Store
@@ -27,6 +27,12 @@ CUTS = 2  # trials of a chain that may be cut off, as some chain may be what kil
 
 # Runs several variants, perhaps at once, and yields each with a function that returns its result or raises its error.
 Compute = Callable[[Sequence[RunSpec]], Iterator[tuple[RunSpec, Callable[[], Result]]]]
+
+
+def one_result(compute: Compute, spec: RunSpec) -> Result:
+    """Return the result of one run."""
+    ((_, result_of),) = compute([spec])
+    return result_of()
 
 
 def times_dense(loss: float) -> float:
@@ -106,15 +112,14 @@ class Racer:
         outcomes: dict[str, Tried | UserError] = {}
         running = list(chains)
         for rung in RUNGS if self.leader else RUNGS[-1:]:
-            specs: dict[str, RunSpec] = {}
+            specs: dict[str, RunSpec] = {}  # by chain
             for chain in running:
                 try:
                     specs[chain] = self.prepared.run(chain, rung)
                 except UserError as error:
                     outcomes[chain] = error
-            names = {spec.variant.key: chain for chain, spec in specs.items()}
             for spec, result_of in self.compute(list(specs.values())):
-                chain = names[spec.variant.key]
+                chain = next(chain for chain, one in specs.items() if one == spec)
                 try:
                     outcomes[chain] = self._outcome(chain, result_of(), spec, rung)
                 except UserError as error:
@@ -130,8 +135,7 @@ class Racer:
     def check_dense(self) -> None:
         """Raise `UserError` if the dense model has no finite losses, so that no chain can have an effect."""
         spec = self.prepared.run("dense", RUNGS[-1])
-        ((_, result_of),) = self.compute([spec])
-        result, (text,) = result_of(), spec.perplexity
+        result, (text,) = one_result(self.compute, spec), spec.perplexity
         values = [row.value for row in result.measurements if satisfies(row, text, spec.variant.dtype)]
         if not np.isfinite(values).all() or not np.isfinite(self._samples(result, spec)).all():
             raise UserError(
@@ -140,25 +144,16 @@ class Racer:
             )
 
     def _outcome(self, chain: str, result: Result, spec: RunSpec, rung: int) -> Tried:
-        losses = self._over_dense(result, spec)
+        variant = result.variant
+        losses = self._samples(result, spec) - self._samples(self.store.stored(variant.dense_key), spec)  # (windows,)
         size = round(self.prepared.bytes_of(result) or 0)
-        out = size > self.prepared.question.most_bytes or self._loses(losses, rung)
-        self._losses[result.variant.key, rung] = losses
-        mean, variance = float(np.mean(losses)), float(np.var(losses, ddof=1)) / rung
-        return Tried(chain, result.variant.key, size, mean, variance, rung, out)
-
-    def _loses(self, losses: np.ndarray, rung: int) -> bool:
-        if self.leader is None:
-            return False
-        whole = self._losses[self.leader.key, RUNGS[-1]]
-        step = RUNGS[-1] // rung  # the windows of a rung are evenly spread, so they are among those of the last
-        return loses(losses, whole[::step])
-
-    def _over_dense(self, result: Result, spec: RunSpec) -> np.ndarray:
-        """Return the losses of a variant minus those of the dense model, (windows,) in nats."""
-        dense = self.store.stored(result.variant.dense_key)
-        over: np.ndarray = self._samples(result, spec) - self._samples(dense, spec)
-        return over
+        out = size > self.prepared.question.most_bytes
+        if self.leader is not None:
+            step = RUNGS[-1] // rung  # the windows of a rung are evenly spread, so they are among those of the last
+            out = out or loses(losses, self._losses[self.leader.key, RUNGS[-1]][::step])
+        self._losses[variant.key, rung] = losses
+        mean, spread = float(np.mean(losses)), float(np.var(losses, ddof=1)) / rung
+        return Tried(chain, variant.key, size, mean, spread, rung, out)
 
     def _samples(self, result: Result, spec: RunSpec) -> np.ndarray:
         (text,) = spec.perplexity

@@ -19,7 +19,8 @@ from core.jobs.countdown import Countdown, job_left, left_words
 from core.jobs.doing import progress_words
 from core.jobs.here import lacking_here
 from core.jobs.kinds import QUESTION, SEARCH
-from core.jobs.queue import Job, Row, UnreadableJob, Work
+from core.jobs.logs import log_tail
+from core.jobs.queue import Job
 from core.jobs.supervisor import ACTIVE, ENDED, FETCH_SECONDS
 from core.models.facts import load_shape
 from core.models.sources import identify_again
@@ -171,7 +172,7 @@ def show_queue() -> None:
             st.caption(f"{len(waiting) - SHOWN} more jobs are queued.")
         for lost in data.queue().unreadable(SHOWN):
             with st.container(border=True, key=f"run_job_{lost.id}"):
-                st.text(lost.reason)
+                st.text(str(lost.reason))
                 remove = ("Cancel", data.queue().cancel) if lost.active else ("Remove from list", data.queue().delete)
                 _button(remove[0], lost, remove[1])
         _show_ended(_models(jobs))
@@ -218,12 +219,12 @@ def _show_waiting(job: Job, place: int, waiting: int, others: Sequence[ModelId])
         icon_button("Move down", "arrow_downward", down, place == waiting - 1, _move, (job.id, True))
         icon_button("Cancel", "close", cancel, False, _act, (data.queue().cancel, job.id))
     elsewhere = data.queue().is_local and job.host not in (None, socket.gethostname())
-    if elsewhere and (reason := _lacking(job.spec.model_dump_json())):
+    if elsewhere and (reason := _lacking(job.text)):
         st.caption(literal(f"Waiting for machine {job.host}: {reason}."))
     _show_saved(job)
 
 
-def _show_other(work: Work) -> None:
+def _show_other(work: Job) -> None:
     """Show a search or a question; its trials or answers are on its own page."""
     kind, page = PAGES[work.kind]
     icon, state = STATES.get(work.state, ("", ""))
@@ -245,7 +246,7 @@ def _show_other(work: Work) -> None:
 
 @st.cache_data(max_entries=1000, ttl=FETCH_SECONDS, show_spinner=False)
 def _lacking(spec: str) -> str | None:
-    return lacking_here(RunSpec.model_validate_json(spec))
+    return lacking_here(spec)
 
 
 def _show_saved(job: Job) -> None:
@@ -259,7 +260,7 @@ def _show_saved(job: Job) -> None:
 def _show_ended(models: Sequence[ModelId]) -> None:
     """Show the jobs that ended last, except the one of `show_current`."""
     current = {job.id for job in current_jobs()}
-    ended: list[Job | Work] = [job for job in data.queue().ended(SHOWN + 1) if job.id not in current]
+    ended = [job for job in data.queue().ended(SHOWN + 1) if job.id not in current]
     ended += data.queue().works([*PAGES], ENDED, SHOWN)
     ended = sorted(ended, key=lambda job: job.finished or 0.0, reverse=True)[:SHOWN]
     if not ended:
@@ -271,10 +272,10 @@ def _show_ended(models: Sequence[ModelId]) -> None:
         with folded:
             for job in ended:
                 with st.container(border=True, key=f"run_job_{job.id}", gap="small"):
-                    if isinstance(job, Job):
-                        _show(job, models)
-                    else:
+                    if job.kind in PAGES:
                         _show_other(job)
+                    else:
+                        _show(job, models)
 
 
 def _name(job: Job, others: Sequence[ModelId]) -> str:
@@ -325,10 +326,10 @@ def _actions(job: Job) -> None:
         _button("Remove from list", job, queue.delete)
     if job.started:
         with st.popover("Show log", key=f"run_log_{job.id}"):
-            st.code(queue.log_tail(job.id, 40) or "The log is empty.", language=None, wrap_lines=True)
+            st.code(log_tail(job.id, 40) or "The log is empty.", language=None, wrap_lines=True)
 
 
-def _button(label: str, job: Row | UnreadableJob, action: Callable[[int], object]) -> None:
+def _button(label: str, job: Job, action: Callable[[int], object]) -> None:
     st.button(label, key=f"run_{action.__name__}_{job.id}", on_click=_act, args=(action, job.id))
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from core.cli.app import main
 from core.jobs import supervisor, worker
-from core.jobs.executor import End, LocalExecutor, _Group, handle_text
+from core.jobs.executor import End, Executor, LocalHandle, handle_text
 from core.jobs.logs import log_file
 from core.jobs.queue import Queue
 from core.jobs.supervisor import Supervisor
@@ -35,22 +35,22 @@ CHAIN = "magnitude@0.5+lora,steps=4"
 PAUSE_SECONDS = 1.0  # of the worker at its stage, so that the disturbance comes at no later one
 
 
-class Forked(_Group):
+class Forked(LocalHandle):
     """A worker that is a fork of its supervisor, so that it need not import anything."""
 
     def __init__(self, job_id, token, stage):
         file = log_file(job_id)
         file.parent.mkdir(parents=True, exist_ok=True)
-        self.process = forked(partial(_work, stage), job_id, token, log=file)
-        self.pid = self.process.pid
-        self.text = handle_text(psutil.Process(self.pid))
+        self.fork = forked(partial(_work, stage), job_id, token, log=file)
+        process = psutil.Process(self.fork.pid)
+        super().__init__(process, handle_text(process))
 
     def poll(self):
-        self.process.join(0)
-        return None if self.process.exitcode is None else End(f"ended with exit code {self.process.exitcode}")
+        self.fork.join(0)
+        return None if self.fork.exitcode is None else End(f"ended with exit code {self.fork.exitcode}")
 
 
-class Forking(LocalExecutor):
+class Forking(Executor):
     """Launches forks that pause once, when they reach a stage."""
 
     def __init__(self, store, stage):

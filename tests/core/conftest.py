@@ -7,7 +7,7 @@ import pytest
 from core.base import paths
 from core.cli.printing.console import output
 from core.jobs import supervisor
-from core.jobs.executor import LocalExecutor
+from core.jobs.executor import Executor
 from core.jobs.queue import Queue
 from core.shipping.proof import ExportCheck
 from core.store.store import Store
@@ -33,7 +33,7 @@ def make_queue(store):
     made = []
 
     def make():
-        made.append(Queue(store, LocalExecutor(store.url, FAKE)))
+        made.append(Queue(store, Executor(store.url, FAKE)))
         return made[-1]
 
     yield make
@@ -41,7 +41,7 @@ def make_queue(store):
         queue.stop()
     for job in made[0].jobs() if made else ():
         if job.active and job.handle and process_of(job) != os.getpid():
-            left = LocalExecutor(store.url).adopt(job.handle)
+            left = Executor(store.url).adopt(job.handle)
             if left is not None:
                 left.kill()
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 import psutil
 from sqlalchemy import update
 
-from core.jobs.executor import End, Handle, LocalExecutor
+from core.jobs.executor import End, Executor, Handle
 from core.jobs.queue import Queue
 from core.specs import RunSpec, Stage, VariantSpec
 from core.store.tables import jobs
@@ -80,7 +80,7 @@ class PlayedHandle(Handle):
         self.orders.append("kill")
 
 
-class PlayedExecutor(LocalExecutor):
+class PlayedExecutor(Executor):
     """An executor that starts no process; `processes` by the texts of their handles."""
 
     def __init__(self, url, processes=None):

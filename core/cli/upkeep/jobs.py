@@ -10,7 +10,7 @@ from core.cli.printing.console import messages
 from core.cli.printing.layout import Row
 from core.cli.printing.tables import print_table
 from core.jobs.doing import progress_words
-from core.jobs.queue import Queue, Work
+from core.jobs.queue import Job, Queue
 from core.jobs.supervisor import ACTIVE
 from core.notation.formatting import format_duration
 from core.search.titles import work_title
@@ -55,7 +55,7 @@ def retry(job: JobId) -> None:
     messages.print(f"Job {new} is queued; it runs while a dashboard does.", markup=False)
 
 
-def _row(work: Work) -> Row:
+def _row(work: Job) -> Row:
     since = work.finished or work.started or work.created
     return {
         "id": str(work.id),

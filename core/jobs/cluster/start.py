@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from core.base.errors import UserError, how_to_install
 
 NAMESPACE = "slimscope"  # of actors
+PREFIX = "slimscope-"  # of an actor's name, before the token of its first attempt
 PORT = 6379  # of Ray's head by default
 WORKER_PORTS = range(10002, 20000)  # Ray's default for its workers
 HERE = "127.0.0.1"

@@ -96,7 +96,7 @@ def test_a_question_is_a_job_without_its_prompt_which_others_cancel(monkeypatch)
     def cancel(event):
         if event.kind == "token":
             (work,) = queue.works()
-            seen.append((work.kind, work.state, work.stage, work.total, work_title(work), "secret" in work.spec))
+            seen.append((work.kind, work.state, work.stage, work.total, work_title(work), "secret" in work.text))
             queue.cancel(work.id)
             time.sleep(0.05)
 

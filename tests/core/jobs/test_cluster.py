@@ -8,7 +8,8 @@ import pytest
 
 from core.jobs import worker
 from core.jobs.cluster.executor import RayExecutor
-from core.jobs.cluster.messages import Needs
+from core.jobs.cluster.messages import Resources
+from core.jobs.logs import log_tail
 from core.jobs.queue import Queue
 from core.specs import RunSpec, Stage, VariantSpec
 from core.store.store import Store
@@ -36,7 +37,7 @@ def on_ray(machines, quick_supervisor, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_RESULTS", str(machines.folder))
     monkeypatch.setenv("RAY_ADDRESS", machines.address)
     monkeypatch.setattr(worker, "LEASE_SECONDS", LEASE_SECONDS)
-    monkeypatch.setattr(RayExecutor, "_needs", lambda self, spec: Needs(cores=1))
+    monkeypatch.setattr(RayExecutor, "_needs", lambda self, spec: Resources(cores=1))
     monkeypatch.setattr(RayExecutor, "refusal", lambda self, specs: None)
     found = supervised()
     yield found
@@ -85,7 +86,7 @@ def test_the_password_of_the_database_is_in_no_row_and_no_log(
     finally:
         end(other)
     assert {job.state for job in found} == {"failed"}
-    texts = [job.model_dump_json() for job in found] + [other.log_tail(job.id) for job in found] + [caplog.text]
+    texts = [job.model_dump_json() for job in found] + [log_tail(job.id, 100) for job in found] + [caplog.text]
     assert not any("canary" in text for text in (*texts, *capfd.readouterr()))
 
 
@@ -100,7 +101,7 @@ def test_a_run_whose_method_has_another_version_on_a_machine_is_refused(on_ray):
 @pytest.mark.full
 def test_a_cancelled_job_ends(on_ray):
     job = running(on_ray, on_ray.submit(spec("training")), "prune")
-    until(lambda: on_ray.log_tail(job.id, 1) == "running training")
+    until(lambda: log_tail(job.id, 1) == "running training")
     on_ray.cancel(job.id)
     assert ended(on_ray, job.id).state == "cancelled"
 

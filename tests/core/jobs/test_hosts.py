@@ -1,14 +1,17 @@
-"""Several machines at one queue: whose clock counts, and which of them runs a job."""
+"""Several machines at one queue: whose clock counts, which one runs a job, and which jobs wait for parts of others."""
 
 import time
 
 import pytest
 
+from core.cache.storage import shared_storage
+from core.engine.runs import run
 from core.jobs import supervisor
-from core.jobs.here import lacking_here, runs_here
+from core.jobs.here import lacking_here, must_wait
 from core.request.complete import complete
 from core.request.settings import RunSettings
-from core.specs import Perplexity
+from core.specs import Perplexity, TextWindows
+from core.store.store import Store
 from tests.core.queues import PlayedQueue, change, spec
 
 pytestmark = pytest.mark.usefixtures("quick_supervisor")
@@ -96,7 +99,7 @@ def test_a_job_that_needs_a_part_of_a_running_one_waits(played, machine, monkeyp
 
 def test_a_machine_runs_only_jobs_whose_files_it_has(machine, tmp_path):
     asked = complete("./tiny", "magnitude@0.5", RunSettings(perplexity=[Perplexity.parse("text.txt@32:4")]))
-    assert runs_here(asked.model_dump_json())
+    assert lacking_here(asked.model_dump_json()) is None
     elsewhere = asked.variant.model_copy(update={"revision": "sha256:0123456789ab"})
     text = Perplexity(corpus="other.txt@01234567", window=32, windows=4)
     (stage,) = asked.variant.stages
@@ -107,21 +110,54 @@ def test_a_machine_runs_only_jobs_whose_files_it_has(machine, tmp_path):
         ({"perplexity": (text,)}, "its text is only there"),
         ({"save": str(tmp_path / "folder")}, "it saves its model there"),
     ):
-        assert lacking_here(asked.model_copy(update=lacking)) == reason
-        assert not runs_here(asked.model_copy(update=lacking).model_dump_json())
+        assert lacking_here(asked.model_copy(update=lacking).model_dump_json()) == reason
     taught = stage.model_copy(update={"parameters": {"teacher": "elsewhere@sha256:0"}})
     variant = asked.variant.model_copy(update={"stages": (taught,)})
-    assert not runs_here(asked.model_copy(update={"variant": variant}).model_dump_json())
-    assert not runs_here("{}")
+    assert lacking_here(asked.model_copy(update={"variant": variant}).model_dump_json())
+    assert "variant" in lacking_here("{}")
 
 
 def test_jobs_of_another_machine_are_rechecked_at_intervals(played, other, monkeypatch):
     asked = []
     played.submit(spec("a folder elsewhere"))
-    monkeypatch.setattr(supervisor, "runs_here", lambda text: asked.append(text))
+    monkeypatch.setattr(supervisor, "lacking_here", lambda text: asked.append(text) or "not here")
     other.step()
     other.step()
     assert len(asked) == 1
     monkeypatch.setattr(supervisor, "FETCH_SECONDS", -1.0)
     other.step()
     assert len(asked) == 2
+
+
+def job(chain, text="text.txt@32:2", **how):
+    """The JSON of a run of the small model."""
+    return pruning(chain, text, **how).model_dump_json()
+
+
+def pruning(chain, text="text.txt@32:2", **how):
+    calibration = TextWindows.parse("text.txt:2x32")
+    return complete("tiny", chain, RunSettings(calibration=calibration, perplexity=[Perplexity.parse(text)], **how))
+
+
+def test_jobs_wait_until_the_dense_model_is_measured(machine):
+    store = Store()
+    assert must_wait(job("wanda@0.5"), [job("dense")], store, local=False)
+    assert must_wait(job("wanda@0.5", threads=1), [job("magnitude@0.5", force=True)], store, local=False)
+    assert not must_wait(job("wanda@0.5", text="text.txt@16:2"), [job("dense")], store, local=False)
+    assert not must_wait(job("wanda@0.5"), [], store, local=False)
+    run(pruning("dense"), store)
+    assert not must_wait(job("wanda@0.5"), [job("magnitude@0.5")], store, local=False)
+
+
+@pytest.mark.parametrize("where", ["here", "shared", "elsewhere"])
+def test_jobs_wait_for_a_variant_that_they_can_use(machine, tmp_path, monkeypatch, where):
+    store = Store()
+    if where == "shared":
+        monkeypatch.setenv("SLIMSCOPE_STORAGE", str(tmp_path / "team"))
+        assert shared_storage() is not None
+    run(pruning("dense"), store)
+    longer, first = job("wanda@0.5+rtn@8bit,group_size=16"), job("wanda@0.5+rtn@4bit,group_size=16")
+    assert must_wait(longer, [first], store, local=where == "here") == (where != "elsewhere")
+    assert not must_wait(longer, [job("wanda@0.3+rtn@4bit,group_size=16")], store, local=True)
+    run(pruning("wanda@0.5"), store)
+    assert not must_wait(longer, [first], store, local=True)

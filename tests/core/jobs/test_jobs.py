@@ -9,7 +9,7 @@ import pytest
 from core.base.errors import UserError
 from core.jobs import executor as executors
 from core.jobs import supervisor
-from core.jobs.executor import End, LocalExecutor, find_process, handle_text
+from core.jobs.executor import End, Executor, find_process, handle_text
 from core.jobs.logs import log_file, log_tail, with_last_line
 from core.jobs.processes import describe_exit
 from core.jobs.queue import Queue
@@ -36,7 +36,7 @@ def test_a_job_runs_and_reports_progress(queue, store):
     assert (job.state, job.error, job.attempts) == ("done", None, 1)
     assert job.finished >= job.started
     assert store.get(job.spec.variant.key).measurements
-    assert queue.log_tail(job_id, 1) == "running wait"
+    assert log_tail(job_id, 1) == "running wait"
 
 
 def test_a_killed_process_leaves_the_store_intact(queue, store):
@@ -55,7 +55,7 @@ def test_a_killed_process_leaves_the_store_intact(queue, store):
 def test_a_process_is_found_halted_resumed_and_killed(store, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_SLOTS", "2")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    executor = LocalExecutor(store.url, ("sh", "-c", "echo $SLIMSCOPE_DB $OMP_NUM_THREADS $0 $1; sleep 600"))
+    executor = Executor(store.url, ("sh", "-c", "echo $SLIMSCOPE_DB $OMP_NUM_THREADS $0 $1; sleep 600"))
     handle = executor.launch(7, "t", "")
     try:
         until(lambda: log_tail(7, 1))
@@ -63,13 +63,13 @@ def test_a_process_is_found_halted_resumed_and_killed(store, monkeypatch):
         assert executor.has_room([handle]) and not executor.has_room([handle, handle])
         adopted = executor.adopt(handle.text)
         assert adopted.text == handle.text and executor.sees(handle.text) and not executor.sees("elsewhere 7 1.0")
-        assert os.getsid(handle.pid) == handle.pid  # a session of its own
-        os.kill(handle.pid, signal.SIGSTOP)
+        assert os.getsid(handle.process.pid) == handle.process.pid  # a session of its own
+        os.kill(handle.process.pid, signal.SIGSTOP)
         until(lambda: handle.stopped() and adopted.stopped())
         adopted.resume()
         until(lambda: not handle.stopped())
         assert handle.poll() is adopted.poll() is None
-        below = psutil.Process(handle.pid).children()
+        below = psutil.Process(handle.process.pid).children()
         adopted.kill()
         until(lambda: adopted.poll() and executor.adopt(handle.text) is None)  # also before it is waited for
     finally:
@@ -222,7 +222,7 @@ def test_only_ended_jobs_can_be_retried_or_deleted(played):
     log_file(job_id).parent.mkdir(parents=True, exist_ok=True)
     log_file(job_id).write_text("something")
     played.delete(job_id)
-    assert played.jobs() == [] and played.log_tail(job_id) == ""
+    assert played.jobs() == [] and log_tail(job_id, 1) == ""
     for call in (played.job, played.cancel, played.delete, played.retry):
         with pytest.raises(UserError, match=f"There is no job {job_id}"):
             call(job_id)
@@ -230,7 +230,7 @@ def test_only_ended_jobs_can_be_retried_or_deleted(played):
 
 
 def test_a_process_that_cannot_be_started_fails_the_job(store):
-    queue = Queue(store, LocalExecutor(store.url, ("/nonexistent/python",)))
+    queue = Queue(store, Executor(store.url, ("/nonexistent/python",)))
     job_id = queue.submit(spec("a"))
     queue._supervisor.step()
     job = queue.job(job_id)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from core.jobs.cluster.messages import Launch, Needs, Node, Request
+from core.jobs.cluster.messages import Resources, Work
 from tests.core.jobs.cluster import SETTINGS
 
 Answer = namedtuple("Answer", "value ready failed")  # functions: ready once it has come, failed if it is an error
@@ -17,23 +17,20 @@ class PlayedSeat:
     def __init__(self, options, work):
         self.options, self.works, self.running = options, [work], work.token
         self.lives, self.dead = True, False
-        for name in ("ping", "token", "wait", "start"):
+        for name in ("token", "wait", "start"):
             setattr(self, name, SimpleNamespace(remote=getattr(self, f"_{name}")))
 
-    def _ping(self, value=lambda: None, ready=lambda: True):
-        return Answer(value, lambda: self.dead or (self.lives and ready()), lambda: self.dead)
-
-    def _token(self):
-        return self._ping(lambda: self.running)
+    def _token(self, ready=lambda: True):
+        return Answer(lambda: self.running, lambda: self.dead or (self.lives and ready()), lambda: self.dead)
 
     def _wait(self, token, started):
-        return self._ping(ready=lambda: self.running != token)
+        return self._token(lambda: self.running != token)
 
     def _start(self, work):
         if not self.dead:
             self.works.append(work)
             self.running = work.token
-        return self._ping()
+        return self._token()
 
 
 class PlayedRay:
@@ -97,19 +94,19 @@ def agent(module, ray):
     found = module.Agent()
 
     def states(*tokens):
-        asked = [f"slimscope-{token}" for token in tokens]
-        return [found.answer(Request(watch=asked)).states[name] for name in asked]
+        return [*found.of(*tokens).values()]
 
-    def launch(token, **needs):
-        given = {"name": f"slimscope-{token}", "job_id": 1, "token": token, "command": ("worker",), "database": "url"}
-        return found.answer(Request(launch=Launch(**given, needs=Needs(**{"cores": 2} | needs))))
+    def launch(token, cores=2, **needs):
+        return begin(Work(1, token, ("worker",), "url"), Resources(cores, **needs))
 
+    found.of, begin = found.states, found.launch
     found.states, found.launch = states, launch
     return found
 
 
 def test_attempts_follow_one_another_in_one_seat(agent, ray, module, monkeypatch):
-    assert agent.launch("a", memory=5).nodes == (Node(name="n", cores=2, gpus=0, memory=0),)
+    agent.launch("a", memory=5)
+    assert module._nodes() == (Resources(cores=2),)
     (seat,) = ray.seats
     assert seat.options == {
         **{"name": "slimscope-a", "lifetime": "detached", "max_restarts": 0, "max_concurrency": module.CALLS},
@@ -155,33 +152,33 @@ def test_another_agent_finds_the_attempts(agent, ray, module):
     later = module.Agent()
     (seat,) = ray.seats
     seat.running = "b"  # in the seat of an earlier attempt
-    assert [later._state(f"slimscope-{token}") for token in "ab"] == ["gone", "running"]
+    assert later.states("a", "b") == {"a": "gone", "b": "running"}
     seat.lives = False
-    assert module.Agent()._state("slimscope-a") == "waiting"  # the name tells, as it cannot answer yet
+    assert module.Agent().states("a") == {"a": "waiting"}  # the name tells, as it cannot answer yet
     seat.dead = True
-    assert module.Agent()._state("slimscope-b") == later._state("slimscope-b") == "gone"
+    assert module.Agent().states("b") == later.states("b") == {"b": "gone"}
     ray.seats.clear()
-    assert module.Agent()._state("slimscope-b") == "gone"
+    assert module.Agent().states("b") == {"b": "gone"}
 
 
 def test_attempts_are_killed(agent, ray):
     agent.launch("a")
     agent.launch("b")
-    agent.answer(Request(kill="slimscope-b"))  # which waits
+    agent.kill("b")  # which waits
     assert not ray.seats[0].dead
-    agent.answer(Request(kill="slimscope-a"))
+    agent.kill("a")
     assert ray.seats[0].dead and agent.states("a", "b") == ["gone", "gone"] and len(ray.seats) == 1
 
 
 def test_a_seat_that_has_not_started_takes_room(agent, ray, module, monkeypatch):
     monkeypatch.setattr(ray, "available_resources", lambda: {"CPU": 4.0})  # as before the seat's start
-    monkeypatch.setattr(module, "_nodes", lambda: [Node(name="n", cores=2, gpus=0, memory=0)] * 2)
+    monkeypatch.setattr(module, "_nodes", lambda: [Resources(cores=2)] * 2)
 
     def holds(name, cores):
-        agent._watched[name] = SimpleNamespace(needs=Needs(cores=cores))
+        agent._attempts[name] = SimpleNamespace(holds=Resources(cores))
 
     holds("larger than each machine", 64)
     holds("starts", 2)
-    assert agent._have_room(Needs(cores=2))
+    assert agent._have_room(Resources(cores=2))
     holds("starts too", 2)
-    assert not agent._have_room(Needs(cores=1))
+    assert not agent._have_room(Resources(cores=1))

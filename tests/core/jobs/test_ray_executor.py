@@ -1,57 +1,55 @@
 """The parts of a Ray cluster without a cluster: the executor with an agent that a test plays, and seats."""
 
-from queue import SimpleQueue
-from types import SimpleNamespace
-
 import pytest
 
 from core.base.errors import UserError
-from core.jobs import executors
+from core.jobs import queue as queues
 from core.jobs.cluster import executor as module
 from core.jobs.cluster import seat
-from core.jobs.cluster.executor import RayExecutor, RayHandle
-from core.jobs.cluster.messages import Needs, Node, Reply, Request
-from core.jobs.executor import End, LocalExecutor
-from core.specs import RunSpec
+from core.jobs.cluster.executor import RayExecutor
+from core.jobs.cluster.messages import Reply, Resources
+from core.jobs.executor import End, Executor
 from core.store.store import Store
 from tests.core.queues import change, spec
 
-NODE = Node(name="n", cores=2, gpus=0, memory=8e9)
+NODE = Resources(cores=2, memory=8e9)
 
 
 class PlayedAgent:
-    """The process of an agent: it states what a test sets in `states`, `lacking` and `error`."""
+    """The process of an agent and the pipe to it: it states what a test sets in `states`, `lacking` and `error`."""
 
     def __init__(self):
-        self.stdin, self.requests, self.states, self.lacking, self.error = self, [], {}, None, None
-        self.replies = SimpleQueue()
-        self.silent = False
+        self.requests, self.states, self.lacking, self.error = [], {}, None, None
+        self.replies, self.silent = [Reply((NODE, NODE))], False
 
-    def write(self, line):
-        request = Request.model_validate_json(line)
+    def send(self, request):
         self.requests.append(request)
-        states = {name: self.states.get(name, "waiting") for name in request.watch or ()}
+        method, *arguments = request
+        states = {token: self.states.get(token, "waiting") for token in arguments if method == "states"}
         if not self.silent:
-            lacking = self.lacking if request.lacking else None
-            self.replies.put(Reply(nodes=(NODE, NODE), states=states, lacking=lacking, error=self.error))
+            self.replies.append(Reply((NODE, NODE), self.lacking if method == "lacking" else states, self.error))
 
-    def flush(self):
-        pass
+    def poll(self, seconds=0):
+        return bool(self.replies)
+
+    def recv(self):
+        return self.replies.pop(0)
+
+    def fileno(self):
+        return 0
+
+    close = wait = fileno
 
     def kill(self):
         self.silent = True
-
-    wait = flush
 
 
 @pytest.fixture
 def agent(monkeypatch):
     """The agent of each executor, which has connected."""
     found = PlayedAgent()
-    found.replies.put(Reply(nodes=(NODE, NODE)))
     monkeypatch.setattr(module.subprocess, "Popen", lambda *_, **__: found)
-    monkeypatch.setattr(module, "SimpleQueue", lambda: found.replies)
-    monkeypatch.setattr(module, "_collect", lambda *_: None)
+    monkeypatch.setattr(module, "Pipe", lambda: (found, found))
     monkeypatch.setattr(module, "STATE_SECONDS", 0.0)
     return found
 
@@ -70,19 +68,21 @@ def run(**how):
 def test_a_launched_attempt_waits_runs_and_is_lost(agent, ray):
     handle = ray.launch(7, "t", run().model_dump_json())
     assert handle.text == "ray:slimscope-t" and ray.sees(handle.text) and not ray.sees("host 7 1.0")
-    launch = agent.requests[-1].launch
-    assert (launch.name, launch.job_id, launch.token) == ("slimscope-t", 7, "t")
-    assert launch.needs == Needs(cores=1, memory=10**9) and launch.database == str(ray.url)
+    method, work, needs = agent.requests[-1]
+    assert (method, work.job_id, work.token, work.database) == ("launch", 7, "t", str(ray.url))
+    assert needs == Resources(cores=1, memory=10**9)
     assert handle.waits_for() == "1 core and 1.0 GB of memory" and handle.poll() is None and not handle.stopped()
-    agent.states[handle.name] = "running"
+    agent.states["t"] = "running"
     assert handle.waits_for() is None and handle.poll() is None
-    agent.states[handle.name] = "gone"
+    agent.states["t"] = "gone"
     assert handle.poll() == handle.poll() == End("ended", lost=True)
     assert ray.adopt(handle.text) is None
     adopted = ray.adopt("ray:slimscope-u")
-    assert adopted.waits_for() == "a machine of the cluster"
+    assert adopted.waits_for() == "a machine of the cluster" and agent.requests[-1] == ("states", "t", "u")
+    del handle
+    assert adopted.poll() is None and agent.requests[-1] == ("states", "u")  # nobody asks for the other one
     adopted.kill()
-    assert agent.requests[-1].kill == adopted.name and adopted.poll() is None
+    assert agent.requests[-1] == ("kill", "u")
 
 
 def test_a_cluster_has_room_for_as_many_jobs_as_its_machines(ray):
@@ -96,25 +96,20 @@ def test_a_cluster_has_room_for_as_many_jobs_as_its_machines(ray):
 def test_only_a_few_attempts_wait_for_a_machine(agent, ray):
     handles = [ray.launch(1, token, run().model_dump_json()) for token in "abc"]
     assert ray.has_room(handles[:1]) and not ray.has_room(handles[:2])
-    agent.states[handles[0].name] = "running"
+    agent.states[handles[0].token] = "running"
     assert ray.has_room(handles[:2])
 
 
 def test_a_run_that_a_machine_cannot_run_is_refused(agent, ray):
     assert ray.refusal([run(), run(threads=2)]) is None
-    assert len([one for one in agent.requests if one.lacking]) == 1  # both need the same
+    assert len([one for one in agent.requests if one[0] == "lacking"]) == 1  # both need the same
     agent.lacking = "Machine n of the cluster cannot run this job: its text is only there."
     assert ray.refusal([run()]) == agent.lacking
     assert "saves no model" in ray.refusal([run(save="/folder")])
-    stages = ({"method": "magnitude", "version": 99, "ratio": 0.5},)
-    asked = RunSpec.model_validate({"variant": {"model": "m", "revision": "r", "stages": stages}})
-    assert seat.lacking_on_node(asked.model_dump_json()) == "its methods have other versions there"
-    assert "JSON" in seat.lacking_on_node("{")
 
 
 @pytest.mark.parametrize("fails", ["silent", "error"])
 def test_an_agent_that_does_not_answer_is_replaced(agent, ray, monkeypatch, fails):
-    monkeypatch.setattr(RayExecutor._ask, "__defaults__", (0.01,))  # seconds for a reply
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     handle = ray.launch(1, "t", run().model_dump_json())
     setattr(agent, fails, "it failed")
@@ -126,51 +121,39 @@ def test_an_agent_that_does_not_answer_is_replaced(agent, ray, monkeypatch, fail
     )
     assert ray.has_room([]) == ray.sees(handle.text) == (fails == "error")
     if fails == "silent":
-        agent.replies.put(Reply(nodes=(NODE,)))
+        agent.replies.append(Reply((NODE,)))
     agent.silent, agent.error = False, None
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.0)
     assert ray._await_connection() and ray.problem() is None and handle.waits_for()
 
 
 def test_a_cluster_that_cannot_be_reached_is_a_problem(agent, results_dir):
-    agent.replies.get()
-    agent.replies.put(Reply(error="no cluster."))
+    agent.replies = [Reply(error="no cluster.")]
     found = RayExecutor(Store().url)
     assert found.capacity(run()) == 1 and found.refusal([run()]) is None and "(no cluster)" in found.problem()
 
 
-def test_each_reader_of_replies_and_of_an_attempt_receives_its_end():
-    replies = SimpleQueue()
-    module._collect(SimpleNamespace(stdout=[Reply(nodes=(NODE,)).model_dump_json()]), replies)
-    assert (replies.get(), replies.get()) == (Reply(nodes=(NODE,)), None)
-    states = ["gone", None]  # the executor states it once
-    handle = RayHandle(SimpleNamespace(state=lambda name: states.pop(0)), "slimscope-1")
-    assert handle.waits_for() is None
-    assert handle.poll() is not None and handle.poll() is not None
-
-
 def test_a_job_states_what_it_needs():
-    assert Needs(cores=1).words() == "1 core"
-    assert Needs(cores=2, gpus=1, memory=3 * 10**9).words() == "2 cores, 1 GPU and 3.0 GB of memory"
-    assert NODE.fits(Needs(cores=2, memory=7 * 10**9))
-    assert not NODE.fits(Needs(cores=3)) and not NODE.fits(Needs(cores=1, gpus=1))
-    assert NODE.room(Needs(cores=1, memory=3 * 10**9)) == 2
-    assert Needs(cores=2, memory=5).serves(Needs(cores=2, memory=5)) and not Needs(cores=2).serves(Needs(cores=1))
-    assert not Needs(cores=2, memory=4).serves(Needs(cores=2, memory=5))
+    assert Resources(cores=1).words() == "1 core"
+    assert Resources(cores=2, gpus=1, memory=3 * 10**9).words() == "2 cores, 1 GPU and 3.0 GB of memory"
+    rooms = ((1, 0, 3e9), 2), ((2, 0, 7e9), 1), ((3,), 0), ((1, 1), 0)
+    assert [NODE.room(Resources(*needs)) for needs, _ in rooms] == [count for _, count in rooms]
+    pairs = ((2, 0, 5), (2, 0, 5)), ((2, 0, 4), (2, 0, 5)), ((2,), (1,))
+    assert [Resources(*one).serves(Resources(*other)) for one, other in pairs] == [True, False, False]
 
 
 def test_the_variable_chooses_the_executor(monkeypatch, results_dir):
     url = Store().url
-    assert isinstance(executors.chosen_executor(url), LocalExecutor)
+    assert isinstance(queues.chosen_executor(url), Executor)
     monkeypatch.setenv("SLIMSCOPE_EXECUTOR", "ray")
-    assert isinstance(executors.chosen_executor(url), RayExecutor)
-    assert executors.chosen_executor(url) is executors.chosen_executor(url)  # a search has a queue for each batch
-    monkeypatch.setattr(executors, "find_spec", lambda name: None)
+    assert isinstance(queues.chosen_executor(url), RayExecutor)
+    assert queues.chosen_executor(url) is queues.chosen_executor(url)  # a search has a queue for each batch
+    monkeypatch.setattr(queues, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"Ray is not installed; run pip install '.\[ray\]' in a checkout"):
-        executors.chosen_executor(url)
+        queues.chosen_executor(url)
     monkeypatch.setenv("SLIMSCOPE_EXECUTOR", "rai")
     with pytest.raises(UserError, match="Unknown SLIMSCOPE_EXECUTOR 'rai'; did you mean 'ray'"):
-        executors.chosen_executor(url)
+        queues.chosen_executor(url)
 
 
 def test_a_seat_runs_attempts_one_after_another_and_records_a_crash(played, store, monkeypatch):

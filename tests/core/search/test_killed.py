@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from core.jobs.executor import LocalExecutor, find_process
+from core.jobs.executor import Executor, find_process
 from core.jobs.kinds import SEARCH, TRIAL
 from core.jobs.queue import Queue
 from core.search.record import states
@@ -21,7 +21,7 @@ ASKED = question(minutes=0.1)
 
 def supervised():
     found = Queue(Store())
-    found._supervisor.light = LocalExecutor(found.store.url, SEARCHER)
+    found._supervisor.light = Executor(found.store.url, SEARCHER)
     found.start()
     return found
 

@@ -1,4 +1,4 @@
-"""Which chain a search tries next."""
+"""What a search expects of chains after measurements, and which one it tries next."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,12 @@ from scipy.integrate import quad
 from scipy.stats import lognorm
 
 from core.search.prior import MeasuredEffect, Prior
-from core.search.residuals import Expectation, Observation, Residuals
 from core.search.sampler import (
     ABOVE_FLOOR,
     ChainSampler,
+    Expectation,
+    Observation,
+    Residuals,
     expected_improvement,
 )
 from core.search.space import Candidate
@@ -18,6 +20,7 @@ from tests.core.search.spaces import space
 
 SPACE = space("gptq", "sparsegpt", "slimllm", "rtn")
 RESIDUALS = Residuals(SPACE, Prior({}))
+ALL = np.array([(blocks, tables) for blocks in range(len(SPACE.blocks)) for tables in range(len(SPACE.tables))])
 MOST = 90e6
 
 
@@ -185,3 +188,52 @@ def test_one_good_prediction_does_not_end_a_search_without_stored_effects():
     seen = [Observation(first, expected, 0.0)]
     assert sampler.choose(seen) is not None
     assert [sampler.seconds_of_all(seen, [], most) for most in (20.0, 100.0)] == [20.0, 7.0 * (len(STORED) - 1)]
+
+
+def at(blocks, tables=""):
+    names = ([part.chain for part in side] for side in (SPACE.blocks, SPACE.tables))
+    return Candidate(*(side.index(chain) for side, chain in zip(names, (blocks, tables), strict=True)))
+
+
+def of(found, where):
+    index = where.blocks * len(SPACE.tables) + where.tables
+    return found.loss[index], found.spread[index]
+
+
+def test_without_observations_the_prior_stands():
+    found, prior = RESIDUALS.posterior(ALL, []), Prior({})
+    where = at("gptq@4bit", "rtn@8bit,on=embedding")
+    parts = [prior.of_chain(SPACE.blocks[where.blocks].stages), prior.of_chain(SPACE.tables[where.tables].stages)]
+    assert of(found, where)[0] == pytest.approx(sum(part.loss for part in parts))
+    assert of(found, where)[1] > max(part.spread for part in parts)
+
+
+def test_an_exact_observation_is_reproduced_and_corrects_its_relatives():
+    seen, child = at("gptq@3bit"), at("gptq@3bit", "rtn@8bit,on=embedding")
+    before = RESIDUALS.posterior(ALL, [])
+    error = 0.5
+    after = RESIDUALS.posterior(ALL, [Observation(seen, of(before, seen)[0] + error, 1e-9)])
+    assert of(after, seen) == (pytest.approx(of(before, seen)[0] + error, abs=1e-3), pytest.approx(0, abs=1e-3))
+    assert of(after, child)[0] - of(before, child)[0] == pytest.approx(error, rel=1e-3)
+    assert of(after, at("gptq@2bit"))[0] - of(before, at("gptq@2bit"))[0] > 0
+    other = at("sparsegpt@0.3")
+    assert of(after, other)[0] == pytest.approx(of(before, other)[0])
+
+
+def test_the_posterior_is_that_of_the_conditional_normal_distribution():
+    seen = [at("gptq@3bit"), at("gptq@4bit", "rtn@4bit,on=embedding"), at("sparsegpt@0.5")]
+    expected = RESIDUALS.posterior(np.array(seen)).loss
+    observations = [Observation(one, loss + 0.1, 0.01) for one, loss in zip(seen, expected, strict=True)]
+    targets = np.array([at("gptq@3bit", "rtn@4bit,on=embedding"), at("sparsegpt@0.5", "rtn@2bit,on=embedding")])
+    found = RESIDUALS.posterior(targets, observations)
+    joint = RESIDUALS._covariance(*[np.concatenate([np.array(seen), targets])] * 2)
+    scales = []
+    for scale in (0.25, 0.5, 1.0, 2.0, 4.0):
+        whole = scale**2 * joint[:3, :3] + 0.01 * np.eye(3)
+        logarithm = -0.5 * (np.full(3, 0.1) @ np.linalg.inv(whole) @ np.full(3, 0.1) + np.log(np.linalg.det(whole)))
+        scales.append((logarithm, scale))
+    scale = max(scales)[1]
+    whole = np.linalg.inv(scale**2 * joint[:3, :3] + 0.01 * np.eye(3))
+    across = scale**2 * joint[3:, :3]
+    assert found.loss - RESIDUALS.posterior(targets).loss == pytest.approx(across @ whole @ np.full(3, 0.1))
+    assert found.spread**2 == pytest.approx(np.diag(scale**2 * joint[3:, 3:] - across @ whole @ across.T))

@@ -14,12 +14,11 @@ from sqlalchemy import select, update
 from core.base.errors import CancelledError, LostJobError, UserError
 from core.base.progress import silent
 from core.jobs import worker
-from core.jobs.executor import LocalExecutor, handle_text
+from core.jobs.executor import Executor, handle_text
 from core.jobs.kinds import SEARCH, TRIAL
 from core.jobs.worker import Worker
 from core.search import session
-from core.search.autopilot import Autopilot
-from core.search.estimates import Estimates
+from core.search.autopilot import Autopilot, Estimates
 from core.search.question import prepare
 from core.search.record import RUNS_ALREADY, SILENT_SECONDS, Record, search_name, states, stop
 from core.search.session import conduct, start
@@ -83,7 +82,7 @@ def test_a_finished_search_has_its_trials_and_its_certificate(database):
 
 def test_as_many_trials_run_at_once_as_the_executor_has_room_for(monkeypatch):
     batches, race = [], Racer.race
-    monkeypatch.setattr(LocalExecutor, "capacity", lambda self, spec: 3)
+    monkeypatch.setattr(Executor, "capacity", lambda self, spec: 3)
     monkeypatch.setattr(Racer, "race", lambda self, chains: batches.append(len(chains)) or race(self, chains))
     conducted(question(minutes=1))
     assert batches == [3]
@@ -126,7 +125,7 @@ def test_a_started_search_is_seen_at_once_and_not_started_twice(played):
     name = start(ASKED, played)
     (state,), (job,) = states(played.store), played.works()
     assert (state.name, state.job, state.alive, state.tried, state.certificate) == (name, job.id, True, [], None)
-    assert (job.kind, job.state, job.spec) == (SEARCH, "queued", ASKED.model_dump_json()) and played.active() == []
+    assert (job.kind, job.state, job.text) == (SEARCH, "queued", ASKED.model_dump_json()) and played.active() == []
     with pytest.raises(UserError) as twice:
         start(ASKED, played)
     assert str(twice.value) == RUNS_ALREADY

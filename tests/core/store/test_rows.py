@@ -171,7 +171,7 @@ def test_an_unreadable_job_is_named_and_can_be_deleted(odd_job):
     (odd,) = odd_job.unreadable()
     assert (odd.id, odd.active) == (1, False)
     assert odd.reason.startswith("Job 1 cannot be read (colour: ")
-    for call in (odd_job.job, odd_job.retry, odd_job.resume):
+    for call in (odd_job.retry, odd_job.resume):
         with pytest.raises(UserError, match="Job 1 cannot be read"):
             call(1)
     odd_job.delete(1)
