@@ -1,0 +1,131 @@
+"""The processes of the kills: forks, so that few of them import anything, and on Ray or in slots this module."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from core.jobs import executors, worker
+from core.jobs.executor import End, LocalExecutor, _Group, handle_text
+from core.jobs.kinds import SEARCHER
+from core.jobs.logs import log_file
+from core.jobs.queue import Queue
+from core.results import Result
+from core.specs import RunSpec
+from core.store.slots import slots
+from core.store.store import Store
+from tests.attacks.machine import forked
+from tests.core.search.texts import played_run
+
+SECONDS = 300  # that only a hang takes
+LEASE_SECONDS = 30.0  # a worker that starts on a busy machine takes over 8 s until its first sign of life
+WORKER = (sys.executable, "-P", "-m", "tests.kills.processes")
+STEPS, STEP_SECONDS = 5, 0.03
+launch_process = LocalExecutor.launch
+
+
+def slow_run(spec: RunSpec, store: Store, progress: Any) -> Result:
+    """Run a made-up model; a kill finds time to hit it."""
+    for done in range(STEPS):
+        progress("prune", done, STEPS)
+        time.sleep(STEP_SECONDS)
+    return played_run(spec, store)
+
+
+class Forked(_Group):
+    """A job's process that is a fork of its supervisor."""
+
+    def __init__(self, work: Callable[..., int], job_id: int, token: str):
+        log_file(job_id).parent.mkdir(parents=True, exist_ok=True)
+        self.process = forked(_lead, work, str(job_id), token, log=log_file(job_id))
+        self.pid = self.process.pid
+        self.text = handle_text(psutil.Process(self.pid))
+
+    def poll(self) -> End | None:
+        self.process.join(0)
+        return None if self.process.exitcode is None else End(f"ended with exit code {self.process.exitcode}")
+
+
+def _lead(work: Callable[..., int], *arguments: str) -> int:
+    os.setsid()
+    os.closerange(3, 1024)  # the supervisor's lock and pipes, which a new program would not have either
+    executors._on_ray.cache_clear()
+    return work(*arguments)
+
+
+def launch(self: LocalExecutor, job_id: int, token: str, spec: str) -> Any:
+    """Launch a job as `LocalExecutor` does; a program of several threads cannot be forked safely."""
+    from core.search import session
+
+    if self.command == SEARCHER:
+        return Forked(session.main, job_id, token)
+    if slots() == 1:
+        return Forked(worker.main, job_id, token)
+    self.command = WORKER
+    return launch_process(self, job_id, token, spec)
+
+
+class ForkedAnswers:
+    """The process of the answers, as `subprocess.Popen`."""
+
+    def __init__(self, *_: Any, **__: Any):
+        (commands, own), (its, events) = os.pipe(), os.pipe()
+        self.stdin, self.stdout = os.fdopen(own, "w"), os.fdopen(its)
+        self.process = forked(_answer, commands, events, own, its)
+        self.pid = self.process.pid
+        os.close(commands)
+        os.close(events)
+
+    def poll(self) -> int | None:
+        return self.process.exitcode
+
+    def wait(self) -> int | None:
+        self.process.join()
+        return self.process.exitcode
+
+
+def _answer(commands: int, events: int, *others: int) -> None:
+    from core.answers.worker import serve
+
+    for one in others:
+        os.close(one)
+    serve(os.fdopen(commands), os.fdopen(events, "w"))
+
+
+def supervise(page: Connection | None) -> None:
+    """Supervise; a dashboard also asks what its page sends, and returns the answers."""
+    from core.answers.client import Answerer
+
+    Queue(Store()).start()
+    answerer = Answerer()
+    while page is not None:
+        answers = answerer.ask(page.recv())
+        while answers.active:
+            time.sleep(0.02)
+        page.send((answers.error, [one.tokens for one in answers.answers]))
+    signal.pause()
+
+
+def write(file: str, locked: Path) -> None:
+    """Hold the lock of a SQLite database, with changes that are never committed."""
+    connection = sqlite3.connect(file, timeout=SECONDS, isolation_level=None)
+    connection.execute("PRAGMA cache_size=1")  # so that the journal has them
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("UPDATE jobs SET spec = 'lost', state = 'done', token = NULL")
+    connection.execute("UPDATE measurements SET data = hex(randomblob(50000))")
+    locked.touch()
+    signal.pause()
+
+
+if __name__ == "__main__":
+    worker.LEASE_SECONDS = LEASE_SECONDS
+    sys.exit(worker.main(*sys.argv[1:], run=slow_run))
