@@ -65,6 +65,7 @@ def world(place, request, monkeypatch):
     made = []
 
     def make(kill):
+        end()
         for folder in (place / "results", place / "cache"):
             shutil.rmtree(folder, ignore_errors=True)
         server = request.getfixturevalue("postgres_server") if kill.store == "PostgreSQL" else None
@@ -73,6 +74,9 @@ def world(place, request, monkeypatch):
         made.append(World(kill, server, machines))
         return made[-1]
 
+    def end():
+        if made:
+            made.pop().end()
+
     yield make
-    for one in made:
-        one.end()
+    end()

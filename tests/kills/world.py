@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import time
@@ -142,11 +141,10 @@ class World:
             if victim := self.worker():
                 (victim if target == "worker" else victim.parent()).kill()
         else:
-            for one in filter(None, (self.supervisor, self.command)):
-                if target == "machine":
-                    kill_tree(one.pid)
-                elif one is (self.supervisor or self.command):
-                    os.kill(one.pid, signal.SIGKILL)
+            own = [one for one in (self.supervisor, self.command) if one]
+            for one in own if target == "machine" else own[:1]:
+                kill_tree(one.pid) if target == "machine" else one.kill()
+                one.join()
             if target == "machine" and self.machines:
                 self.machines.kill(self.machines.nodes.pop())
                 self.machines.add(1)
@@ -224,7 +222,6 @@ def check(kill: Kill, world: Callable[[Kill], World], draw: random.Random) -> No
         until(alone.ended, SECONDS)
         seconds = time.monotonic() - begun
         UNDISTURBED[what] = seconds, alone.finish(draw)
-        alone.end()
     seconds, undisturbed = UNDISTURBED[what]
     moment = draw.uniform(kill.number, kill.number + 1) / kill.count * seconds
     while True:
@@ -233,11 +230,9 @@ def check(kill: Kill, world: Callable[[Kill], World], draw: random.Random) -> No
         time.sleep(moment)
         if not mine.ended():
             break
-        mine.end()  # it was quicker than the undisturbed work
-        moment /= 2
+        moment /= 2  # it was quicker than the undisturbed work
     before, ids = mine.numbers(), {row.id for row in mine.rows()}
     mine.strike(draw)
     after = mine.finish(draw)
     assert after == undisturbed
     assert before.items() <= after.items() and ids <= {row.id for row in mine.rows()}
-    mine.end()
