@@ -21,7 +21,9 @@ from tests.core.search.texts import CALIBRATION, JUDGE, TEXT, write_wide
 from tests.core.tiny import tiny
 from tests.core.tiny_folder import write_tiny_folder
 from tests.kills import processes
-from tests.kills.world import World
+from tests.kills import worker as made_up
+
+pytest.register_assert_rewrite("tests.kills.world")
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +42,11 @@ def place(tmp_path_factory):
         patch.setattr(paths, "SHIPPED_MEASURED", folder / "measured")
         patch.setattr(supervisor, "ACTIVE_SECONDS", 0.05)
         patch.setattr(supervisor, "IDLE_SECONDS", 0.1)
-        patch.setattr(worker, "LEASE_SECONDS", processes.LEASE_SECONDS)
+        patch.setattr(worker, "LEASE_SECONDS", made_up.LEASE_SECONDS)
         patch.setattr(LocalExecutor, "launch", processes.launch)
         patch.setattr(client, "subprocess", SimpleNamespace(**vars(subprocess) | {"Popen": processes.ForkedAnswers}))
         # Made-up trials, of which a search chooses the same, whatever the time.
-        patch.setattr(session, "run_alone", processes.slow_run)
+        patch.setattr(session, "run_alone", made_up.slow_run)
         patch.setattr(question, "texts", lambda shape: (TEXT, JUDGE))
         patch.setattr(question, "default_text", lambda *_: CALIBRATION)
         patch.setattr(estimate, "START_SECONDS", 0.1)
@@ -61,6 +63,8 @@ def _engine(url, **options):
 @pytest.fixture
 def world(place, request, monkeypatch):
     """A function that returns the world of a kill, without rows, files and models in the cache."""
+    from tests.kills.world import World  # after the registration above
+
     machines = request.getfixturevalue("machines") if "machines" in request.fixturenames else None
     made = []
 

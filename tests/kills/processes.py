@@ -1,11 +1,10 @@
-"""The processes of the kills: forks, so that few of them import anything, and on Ray or in slots this module."""
+"""The processes of the kills: forks, which need not import anything."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sqlite3
-import sys
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -19,26 +18,13 @@ from core.jobs.executor import End, LocalExecutor, _Group, handle_text
 from core.jobs.kinds import SEARCHER
 from core.jobs.logs import log_file
 from core.jobs.queue import Queue
-from core.results import Result
-from core.specs import RunSpec
 from core.store.slots import slots
 from core.store.store import Store
 from tests.attacks.machine import forked
-from tests.core.search.texts import played_run
+from tests.kills.worker import WORKER
 
 SECONDS = 300  # that only a hang takes
-LEASE_SECONDS = 30.0  # a worker that starts on a busy machine takes over 8 s until its first sign of life
-WORKER = (sys.executable, "-P", "-m", "tests.kills.processes")
-STEPS, STEP_SECONDS = 5, 0.03
 launch_process = LocalExecutor.launch
-
-
-def slow_run(spec: RunSpec, store: Store, progress: Any) -> Result:
-    """Run a made-up model; a kill finds time to hit it."""
-    for done in range(STEPS):
-        progress("prune", done, STEPS)
-        time.sleep(STEP_SECONDS)
-    return played_run(spec, store)
 
 
 class Forked(_Group):
@@ -124,8 +110,3 @@ def write(file: str, locked: Path) -> None:
     connection.execute("UPDATE measurements SET data = hex(randomblob(50000))")
     locked.touch()
     signal.pause()
-
-
-if __name__ == "__main__":
-    worker.LEASE_SECONDS = LEASE_SECONDS
-    sys.exit(worker.main(*sys.argv[1:], run=slow_run))

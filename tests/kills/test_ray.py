@@ -4,8 +4,8 @@ import pytest
 
 from core.jobs.cluster import executor
 from tests.core.jobs.cluster import cluster
-from tests.kills.processes import WORKER
 from tests.kills.table import kills
+from tests.kills.worker import WORKER
 from tests.kills.world import check
 
 pytestmark = [pytest.mark.full, pytest.mark.ray, pytest.mark.timeout(900)]

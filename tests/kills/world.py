@@ -34,8 +34,8 @@ from tests.kills.table import Kill
 
 TEXT, TRAIN = "text.txt@32:4", "text.txt:16x32"
 CHAIN = "magnitude@0.5+lora,steps=30"
-SWEEP = ("sweep", "--models", "./wide", "--methods", "rtn", "--patterns", "8bit,4bit,3bit", "--perplexity", TEXT)
-SEARCHED = question(max_mb=0.05, minutes=60)
+SWEEP = ("sweep", "--models", "./wide", "--methods", "rtn", "--patterns", "8bit,4bit", "--perplexity", TEXT)
+SEARCHED = question(max_mb=0.04, minutes=60)
 REPEATED = ("worker", "database")  # after which a work may have failed
 
 
@@ -93,8 +93,8 @@ class World:
         """Return whether nothing is done any more, nor will be."""
         if self.work == "question":
             self.answer = self.page.recv() if self.answer is None and self.page.poll() else self.answer
-            return self.answer is not None
-        return not (self.command and self.command.is_alive()) and not self.active()
+        asked = self.answer is None if self.work == "question" else self.command and self.command.is_alive()
+        return not asked and not self.active()
 
     def problem(self) -> str | None:
         """Return why the work is not done although it has ended; None if it is."""
