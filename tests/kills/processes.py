@@ -91,10 +91,13 @@ def supervise(page: Connection | None) -> None:
     """Supervise; a dashboard also asks what its page sends, and returns the answers."""
     from core.answers.client import Answerer
 
-    Queue(Store()).start()
-    answerer = Answerer()
+    queue, answerer = Queue(Store()), Answerer()
+    queue.start()
     while page is not None:
-        answers = answerer.ask(page.recv())
+        asked = page.recv()
+        queue.stop()  # the process of the answers would inherit the locks that a thread holds
+        answers = answerer.ask(asked)
+        queue.start()
         while answers.active:
             time.sleep(0.02)
         page.send((answers.error, [one.tokens for one in answers.answers]))
