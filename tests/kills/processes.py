@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,12 @@ class Forked(_Group):
 
 def _lead(work: Callable[..., int], *arguments: str) -> int:
     os.setsid()
-    os.closerange(3, 1024)  # the supervisor's lock and pipes, which a new program would not have either
+    return work(*arguments)
+
+
+def _afresh(work: Callable[..., int], *arguments: str) -> int:
+    """Work without the lock and the pipes of the supervisor, which a new program would not have either."""
+    os.closerange(3, 1024)
     executors._on_ray.cache_clear()
     return work(*arguments)
 
@@ -52,10 +58,8 @@ def launch(self: LocalExecutor, job_id: int, token: str, spec: str) -> Any:
     """Launch a job as `LocalExecutor` does; a program of several threads cannot be forked safely."""
     from core.search import session
 
-    if self.command == SEARCHER:
-        return Forked(session.main, job_id, token)
-    if slots() == 1:
-        return Forked(worker.main, job_id, token)
+    if self.command == SEARCHER or slots() == 1:
+        return Forked(partial(_afresh, session.main if self.command == SEARCHER else worker.main), job_id, token)
     self.command = WORKER
     return launch_process(self, job_id, token, spec)
 
