@@ -1,6 +1,7 @@
 """Fixtures that every test shares."""
 
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,12 @@ def database(request, results_dir, monkeypatch):
     if request.param == "postgresql":
         monkeypatch.setenv("SLIMSCOPE_DB", request.getfixturevalue("postgres_server").new_database())
     return request.param
+
+
+@pytest.fixture
+def draw(request):
+    """A generator of details, which depends on the test and on `--hypothesis-seed`."""
+    return random.Random(f"{request.config.getoption('--hypothesis-seed')} {request.node.nodeid}")
 
 
 @pytest.fixture(scope="session")

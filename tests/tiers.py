@@ -24,6 +24,7 @@ QUICK_FILES = Path(__file__).with_name("quick.txt")
 # Marks or folders by part: a test is in the first part that names a mark of it, or a folder above it.
 PARTS: Mapping[str, tuple[str, ...]] = {
     "attacks": ("attack",),
+    "kills": ("tests/kills",),
     "browser": ("e2e",),
     "ray": ("ray",),
     "postgres": ("postgres",),

@@ -1,7 +1,5 @@
 """What the attacks share."""
 
-import random
-
 import pytest
 
 from tests.core.tiny_folder import write_tiny_folder
@@ -38,9 +36,3 @@ def empty_place(machine):
     """The same without results."""
     with machine.place(filled=False) as folder:
         yield folder
-
-
-@pytest.fixture
-def draw(request):
-    """A generator of details, which depends on the test and on `--hypothesis-seed`."""
-    return random.Random(f"{request.config.getoption('--hypothesis-seed')} {request.node.nodeid}")

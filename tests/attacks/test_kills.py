@@ -1,4 +1,4 @@
-"""Killed and stopped processes: each job ends with the number of an undisturbed run, and each export is whole."""
+"""Stopped jobs, which end with the number of an undisturbed run, and killed exports. `tests/kills` kills the rest."""
 
 import os
 import shutil
@@ -12,8 +12,7 @@ import pytest
 
 from core.cli.app import main
 from core.jobs import supervisor, worker
-from core.jobs.executor import End, Executor, LocalHandle, handle_text
-from core.jobs.logs import log_file
+from core.jobs.executor import Executor
 from core.jobs.queue import Queue
 from core.jobs.supervisor import Supervisor
 from core.request.complete import complete
@@ -25,29 +24,15 @@ from core.store.store import Store
 from tests.attacks.damage import ATTACK
 from tests.attacks.machine import RUN, check_intact, expect, forked, perplexity
 from tests.core.queues import kill_tree, process_of, until
+from tests.kills.processes import Forked
 
 pytestmark = ATTACK
 
 STAGES = ("load", "compress", "keep", "train", "perplexity")
-VICTIMS = ("worker", "supervisor", "both", "stopped", "cancelled while stopped")
+VICTIMS = ("stopped", "cancelled while stopped")
 SECONDS = 240  # in which each job must end
 CHAIN = "magnitude@0.5+lora,steps=4"
 PAUSE_SECONDS = 1.0  # of the worker at its stage, so that the disturbance comes at no later one
-
-
-class Forked(LocalHandle):
-    """A worker that is a fork of its supervisor, so that it need not import anything."""
-
-    def __init__(self, job_id, token, stage):
-        file = log_file(job_id)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self.fork = forked(partial(_work, stage), job_id, token, log=file)
-        process = psutil.Process(self.fork.pid)
-        super().__init__(process, handle_text(process))
-
-    def poll(self):
-        self.fork.join(0)
-        return None if self.fork.exitcode is None else End(f"ended with exit code {self.fork.exitcode}")
 
 
 class Forking(Executor):
@@ -58,7 +43,7 @@ class Forking(Executor):
         self.stage = stage
 
     def launch(self, job_id, token, spec):
-        return Forked(job_id, token, self.stage)
+        return Forked(partial(_work, self.stage), job_id, token)
 
 
 def _mark():
@@ -68,8 +53,6 @@ def _mark():
 
 def _work(stage, job_id, token):
     from core.engine import runs
-
-    os.setsid()
 
     def run(spec, store, progress):
         def reporting(name, done, total, detail=""):
@@ -133,18 +116,14 @@ def test_a_disturbed_job_or_its_repetition_ends_with_its_number(
         assert _mark().exists(), queue.job(job).error
         time.sleep(draw.uniform(0.0, 0.8 * PAUSE_SECONDS))
         pid = process_of(queue.job(job))
-        if victim in ("supervisor", "both"):
-            watcher.kill()
-            watcher.join()
-        if queue.job(job).active and victim != "supervisor":
-            os.kill(pid, signal.SIGKILL if victim in ("worker", "both") else signal.SIGSTOP)
+        if queue.job(job).active:
+            os.kill(pid, signal.SIGSTOP)
         if victim == "cancelled while stopped":
             queue.cancel(job)
-        elif victim == "stopped":
+        else:
             time.sleep(draw.uniform(0.0, 3.0))
             os.kill(pid, signal.SIGCONT)
-        if victim not in ("supervisor", "both"):
-            until(lambda: not queue.job(job).active, SECONDS)
+        until(lambda: not queue.job(job).active, SECONDS)
         if victim == "cancelled while stopped":
             assert queue.job(job).state in ("cancelled", "done")
     finally:

@@ -1,9 +1,7 @@
 """Jobs on a Ray cluster: they run, fail, are cancelled, and outlive the processes of the cluster."""
 
-import os
 import re
 
-import psutil
 import pytest
 
 from core.jobs import worker
@@ -104,41 +102,3 @@ def test_a_cancelled_job_ends(on_ray):
     until(lambda: log_tail(job.id, 1) == "running training")
     on_ray.cancel(job.id)
     assert ended(on_ray, job.id).state == "cancelled"
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("killed", ["head", "node", "actor", "worker", "supervisor"])
-def test_a_job_whose_cluster_loses_a_process_ends_with_its_numbers(killed, machines, on_ray, monkeypatch):
-    end(on_ray)
-    with cluster(1, SLIMSCOPE_RESULTS=str(machines.folder), **{LEASE: str(LEASE_SECONDS)}) as own:
-        monkeypatch.setenv("RAY_ADDRESS", own.address)
-        queue = supervised()
-        job = running(queue, queue.submit(spec(f"wait {killed}")))
-        worker = next(one for one in psutil.process_iter(["cmdline"]) if job.token in (one.info["cmdline"] or ()))
-        if killed == "worker":
-            os.killpg(worker.pid, 9)
-        elif killed == "actor":
-            worker.parent().kill()
-        elif killed == "node":
-            own.kill(own.nodes.pop())
-            own.add(1)
-        elif killed == "head":
-            port = own.kill_head()
-            own.nodes.clear()
-            own.start_head(port)
-            own.add(1)
-        else:
-            end(queue)
-            queue = supervised()
-        if killed == "worker":
-            job = ended(queue, job.id)
-            assert job.state == "failed" and "was killed (SIGKILL)" in job.error
-            job = queue.job(queue.retry(job.id))
-        elif killed != "supervisor":
-            until(lambda: queue.job(job.id).attempts > 1, seconds=180)
-        gate().touch()
-        until(lambda: not queue.job(job.id).active, seconds=180)
-        job = queue.job(job.id)
-        assert job.state == "done" and (job.attempts > 1) == (killed in ("head", "node", "actor")), job.error
-        assert [row.value for row in queue.store.get(job.spec.variant.key).measurements] == [20.0]
-        end(queue)
