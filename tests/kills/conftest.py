@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from core.search.estimates import Estimates
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
@@ -16,6 +15,7 @@ from core.jobs import supervisor, worker
 from core.jobs.executor import Executor
 from core.request.expected import estimate
 from core.search import question, session
+from core.search.autopilot import Estimates
 from core.store import database
 from tests.core.search.texts import CALIBRATION, JUDGE, TEXT, write_wide
 from tests.core.tiny import tiny
