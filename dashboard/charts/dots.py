@@ -8,9 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.elements import marks
-from dashboard.charts.elements.drawing import Drawing
-from dashboard.charts.elements.figures import PERCENT
+from dashboard.charts.elements.drawing import PERCENT, Drawing, error_bars, origin_pairs
 from dashboard.charts.elements.style import Theme, look
 
 HALF = 0.42  # of a task's row: the reach of a baseline up and down
@@ -36,12 +34,12 @@ class Lanes:
     def arrows(self, drawing: Drawing, rows: pd.DataFrame, theme: Theme) -> None:
         """Draw an arrow to each reconstructed or fine-tuned point from its origin, above and below the lane in turn."""
         there: Counter[tuple[str, str]] = Counter()
-        for untuned, tuned in marks.pairs(rows):
+        for untuned, tuned in origin_pairs(rows):
             lane = self._slot[tuned["series_label"]], tuned["task"]
             height = self.height(tuned["series_label"], tuned["task"]) + (-1 if there[lane] % 2 else 1) * self._step / 2
             there[lane] += 1
             start, end = ((row["value"], height) for row in (untuned, tuned))
-            marks.arrow(drawing, start, end, tuned["series_label"], look(tuned["parts"], theme).color)
+            drawing.arrow(start, end, tuned["series_label"], look(tuned["parts"], theme).color)
 
     def finish(self, drawing: Drawing, theme: Theme) -> None:
         """Name the tasks at the left, with lines between them."""
@@ -73,8 +71,8 @@ def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.
             mode="markers",
             name=str(name),
             legendgroup=name,
-            marker=marks.marker(style, theme, part["pattern"].iloc[0]),
-            error_x=marks.bars(part["low"], part["value"], part["high"], part["value"] >= 0, style.color),
+            marker=style.marker(theme, part["pattern"].iloc[0]),
+            error_x=error_bars(part["low"], part["value"], part["high"], part["value"] >= 0, style.color),
             customdata=part[["key", "task", "metric", "spread"]].assign(percent=100 * part["value"]).to_numpy(),
             hovertemplate=f"<b>{name}</b>, %{{customdata[1]}}<br>%{{customdata[4]:.1f}} % (%{{customdata[2]}})"
             "%{customdata[3]}<extra></extra>",
@@ -103,5 +101,4 @@ def _draw_baseline(drawing: Drawing, rows: pd.DataFrame, column: str, lanes: Lan
     xs = [x for value in shown[column] for x in (value, value, None)]
     ys = [y for task in shown["task"] for y in (lanes.task[task] - HALF, lanes.task[task] + HALF, None)]
     if xs:
-        line = {"color": theme.muted, "dash": dash, "width": 1.6}
-        drawing.scatter(x=xs, y=ys, mode="lines", name=name, line=line)
+        drawing.line(xs, ys, theme.muted, 1.6, dash, name=name)

@@ -9,9 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from core.findings.inside.layers import COUNTS
-from dashboard.charts.elements import marks
-from dashboard.charts.elements.drawing import Drawing
-from dashboard.charts.elements.figures import SCREEN
+from dashboard.charts.elements.drawing import SCREEN, Drawing
 from dashboard.charts.elements.style import Properties, Theme
 
 NUMBERS = dict.fromkeys(COUNTS, ("d", ".0f")) | {"perplexity_ratio": (".3~g", ".4f")}  # colour bar, hover text
@@ -82,7 +80,7 @@ def layer_heatmap(
         _click_marks(drawing, highest, texts)
         framed = there[there["name"] == chosen]
         look = {"symbol": "square-open", "meta": SCREEN}
-        marks.ring(drawing, framed["block"], framed["role"], CELL, theme.text, **look)
+        drawing.ring(framed["block"], framed["role"], CELL, theme.text, **look)
     drawing.lay_out(
         xaxis={
             "dtick": max(1, len(blocks) // 10),
@@ -157,9 +155,8 @@ def number_histogram(values: pd.Series, theme: Theme, title: str, chosen: str) -
         name="one matrix",
     )
     if chosen in values:
-        line = {"color": theme.text, "width": 2, "dash": "dash"}
-        ends = {"x": [values[chosen]] * 2, "y": [0, int(counts.max())]}
-        drawing.scatter(**ends, mode="lines", line=line, name="chosen matrix")
+        ends = [values[chosen]] * 2, [0, int(counts.max())]
+        drawing.line(*ends, theme.text, 2, "dash", name="chosen matrix")
     return drawing.figure()
 
 
@@ -181,6 +178,6 @@ def _steps(
     """Draw bins as the outline of their bars."""
     x, y = np.repeat(edges, 2)[1:-1], np.repeat(counts, 2)
     if fill:
-        marks.area(drawing, np.concatenate([x, x[::-1]]), np.concatenate([y, np.zeros(len(y))]), fill)
+        drawing.area(np.concatenate([x, x[::-1]]), np.concatenate([y, np.zeros(len(y))]), fill)
     hover = f"{name}<br>%{{x:.3g}}: %{{y:.3g}}<extra></extra>"
     drawing.scatter(x=x, y=y, mode="lines", line=line, name=name, hovertemplate=hover)

@@ -9,8 +9,7 @@ import plotly.graph_objects as go
 
 from core.findings.numbers.reporting import TableRow
 from core.findings.rows.zeroshot import in_percent, unit_of
-from dashboard.charts.elements import marks
-from dashboard.charts.elements.drawing import Drawing, Panels
+from dashboard.charts.elements.drawing import Drawing, Panels, error_bars
 from dashboard.charts.elements.labels import wrapped
 from dashboard.charts.elements.style import Properties, SeriesStyle, Theme, faded, look
 
@@ -101,18 +100,9 @@ def _draw_lines(
         if pd.isna(value):
             continue
         x = value - values["dense"] if difference else value
-        line = {"color": theme.text if column == "dense" else theme.muted, "dash": dash, "width": 1.4}
-        drawing.scatter(
-            x=[x, x],
-            y=ends,
-            mode="lines",
-            name=name,
-            legendgroup=name,
-            showlegend=place == 0,
-            line=line,
-            hovertemplate=f"{name} {value:.1f} %<extra></extra>",
-            **axes,
-        )
+        color, hover = theme.text if column == "dense" else theme.muted, f"{name} {value:.1f} %<extra></extra>"
+        more = {"legendgroup": name, "showlegend": place == 0, "hovertemplate": hover, **axes}
+        drawing.line([x, x], ends, color, 1.4, dash, name=name, **more)
 
 
 def _draw_rows(
@@ -124,14 +114,14 @@ def _draw_rows(
             style = SeriesStyle(faded(theme.muted, theme), style.dash, style.symbol)
         elif not row["significant"]:
             style = SeriesStyle(faded(style.color, theme), style.dash, style.symbol)
-        bars = marks.bars([row["low"]], [row["value"]], [row["high"]], [True], style.color)
+        bars = error_bars([row["low"]], [row["value"]], [row["high"]], [True], style.color)
         drawing.scatter(
             x=[row["value"]],
             y=[heights.get(row["series_label"], 0)],
             mode="markers",
             name=row["series_label"],
             showlegend=False,
-            marker=marks.marker(style, theme, row["pattern"], size=10 if row["highlighted"] else 7),
+            marker=style.marker(theme, row["pattern"], size=10 if row["highlighted"] else 7),
             error_x=bars if row["highlighted"] else None,
             customdata=[[row["key"], row["task"]]],
             hovertemplate=f"<b>{row['series_label']}</b>, {row['task']}<br>{row['hover_text']}<extra></extra>",

@@ -20,7 +20,7 @@ from core.notation.chain import DENSE, last_amount, parse
 from core.notation.formatting import format_amount, label
 from core.specs import EXTERNAL, Perplexity
 from dashboard import data
-from dashboard.charts.elements.marks import is_hollow
+from dashboard.charts.elements.style import is_hollow
 from dashboard.explore import offers
 from dashboard.shared.pickers import Chosen
 from dashboard.shared.series import ELSEWHERE

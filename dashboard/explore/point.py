@@ -24,7 +24,7 @@ from core.shipping.base import Format
 from core.shipping.formats import FORMATS, find_format, size_of
 from core.specs import RunSpec, Stage, precision_name
 from dashboard import data
-from dashboard.charts.elements import figures
+from dashboard.charts.curve import loss_curve
 from dashboard.charts.matrices import layer_heatmap
 from dashboard.exports.files import Item, export_name, model_part
 from dashboard.shared import widgets
@@ -107,7 +107,7 @@ def _training(point: Point, place: int, stage: Stage, training: Details, several
     ending = f"_{place + 1}" if several else ""
     return widgets.show_chart(
         f"explore_losses{ending}",
-        lambda theme: figures.loss_curve(rows, theme),
+        lambda theme: loss_curve(rows, theme),
         caption,
         rows,
         alt="Training and held-out loss by step",

@@ -25,7 +25,7 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from dashboard.charts.elements.figures import SCREEN
+from dashboard.charts.elements.drawing import SCREEN
 from dashboard.exports import print_labels, print_panels
 from dashboard.exports.print_labels import EDGE, GAP
 from dashboard.exports.print_traces import DASHES, FONT_SIZE, FONTS, PATTERN, Entry, draw_trace

@@ -41,6 +41,7 @@ MARKERS: dict[str, Any] = {  # Any: matplotlib has several types of markers
     "star-diamond": (4, 1, 0),
     "cross": "P",
     "x": "X",
+    "line-ns": "|",
     "diamond-tall": "d",
     "diamond-wide": MarkerStyle("d").rotated(deg=90),
 }

@@ -13,7 +13,6 @@ from core.findings.rows import points
 from core.findings.rows.zeroshot import in_percent
 from dashboard import data
 from dashboard.charts import curve, dots, papers
-from dashboard.charts.elements import figures
 from dashboard.exports.files import Item, export_name, model_part
 from dashboard.exports.pivots import Pivot
 from dashboard.shared import widgets
@@ -37,7 +36,7 @@ def sizes(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     file = export_name(table.title, corpus, "perplexity")
     chart = widgets.show_chart(
         "published_sizes",
-        partial(figures.perplexity_by_model, shown, models, corpus=corpus),
+        partial(papers.perplexity_by_model, shown, models, corpus=corpus),
         caption,
         shown,
         file=file,

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from core.notation.formatting import format_number
-from dashboard.charts.elements.marks import is_hollow
+from dashboard.charts.elements.style import is_hollow
 
 Place = tuple[float, float]
 LETTER, LINE = 0.0195, 0.054  # width of a letter, height of a line

@@ -73,6 +73,24 @@ class SeriesStyle:
     dash: str
     symbol: str
 
+    def marker(self, theme: Theme, pattern: str | None = None, **extra: float) -> Properties:
+        """Return a marker: filled, or hollow in the style of its N:M amount; imported series are always hollow."""
+        mark: Properties = {"symbol": self.symbol_of(pattern), "size": 9, "color": self.color}
+        if self.symbol.endswith("-open"):
+            return mark | {"line": {"width": 2}} | extra
+        if is_hollow(pattern):
+            return mark | {"color": theme.paper, "line": {"width": 2, "color": self.color}} | extra
+        return mark | {"line": {"width": 0}} | extra
+
+    def symbol_of(self, pattern: str | None) -> str:
+        """Return the name of the marker for an N:M amount."""
+        return self.symbol + PATTERN_MARKS.get(pattern or "", "")
+
+
+def is_hollow(pattern: str | float | None) -> bool:
+    """Return whether an amount is N:M sparsity and not a ratio, bits per weight or a factor."""
+    return isinstance(pattern, str) and ":" in pattern
+
 
 class MarkStyle(NamedTuple):
     """The style of a method or family in any theme."""

@@ -6,7 +6,6 @@ from core.findings import axes
 from core.store import bundled
 from dashboard.charts import dots, papers
 from dashboard.charts.curve import perplexity_curve
-from dashboard.charts.elements import figures
 from dashboard.charts.elements.style import LIGHT
 from tests.dashboard.charts.drawn import arrows
 
@@ -19,7 +18,7 @@ def test_charts_of_published_tables_draw_every_value(table):
         for corpus in ("wikitext2", "ptb", "c4"):
             part = read[read["dataset"] == corpus]
             models = list(dict.fromkeys(part["model"]))
-            figure = figures.perplexity_by_model(papers.by_model(part), models, LIGHT, corpus)
+            figure = papers.perplexity_by_model(papers.by_model(part), models, LIGHT, corpus)
             assert sum(len(one.y) for one in figure.data) == len(part) == 42
     if table.by == "ratio":
         part = read[(read["dataset"] == "wikitext2") & ~read["tuned"]]

@@ -14,10 +14,9 @@ from core.findings.numbers.frame import tidy
 from core.findings.pairs.comparison import comparison
 from core.findings.rows import choices, points, zeroshot
 from dashboard.charts import dots
-from dashboard.charts.curve import explained, perplexity_curve
-from dashboard.charts.elements import figures, labels
-from dashboard.charts.elements.drawing import Drawing
-from dashboard.charts.elements.figures import SCREEN
+from dashboard.charts.curve import explained, loss_curve, perplexity_curve
+from dashboard.charts.elements import labels
+from dashboard.charts.elements.drawing import SCREEN, Drawing, log_ticks
 from dashboard.charts.elements.style import LIGHT, look
 from dashboard.charts.matrices import layer_heatmap
 from tests.bundled import bundled_rows
@@ -180,14 +179,14 @@ def test_labels_without_room_are_omitted():
     ("low", "high", "expected"), [(15, 120, [20, 50, 100]), (18, 4000, [30, 100, 300, 1000, 3000]), (9, 1e5, None)]
 )
 def test_log_ticks_are_few_and_inside(low, high, expected):
-    ticks = figures.log_ticks(low, high)
+    ticks = log_ticks(low, high)
     assert ticks == (expected or [10, 100, 1000, 10_000, 100_000])
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.9, 2.4), (0.2, 3.0), (800.0, 40000.0)])
 def test_a_log_axis_labels_ticks_with_their_values(low, high):
     drawing = Drawing(LIGHT, 400)
-    figures.log_axis(drawing, low, high)
+    drawing.log_axis(low, high)
     axis = drawing.figure().layout.yaxis
     assert [float(text.replace(",", "")) for text in axis.ticktext] == pytest.approx(list(axis.tickvals))
 
@@ -207,7 +206,7 @@ def test_accuracy_shows_chance_every_task_and_the_mean_above_chance(frame):
 
 def test_losses_are_drawn_by_step():
     rows = pd.DataFrame({"split": ["training", "held out", "held out"], "step": [4, 0, 4], "loss": [4.0, 4.2, 3.9]})
-    figure = figures.loss_curve(rows, LIGHT)
+    figure = loss_curve(rows, LIGHT)
     assert list(trace(figure, "held out").y) == [4.2, 3.9]
     assert list(trace(figure, "training").x) == [4]
 
@@ -266,7 +265,7 @@ def test_the_chosen_amount_and_the_winners_are_marked(perplexities):
 
     def marked(axis):
         drawn = perplexity_curve(found, dense, axis, LIGHT, "x", at="50 %", winners=[best["key"]])
-        traces = [trace for trace in drawn.data if trace.meta == figures.SCREEN]
+        traces = [trace for trace in drawn.data if trace.meta == SCREEN]
         (label,) = (trace for trace in traces if trace.text == ("<b>50 %</b>",))
         (area,) = (trace for trace in traces if trace.fillcolor == LIGHT.chosen)
         (ring,) = (trace for trace in traces if trace.marker.symbol == "circle-open")
