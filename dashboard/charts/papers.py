@@ -145,7 +145,7 @@ def by_ratio(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 @shared
 def by_task(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of `dots.accuracy_dots`, with the mean over the table's tasks last."""
+    """Return the rows of `scores.accuracy_dots`, with the mean over the table's tasks last."""
     amounts = _amounts(rows)
     shown = pd.DataFrame(
         {

@@ -12,7 +12,7 @@ from core.findings import axes
 from core.findings.rows import points
 from core.findings.rows.zeroshot import in_percent
 from dashboard import data
-from dashboard.charts import curve, dots, papers
+from dashboard.charts import curve, papers, scores
 from dashboard.exports.files import Item, export_name, model_part
 from dashboard.exports.pivots import Pivot
 from dashboard.shared import widgets
@@ -63,7 +63,7 @@ def _show_accuracies(key: str, rows: pd.DataFrame, caption: str, file: str, alt:
     shown = papers.by_task(rows)
     return widgets.show_chart(
         key,
-        partial(dots.accuracy_dots, shown, order=list(dict.fromkeys(shown["task"]))),
+        partial(scores.accuracy_dots, shown, order=list(dict.fromkeys(shown["task"]))),
         caption,
         shown[["series_label", "dataset", "metric", "value"]],
         file=file,

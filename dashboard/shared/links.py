@@ -24,8 +24,7 @@ from core.registry import METHODS
 from core.request.stages import DEFAULT_BITS, DEFAULT_MODEL, DEFAULT_RATIO, default_amount
 from dashboard import data
 from dashboard.shared.binding import ALONE
-from dashboard.shared.pickers import AT, AXIS, BY_BITS, BY_SIZE, FAMILIES, MODEL, SHOWN, TEXT
-from dashboard.shared.series import ELSEWHERE, SERIES
+from dashboard.shared.pickers import AT, AXIS, BY_BITS, BY_SIZE, ELSEWHERE, FAMILIES, MODEL, SERIES, SHOWN, TEXT
 
 CHAIN = "chain"  # parameter of the Run page's address
 ANSWERS_PROMPT, ANSWERS_VARIANTS = "inside_answers_prompt", "inside_answers_variants"  # of Inside's address

@@ -11,8 +11,7 @@ import plotly.graph_objects as go
 from core.findings.inside.family import path_to
 from dashboard.charts.elements.drawing import UNSEEN, Drawing
 from dashboard.charts.elements.style import Properties, Theme
-from dashboard.charts.family.layout import lay_out
-from dashboard.charts.family.places import DIVERGED, FOLDED, KNOWN, OPENED, SYMBOLS, Point, Tree, marks_of
+from dashboard.charts.family.layout import DIVERGED, FOLDED, KNOWN, OPENED, SYMBOLS, Point, Tree, lay_out, marks_of
 
 CAP = 10.0  # multiple of dense at the end of the colours
 TICKS = (1, 1.2, 1.5, 2, 3, 5, CAP)

@@ -17,8 +17,7 @@ from core.notation.chain import DENSE
 from core.notation.formatting import format_number
 from core.specs import EXTERNAL, TextWindows
 from dashboard import data
-from dashboard.inside.family.fields import choose
-from dashboard.inside.family.tree import Tree
+from dashboard.inside.family.tree import Tree, choose
 from dashboard.inside.offers import link_to_run, text_address
 from dashboard.inside.selection import Subject
 from dashboard.shared import links, pickers

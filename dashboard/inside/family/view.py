@@ -11,9 +11,21 @@ from core.findings.rows import choices
 from dashboard import data
 from dashboard.charts.family.chart import family_tree
 from dashboard.exports.files import Item, export_name, model_part
-from dashboard.inside.family.fields import NODE, OTHER, click, pick_nodes, pick_rows, pick_text, reveal_linked
 from dashboard.inside.family.panel import show_node
-from dashboard.inside.family.tree import FORMATS, Tree, node_names, node_table, nodes_of
+from dashboard.inside.family.tree import (
+    FORMATS,
+    NODE,
+    OTHER,
+    Tree,
+    click,
+    node_names,
+    node_table,
+    nodes_of,
+    pick_nodes,
+    pick_rows,
+    pick_text,
+    reveal_linked,
+)
 from dashboard.inside.selection import Subject
 from dashboard.shared import widgets
 from dashboard.shared.binding import write_names

@@ -4,7 +4,7 @@ import pytest
 
 from core.findings import axes
 from core.store import bundled
-from dashboard.charts import dots, papers
+from dashboard.charts import papers, scores
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.elements.style import LIGHT
 from tests.dashboard.charts.drawn import arrows
@@ -28,7 +28,7 @@ def test_charts_of_published_tables_draw_every_value(table):
         figure = perplexity_curve(*papers.by_ratio(both), axes.RATIO, LIGHT, "wikitext2")
         assert len(arrows(figure)) == both["tuned"].sum() > 0
         drawn = papers.by_task(scored[scored["removed"].isin(["0 %", "50 %"])])
-        figure = dots.accuracy_dots(drawn, LIGHT, list(dict.fromkeys(drawn["task"])))
+        figure = scores.accuracy_dots(drawn, LIGHT, list(dict.fromkeys(drawn["task"])))
         assert len(arrows(figure)) == drawn["recovery"].notna().sum() > 0
     if len(scored):
         shown = papers.by_task(scored[~scored["tuned"] & scored["removed"].isin(["0 %", "20 %", "50 %", "2:4", "4:8"])])

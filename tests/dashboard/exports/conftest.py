@@ -9,7 +9,7 @@ from core.findings.pairs.comparison import comparison
 from core.findings.rows import points, zeroshot
 from core.findings.rows.zeroshot import in_percent
 from core.store import bundled
-from dashboard.charts import dots, papers
+from dashboard.charts import papers, scores
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.elements.style import LIGHT
 from dashboard.charts.matrices import layer_heatmap
@@ -60,7 +60,7 @@ def charts(frame, perplexities, perplexity_pivot, shown):
         "tasks": chart(
             "tasks",
             shown,
-            lambda: dots.accuracy_dots(shown, LIGHT, order),
+            lambda: scores.accuracy_dots(shown, LIGHT, order),
             Pivot("Zero-shot accuracy (%)", in_percent(shown), "task", False, form=".1f"),
         ),
         "layers": chart("layers", layers, lambda: layer_heatmap(layers, LIGHT, "error", "Output error")),

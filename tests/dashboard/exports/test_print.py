@@ -13,7 +13,7 @@ from PIL import Image
 
 from core.findings.axes import PACKED, RATIO
 from core.registry import STAGES
-from dashboard.charts import dots
+from dashboard.charts import scores
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.elements import drawing
 from dashboard.charts.elements.style import LIGHT, layout, look
@@ -145,7 +145,7 @@ def test_a_legend_has_as_many_columns_as_fit_and_literal_dollar_signs():
 def test_a_tall_chart_shrinks_to_a_page(shown):
     parts = [shown.assign(series_label=shown["series_label"] + f" {index}") for index in range(8)]
     rows = pd.concat(parts)
-    page = print_figures.draw(dots.accuracy_dots(rows, LIGHT, list(dict.fromkeys(rows["task"]))), 3.25)
+    page = print_figures.draw(scores.accuracy_dots(rows, LIGHT, list(dict.fromkeys(rows["task"]))), 3.25)
     assert 8 < page.get_figheight() <= 8.5
 
 

@@ -12,10 +12,9 @@ from core.base.errors import UserError
 from core.evaluation.generation.sampling import Candidate, Token
 from core.request.stages import DEFAULT_MODEL
 from dashboard import data
-from dashboard.inside.answers import shown
 from dashboard.inside.answers.form import PROMPTS
-from dashboard.inside.answers.shown import difference
 from dashboard.inside.answers.tokens import DARKEST, share
+from dashboard.inside.answers.view import difference
 from dashboard.shared import links
 from tests.dashboard.opened import control, open_app, read
 from tests.synthetic import chained
@@ -62,7 +61,7 @@ class Process:
 @pytest.fixture
 def asked(monkeypatch):
     made = Process()
-    monkeypatch.setattr(shown, "answerer", lambda: made)
+    monkeypatch.setattr("dashboard.inside.answers.view.answerer", lambda: made)
     return made
 
 

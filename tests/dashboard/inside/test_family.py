@@ -10,8 +10,9 @@ from core.findings.rows import choices, naming
 from core.specs import PUBLISHED
 from core.store.bundled import read_measured
 from dashboard import data
-from dashboard.charts.family.places import ELSEWHERE
-from dashboard.inside.family import fields, panel
+from dashboard.charts.family.layout import ELSEWHERE
+from dashboard.inside.family import panel
+from dashboard.inside.family import tree as fields
 from dashboard.inside.family.tree import node_names, nodes_of
 from dashboard.inside.selection import Subject
 from tests.bundled import bundled_rows

@@ -6,7 +6,7 @@ from unittest.mock import Mock
 import pytest
 
 from core.findings.rows import points
-from dashboard import data, renewal
+from dashboard import data
 from dashboard.shared import widgets
 from tests.dashboard.opened import charts, open_app
 from tests.synthetic import result
@@ -25,7 +25,7 @@ def computed(monkeypatch):
 def paused(filled, monkeypatch):
     """The shown perplexities after one change, during the pause for further changes."""
     _shown()
-    monkeypatch.setattr(renewal, "PAUSE", 1000.0)
+    monkeypatch.setattr(data, "PAUSE", 1000.0)
     filled.put(result("wanda", 777.25, 0.65))
     return _shown()
 
@@ -48,7 +48,7 @@ def test_a_new_row_appears_in_all_sessions(filled):
 
 
 def test_a_changed_or_deleted_number_is_replaced(filled, monkeypatch):
-    monkeypatch.setattr(renewal, "PAUSE", 0.0)
+    monkeypatch.setattr(data, "PAUSE", 0.0)
     before, added = _shown(), result("wanda", 777.25, 0.65)
     filled.put(added)
     assert _shown() - before == {777.25}
@@ -64,7 +64,7 @@ def test_continuous_changes_appear_together_after_the_pause(filled, paused, monk
     filled.delete(result("wanda", 777.25, 0.65).variant.key)  # as many rows as before
     assert _shown() == paused
     assert charts(open_app(explore_mode="Trade-off"))
-    monkeypatch.setattr(renewal, "PAUSE", 0.0)
+    monkeypatch.setattr(data, "PAUSE", 0.0)
     assert _shown() ^ paused == {777.25, 666.5}
 
 

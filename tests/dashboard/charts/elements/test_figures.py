@@ -13,7 +13,7 @@ from core.findings.numbers.differences import differences
 from core.findings.numbers.frame import tidy
 from core.findings.pairs.comparison import comparison
 from core.findings.rows import choices, points, zeroshot
-from dashboard.charts import dots
+from dashboard.charts import scores
 from dashboard.charts.curve import explained, loss_curve, perplexity_curve
 from dashboard.charts.elements import labels
 from dashboard.charts.elements.drawing import SCREEN, Drawing, log_ticks
@@ -195,7 +195,7 @@ def test_accuracy_shows_chance_every_task_and_the_mean_above_chance(frame):
     rows = points.at_amount(zeroshot.headline(frame), "50 %")
     shown = zeroshot.with_mean(zeroshot.accuracies(rows), zeroshot.means_above_chance(rows))
     order = list(dict.fromkeys(shown["task"]))
-    figure = dots.accuracy_dots(shown, LIGHT, order)
+    figure = scores.accuracy_dots(shown, LIGHT, order)
     assert len(order) == 8 and order[-1] == "Mean above chance"
     assert sorted({x for x in trace(figure, "chance").x if x is not None}) == [0.25, 0.5]
     dense = trace(figure, "Dense")

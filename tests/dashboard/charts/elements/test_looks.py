@@ -9,14 +9,14 @@ from core.methods.unstructured.base import ScoreMethod
 from core.registry import METHODS
 from core.store import bundled
 from core.training.base import TrainPruneMethod
-from dashboard.charts import dots, papers
+from dashboard.charts import papers, scores
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.elements.style import DARK, LIGHT, OF_FAMILIES, MarkStyle, look, style_of
 
 
 def test_each_pattern_has_its_own_marker():
     drawn = papers.by_task(papers.rows_of(bundled.published(), papers.TABLES[1]))
-    published = dots.accuracy_dots(drawn, LIGHT, list(dict.fromkeys(drawn["task"])))
+    published = scores.accuracy_dots(drawn, LIGHT, list(dict.fromkeys(drawn["task"])))
     marks = {one.name: one.marker.symbol for one in published.data}
     assert marks["SparseGPT, 4:8"] != marks["SparseGPT, 2:4"]
 

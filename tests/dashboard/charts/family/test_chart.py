@@ -9,7 +9,7 @@ import pytest
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.style import DARK, LIGHT
 from dashboard.charts.family.chart import CAP, family_tree, name_rows
-from dashboard.charts.family.places import DIVERGED, ELSEWHERE, FOLDED, LINE, LONGEST, UNKNOWN, Tree
+from dashboard.charts.family.layout import DIVERGED, ELSEWHERE, FOLDED, LINE, LONGEST, UNKNOWN, Tree
 from dashboard.exports import print_figures
 from tests.dashboard.charts.drawn import each_mark
 from tests.dashboard.charts.family.made_up import ID, NODES

@@ -21,7 +21,7 @@ from dashboard import data
 from dashboard.charts.tradeoff import PACKED
 from dashboard.charts.tradeoff_axes import Heights, percent_ticks
 from dashboard.explore import missing
-from dashboard.explore.budget.view import pivots_of
+from dashboard.explore.budget import pivots_of
 from tests.dashboard.explore.given import open_tradeoff, ranked, table
 from tests.dashboard.opened import captions, charts, control, decoded, read
 from tests.synthetic import chained, compared, curve, result

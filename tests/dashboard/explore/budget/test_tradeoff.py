@@ -12,7 +12,7 @@ from core.request.stages import DEFAULT_MODEL
 from dashboard import data
 from dashboard.charts.elements.style import LIGHT
 from dashboard.explore import missing
-from dashboard.explore.budget.view import CHART, TABLE
+from dashboard.explore.budget import CHART, TABLE
 from dashboard.explore.comparison import COMPARED
 from dashboard.explore.details import POINT, open_points
 from dashboard.shared import widgets
