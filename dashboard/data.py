@@ -64,17 +64,15 @@ class Renewal:
             shown = self._shown.setdefault(model, _Shown(0, now)).stamp
             if now != shown and (_lost_rows(shown, now) or self._clock() - self._since >= PAUSE):
                 self._since = self._clock()
-                self._shown = {name: self._renewed(name, before) for name, before in self._shown.items()}
+                for name, before in self._shown.items():
+                    if (newest := self._read(name)) != before.stamp:
+                        self._shown[name] = _Shown(before.number + 1, newest)
             return self._shown[model]
 
     def show_now(self) -> None:
         """Show the newest rows at the next run of every page."""
         with self._lock:
             self._since = -inf
-
-    def _renewed(self, model: str | None, before: _Shown) -> _Shown:
-        now = self._read(model)
-        return before if now == before.stamp else _Shown(before.number + 1, now)
 
 
 def _lost_rows(before: StoreStamp, now: StoreStamp) -> bool:

@@ -53,17 +53,10 @@ def perplexity_curve(
     Along the pruning ratio, each N:M amount has a place of its own at the right of the highest ratio. Diverged
     points are in a separate band, labelled with their values and without lines.
 
-    Args:
-        points: Rows of `core.findings.rows.points.collapse`.
-        dense: The dense model's row, or none.
-        axis: The x axis.
-        theme: Colours.
-        corpus: Corpus of the perplexities.
-        bright: Highlighted series; the others are thin and grey, and only hover texts name them. None: all.
-        at: Amount to mark, an `amount_label`: a line at its place, or a band over its highlighted points.
-        winners: Keys of points with a ring around them.
-        elsewhere: Series on other texts: hollow markers on dotted lines.
-        title: Title of other values than perplexities.
+    `points` are rows of `core.findings.rows.points.collapse`, and `dense` is the dense model's, or none. Series that
+    are not `bright` are thin and grey, and only hover texts name them; None highlights all. `at` is the amount to mark,
+    an `amount_label`: a line at its place, or a band over its highlighted points. `winners` are keys of points with a
+    ring, and series `elsewhere`, on other texts, are hollow. Other values than perplexities need a `title`.
     """
     trained = points["ratio"].isna() & (points["method"] != IMPORTED)  # the dense model
     points = points.assign(ratio=points["ratio"].mask(trained, 0.0))

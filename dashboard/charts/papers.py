@@ -37,6 +37,11 @@ class Table:
     citation: str
     by: str  # `model`: perplexity by model; `task`: accuracy by task; `ratio`: both, by ratio
 
+    @property
+    def cited(self) -> str:
+        """The sentence that cites it."""
+        return f"{self.citation} ({', '.join(self.tables)})."
+
 
 _SPARSEGPT = "Frantar & Alistarh, SparseGPT: Massive Language Models Can Be Accurately Pruned in One-Shot, 2023"
 _SLIMLLM = "Guo et al., SlimLLM: Accurate Structured Pruning for Large Language Models, 2025"

@@ -18,7 +18,6 @@ OTHERS = "others"
 LINES = {"dense": ("dense", "solid"), "chance": ("chance", "dot"), "majority": ("majority class", "dash")}
 ROW, FRAME = 30, 96  # px: per variant, and around all panels
 HALF = 0.42  # of a task's row: the reach of a baseline up and down
-BASELINES = {"chance": ("chance", "dot"), "majority": ("majority class", "dash")}  # column: name and line
 
 
 def score_chart(
@@ -26,14 +25,9 @@ def score_chart(
 ) -> go.Figure:
     """Draw the accuracies of variants, or their differences to dense, a panel for each of `tasks`.
 
-    Args:
-        rows: Rows with task, series_label, parts, pattern, parent_label, key and `hover_text`; value, low and high in
-            shares, drawn in percent or points; `significant`, False for faded rows; `highlighted`, False for context,
-            which shares the last row in grey.
-        lines: Accuracies `dense`, `chance` and `majority` in percent, if known, indexed by task.
-        theme: Colours.
-        tasks: Labels of the panels.
-        difference: Whether values are differences to dense.
+    `rows` have task, series_label, parts, pattern, parent_label, key and `hover_text`; value, low and high in shares,
+    drawn in percent or points; `significant`, False for faded rows; `highlighted`, False for context, which shares the
+    last row in grey. `lines` are accuracies `dense`, `chance` and `majority` in percent, if known, indexed by task.
     """
     rows = in_percent(rows)
     names = row_names(rows[rows["highlighted"]])
@@ -49,8 +43,8 @@ def score_chart(
     for place, task in enumerate(tasks):
         title = f"<b>{task}</b>, dense {known[task]['dense']:.1f} %" if len(tasks) > 1 else ""
         axes = panels.add(place, title, x, y)
-        _draw_lines(drawing, known[task], ends, difference, theme, axes, place)
-        _draw_rows(drawing, rows[rows["task"] == task], heights, theme, axes)
+        _draw_lines(drawing, known[task], ends, difference, axes, place)
+        _draw_rows(drawing, rows[rows["task"] == task], heights, axes)
     metric = f"{tasks[0]}, zero-shot" if len(tasks) == 1 else "Zero-shot accuracy"
     unit = " minus dense, points" if difference else f", {unit_of(tasks[0])}"
     drawing.lay_out(title={"text": f"{metric}{unit} (higher is better)"})
@@ -90,14 +84,9 @@ def _ends(rows: pd.DataFrame, lines: pd.DataFrame, tasks: Sequence[str], differe
 
 
 def _draw_lines(
-    drawing: Drawing,
-    values: TableRow,
-    ends: list[float],
-    difference: bool,
-    theme: Theme,
-    axes: Properties,
-    place: int,
+    drawing: Drawing, values: TableRow, ends: list[float], difference: bool, axes: Properties, place: int
 ) -> None:
+    theme = drawing.theme
     for column, (name, dash) in LINES.items():
         value = values.get(column)
         if pd.isna(value):
@@ -108,9 +97,8 @@ def _draw_lines(
         drawing.line([x, x], ends, color, 1.4, dash, name=name, **more)
 
 
-def _draw_rows(
-    drawing: Drawing, rows: pd.DataFrame, heights: Mapping[str, int], theme: Theme, axes: Properties
-) -> None:
+def _draw_rows(drawing: Drawing, rows: pd.DataFrame, heights: Mapping[str, int], axes: Properties) -> None:
+    theme = drawing.theme
     for row in rows.to_dict("records"):
         style = look(row["parts"], theme)
         if not row["highlighted"]:
@@ -177,7 +165,7 @@ def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.
     """
     lanes = Lanes(_origins(rows), order)
     drawing = Drawing(theme, lanes.pixels, "Zero-shot accuracy (higher is better)")
-    there = [column for column in BASELINES if column in rows]
+    there = [column for column in ("chance", "majority") if column in rows]
     for column in there:
         _draw_baseline(drawing, rows, column, lanes, theme)
     for name, part in rows.groupby("series_label", sort=False):
@@ -213,7 +201,7 @@ def _origins(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def _draw_baseline(drawing: Drawing, rows: pd.DataFrame, column: str, lanes: Lanes, theme: Theme) -> None:
-    name, dash = BASELINES[column]
+    name, dash = LINES[column]
     shown = rows.dropna(subset=[column]).drop_duplicates("task")
     xs = [x for value in shown[column] for x in (value, value, None)]
     ys = [y for task in shown["task"] for y in (lanes.task[task] - HALF, lanes.task[task] + HALF, None)]

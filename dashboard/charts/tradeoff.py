@@ -53,15 +53,9 @@ def tradeoff(
     fits, the nearest misses are named, also the nearest one on the axis. Labelled lines show the limits. Estimates are
     hollow and have no names.
 
-    Args:
-        rows: Rows of `core.findings.best.budget.ranked`, from `core.findings.best.candidates`, with the columns of
-            `core.findings.best.ranking.with_intervals`.
-        dense: Rows of the dense model.
-        estimates: Rows of `core.findings.estimates.combinations.select`; empty for other qualities than perplexity.
-        cost: The x axis.
-        quality: The y axis.
-        budget: The limits.
-        theme: Colours.
+    `rows` are of `core.findings.best.budget.ranked`, from `core.findings.best.candidates`, with the columns of
+    `core.findings.best.ranking.with_intervals`. `estimates` are of `core.findings.estimates.combinations.select`, empty
+    for other qualities than perplexity.
     """
     drawing = Drawing(theme, 480, quality.drawn_title, cost.title)
     best = winner(rows)

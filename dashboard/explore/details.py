@@ -34,9 +34,8 @@ from dashboard.charts.matrices import layer_heatmap
 from dashboard.explore.comparison import chosen_pair, compare, newly_ticked, pick_pair, show_comparison
 from dashboard.exports.files import Item, export_name, model_part
 from dashboard.shared import links, widgets
-from dashboard.shared.binding import keep_in_address, pick_named
-from dashboard.shared.pair import NOTES, show_differences
-from dashboard.shared.sensitivity import offer_scan, show_notes, show_scan
+from dashboard.shared.binding import UNBOUND, keep_in_address, pick_named, segments
+from dashboard.shared.pair import NOTES, offer_scan, show_differences, show_notes, show_scan
 
 ENDED = {
     "budget": "Training used its whole budget.",
@@ -74,19 +73,12 @@ def show_layers(point: Point) -> list[Item]:
         return []
     place = choice[-1]
     if len(choice) > 1:
-        place = st.segmented_control(
-            "Layers after stage",
-            choice,
-            default=place,
-            required=True,
-            format_func=lambda place: f"{place + 1}. {label(chain[place].method)}",
-            key=f"explore_stage_{point.result.variant.key[:8]}",
-        )
+        places = {f"{place + 1}. {label(chain[place].method)}": place for place in choice}
+        key = f"explore_stage_{point.result.variant.key[:8]}"
+        place = places[segments("Layers after stage", list(places), key, "stage", bound=UNBOUND, start=[*places][-1])]
     found = changed_layers(point.result, point.name, place)
     layers, measures = found.rows, {measure.title: measure for measure in found.measures}
-    title = st.segmented_control(
-        "Layers by", list(measures), default=next(iter(measures)), required=True, key="explore_by"
-    )
+    title = segments("Layers by", list(measures), "explore_by", "number", bound=UNBOUND)
     measure = measures[title]
     caption = f"{point.name}: {title} of each linear layer, by block"
     caption += f", after stage {place + 1}, {stages.stage_name(chain[place])}." if len(chain) > 1 else "."
@@ -137,15 +129,8 @@ def offer_export(result: Result) -> None:
     """Show the form that queues the export of the variant for other programs."""
     variant = result.variant
     with st.popover("Save for other programs", icon=":material/save:"):
-        name = st.segmented_control(
-            "Format",
-            [form.name for form in FORMATS],
-            default=FORMATS[0].name,
-            required=True,
-            format_func=lambda name: find_format(name).label,
-            key=f"explore_format_{variant.key[:8]}",
-        )
-        form = find_format(name)
+        names, key = [form.name for form in FORMATS], f"explore_format_{variant.key[:8]}"
+        form = find_format(segments("Format", names, key, "format", lambda name: find_format(name).label, UNBOUND))
         st.caption(form.purpose)
         try:
             source = identify_again(variant.model, variant.revision)

@@ -198,8 +198,8 @@ def offer_points(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, shown
             )
             if not any(wanted.values()):
                 st.caption(f"All of these points are measured{on}.")
-                show, chosen_value = st.session_state.update, ({ELSEWHERE: True},)
-                st.button("Show them, hollow", key="explore_show_elsewhere", on_click=show, args=chosen_value)
+                show, key = st.session_state.update, "explore_show_elsewhere"
+                st.button("Show them, hollow", key=key, on_click=show, args=({ELSEWHERE: True},))
                 return
         chosen_chains = [chain for series, chains in wanted.items() if chains for chain in _choose(series, chains)]
         if not chosen_chains:

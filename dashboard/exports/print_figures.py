@@ -68,7 +68,7 @@ def draw(figure: go.Figure, width: float, caption: str = "") -> Figure:
     with _settings():
         page = Figure(figsize=(width, TALLEST))
         FigureCanvasAgg(page)
-        if _has_panels(figure):
+        if len(list(figure.select_xaxes())) > 1:
             _draw_panels(page, figure, width, caption)
             return page
         axes = page.add_axes((0.25, 0.25, 0.5, 0.5))
@@ -188,11 +188,6 @@ def _finish_axes(figure: go.Figure, axes: Axes) -> None:
     elif horizontal.showgrid is not False:
         axes.grid(axis="x", color=horizontal.gridcolor, linewidth=0.5)
     axes.set_axisbelow(True)
-
-
-def _has_panels(figure: go.Figure) -> bool:
-    """Return whether a chart has more than one panel."""
-    return len(list(figure.select_xaxes())) > 1
 
 
 def _draw_panels(page: Figure, figure: go.Figure, width: float, caption: str) -> None:

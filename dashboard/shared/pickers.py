@@ -22,8 +22,7 @@ from core.request.stages import DEFAULT_LIMIT, DEFAULT_MODEL
 from core.specs import DTYPES, PUBLISHED, Perplexity
 from dashboard import data
 from dashboard.charts.curve import styles_of
-from dashboard.charts.elements.style import SeriesStyle, Theme
-from dashboard.charts.elements.swatch import HEIGHT, WIDTH, picture
+from dashboard.charts.elements.style import HEIGHT, WIDTH, SeriesStyle, Theme, picture
 from dashboard.exports.files import export_name, model_part, text_part
 from dashboard.shared.binding import BOUND, HELD, check_link, select
 

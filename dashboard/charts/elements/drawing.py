@@ -200,16 +200,9 @@ class Panels:
         self.drawing = Drawing(theme, around + self._down * (TITLE + high))
 
     def add(self, place: int, title: str, x: Properties, y: Properties) -> Properties:
-        """Add a panel to the figure, whose y axis has labels in the first column only.
+        """Add a panel, whose y axis has labels in the first column only; return the properties of its traces.
 
-        Args:
-            place: Number of the panel, from 0.
-            title: Text above it, if there are several columns.
-            x: Properties of its x axis.
-            y: Properties of its y axis.
-
-        Returns:
-            The properties of its traces, such as `{"xaxis": "x2", "yaxis": "y2"}`.
+        `place` is its number from 0, and `x` and `y` are properties of its axes.
         """
         column, row = place % self._across, place // self._across
         gap = GAP if self._across > 1 else 0.0

@@ -124,19 +124,9 @@ def name_rows(drawing: Drawing, tree: Tree) -> None:
     heights, names = [row.height for row in tree.rows], [row.lines for row in tree.rows]
     axis = {"range": [tree.pixels, 0], "tickvals": heights, "ticktext": names, "showticklabels": False}
     drawing.lay_out(margin={"l": left}, yaxis=axis | {"showgrid": False, "showline": False, "ticks": ""})
+    place = {"xref": "paper", "x": 0, "xanchor": "left", "yanchor": "middle", "align": "left", "showarrow": False}
     for name, indent, height in zip(names, indents, heights, strict=True):
-        drawing.write(
-            text=name,
-            xref="paper",
-            x=0,
-            xanchor="left",
-            xshift=indent - left,
-            y=height,
-            yanchor="middle",
-            align="left",
-            showarrow=False,
-            font={"size": TEXT},
-        )
+        drawing.write(text=name, xshift=indent - left, y=height, font={"size": TEXT}, **place)
 
 
 def _name_amounts(drawing: Drawing, tree: Tree) -> None:

@@ -12,9 +12,8 @@ from core.base.errors import UserError
 from core.evaluation.generation.sampling import Candidate, Token
 from core.request.stages import DEFAULT_MODEL
 from dashboard import data
-from dashboard.inside.answers.form import PROMPTS
 from dashboard.inside.answers.tokens import DARKEST, share
-from dashboard.inside.answers.view import difference
+from dashboard.inside.answers.view import PROMPTS, difference
 from dashboard.shared import links
 from tests.dashboard.opened import control, open_app, read
 from tests.synthetic import chained

@@ -7,8 +7,7 @@ import pytest
 
 from core.methods.structured.slimllm import SlimLLM
 from core.registry import STAGES
-from dashboard.charts.elements.style import DARK, LIGHT, look
-from dashboard.charts.elements.swatch import BARS, CORNERS, DASHES, swatch
+from dashboard.charts.elements.style import BARS, CORNERS, DARK, DASHES, LIGHT, look, swatch
 
 
 def picture(method, theme):
