@@ -28,7 +28,6 @@ from dashboard.charts.compared import difference_chart
 from dashboard.charts.matrices import layer_heatmap
 from dashboard.exports.files import Item
 from dashboard.shared import widgets
-from dashboard.shared.binding import UNBOUND, segments
 from dashboard.shared.literal import literal
 
 WIDTHS = {"Difference": 95, paired.INTERVAL: 135, paired.FLIPS: 110, "Adjusted p": 95}
@@ -92,7 +91,8 @@ def show_scan(result: Result, name: str, file: str) -> list[Item]:
         return []
     by = next(iter(found))
     if len(found) > 1:
-        by = segments("Sensitivity of", list(found), "scan_unit", "unit", UNITS.__getitem__, UNBOUND)
+        title, named, key = "Sensitivity of", UNITS.__getitem__, "scan_unit"
+        by = st.segmented_control(title, list(found), default=by, required=True, format_func=named, key=key)
     rows, method = found[by], result.variant.method
     caption = f"{name}: perplexity relative to dense with one {by} compressed, on {rows['text'].iloc[0]}, outside the "
     caption += f"calibration data. A {by} with a higher value is more sensitive, and `allocation=sensitivity` gives it "
@@ -118,8 +118,14 @@ def offer_scan(result: Result) -> None:
         return
     with st.popover("Measure layer sensitivity", icon=":material/stacked_line_chart:"):
         st.caption("The perplexity of the dense model with a single block or layer compressed.")
-        title, key = "Compress one at a time", f"scan_by_{variant.key[:8]}"
-        by = segments(title, list(UNITS), key, "unit", UNITS.__getitem__, UNBOUND)
+        by = st.segmented_control(
+            "Compress one at a time",
+            list(UNITS),
+            default="block",
+            required=True,
+            format_func=UNITS.__getitem__,
+            key=f"scan_by_{variant.key[:8]}",
+        )
         try:
             text = default_text(False, load_shape(identify_again(variant.model, variant.revision)))
             spec = RunSpec(variant=variant_spec(variant), scan=build_scan(variant.stages, by, text, 0))

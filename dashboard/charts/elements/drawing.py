@@ -18,7 +18,7 @@ import plotly.graph_objects as go
 from core.findings.numbers.reporting import TableRow
 from dashboard.charts.elements.style import Properties, SeriesStyle, Theme, layout
 
-Floats = Sequence[float] | np.ndarray | pd.Series
+Floats = Sequence[float | None] | np.ndarray | pd.Series
 Texts = Sequence[str] | pd.Series
 
 LOOKED_THROUGH = False  # whether plotly validates every property; it doubles the time of a chart, so that only tests do
