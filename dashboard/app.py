@@ -10,7 +10,7 @@ if PROJECT not in sys.path:  # Streamlit adds only this file's folder
     sys.path.insert(0, PROJECT)
 
 from dashboard import login  # noqa: E402
-from dashboard.shared import about, binding, navigation  # noqa: E402
+from dashboard.shared import about, binding  # noqa: E402
 
 # Two arrows that press on a line. The browser would fetch the picture of a `:material/` icon from a font host.
 ARROWS = "M4 11h16v2H4zM12 9 8 5h3V2h2v3h3zM12 15l4 4h-3v3h-2v-3H8z"
@@ -27,9 +27,9 @@ PAGES = [
     st.Page("methods/view.py", title="Methods", url_path="methods", icon=":material/account_tree:"),
 ]
 page = st.navigation(PAGES, position="top")
-navigation.strengthen()
-navigation.show_links(PAGES)
-navigation.keep_steps()
+about.strengthen()
+about.show_links(PAGES)
+about.keep_steps()
 about.show_identity()
 notices = st.container()
 page.run()

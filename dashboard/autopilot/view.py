@@ -3,14 +3,93 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.base.errors import UserError
+from core.models.facts import load_shape
+from core.models.kinds.folder import named_folder
+from core.models.sources import identify
+from core.notation.chain import DENSE
+from core.notation.formatting import format_number
+from core.request.expected.size import predicted_size
+from core.search.question import Question
 from core.search.session import start
+from core.search.space import Restrictions, searched_methods
 from core.search.studies import import_studies
+from core.shipping.formats import FORMATS, file_sentence
+from core.specs import Stage, VariantSpec
 from dashboard import data
-from dashboard.autopilot.form import question_input
 from dashboard.autopilot.progress import show_searches
+from dashboard.shared import job_form
+from dashboard.shared.binding import HELD, check_link, number, select
 from dashboard.shared.literal import literal
+
+MOST_MB, MOST_MINUTES = 1e6, 10_080.0  # a week
+ANY = "any"
+SIZE = "In megabytes of 10^6 bytes: the file for the program, or the packed size for any program."
+TIME = "Of all searches with the same question."
+FOR = "Only chains whose model this program loads. Its file has the size."
+ALL = "All; choose some to allow only these"
+MODEL, MB, MINUTES, ONLY, TRAINING, STRUCTURED, METHODS = (
+    f"autopilot_{name}" for name in ("model", "mb", "minutes", "only", "training", "structured", "methods")
+)
+
+
+def question_input() -> Question | None:
+    """Show the fields; return the question, or None if a field is wrong or waits for a permission."""
+    mistakes = job_form.FormErrors()
+    first, second, third = st.columns(3, gap="medium")
+    with first:
+        model = job_form.model_box(MODEL)
+        if job_form.held_back(MODEL, [named_folder(model)]):
+            return None
+        with mistakes.catch():
+            _describe(model)
+    left, right = second.columns(2)
+    with left:
+        max_mb = number("At most (MB)", (0.001, MOST_MB), 90.0, MB, "number of megabytes", help=SIZE, format="%g")
+    with right:
+        minutes = number("Minutes", (0.1, MOST_MINUTES), 60.0, MINUTES, "number of minutes", help=TIME, format="%g")
+    methods = _methods(second)
+    names = {ANY: "Any program", **{form.name: form.label for form in FORMATS[1:]}}
+    with third:
+        only = select("For", list(names), ONLY, "format", names.__getitem__, HELD, help=FOR)
+        training = st.toggle("Stages that train", True, key=TRAINING, **HELD)
+        structured = st.toggle("Removal of heads, channels and blocks", True, key=STRUCTURED, **HELD)
+    if mistakes.found:
+        return None
+    return Question(
+        model=model,
+        max_mb=max_mb,
+        minutes=minutes,
+        restrictions=Restrictions(
+            training=training, structured=structured, methods=methods, only=None if only == ANY else only
+        ),
+    )
+
+
+def _methods(place: DeltaGenerator) -> tuple[str, ...]:
+    """Show the field of the methods that a chain may have; return their names, none for all."""
+    labels = {method.name: method.label for method in searched_methods()}
+    check_link(METHODS, "method", labels.values(), labels.__getitem__)
+    return tuple(
+        place.multiselect("Methods", list(labels), format_func=labels.__getitem__, key=METHODS, placeholder=ALL, **HELD)
+    )
+
+
+def _describe(model: str) -> None:
+    """Show the size of the dense model; a `UserError` if it is no language model on this machine."""
+    if not model:
+        raise UserError("No model is chosen; choose one, or type a folder or a hub id.")
+    source = identify(model)
+    shape = load_shape(source)
+    if shape.convolutions:
+        raise UserError("This is no language model; choose one.")
+    if size := predicted_size(shape, ()):
+        dense = VariantSpec(model=source.id, revision=source.revision, stages=(Stage(method=DENSE),))
+        st.caption(
+            f"The dense model takes {format_number(size.packed_bytes / 1e6)} MB packed. {file_sentence(dense, size)}"
+        )
 
 
 def page() -> None:

@@ -1,1 +1,0 @@
-"""Charts: tidy rows to plotly figures, and the styles of methods."""

@@ -15,9 +15,7 @@ from core.findings.pairs import paired
 from core.metrics import MEANS, METRICS, SPEEDS
 from core.notation.removal import block_share
 from core.results import Result
-from dashboard.charts.elements import marks
-from dashboard.charts.elements.drawing import Drawing, Panels
-from dashboard.charts.elements.figures import named_axis
+from dashboard.charts.elements.drawing import Drawing, Panels, error_bars, named_axis
 from dashboard.charts.elements.labels import wrapped
 from dashboard.charts.elements.style import Properties, SeriesStyle, Theme
 
@@ -57,12 +55,11 @@ def difference_chart(rows: pd.DataFrame, names: tuple[str, str], theme: Theme) -
         room = ROOM * (high - low) or ROOM
         x = {"range": [low - room, high + room]}
         axes = panels.add(place, f"<b>{title}</b>" if len(units) > 1 else "", x, y)
-        line = {"color": theme.text, "dash": "solid", "width": 1.4}
-        drawing.scatter(x=[none, none], y=ends, mode="lines", line=line, **axes)
+        drawing.line([none, none], ends, theme.text, 1.4, **axes)
         _draw_part(drawing, part, theme, heights, axes)
     for better, text in ((0, f"{names[0]} is better"), (1, f"{names[1]} is better"), (-1, "not significant")):
         if (rows["better"] == better).any():
-            marks.entry(drawing, text, text, "markers", marks.marker(_style(better, theme), theme))
+            drawing.entry(text, text, "markers", _style(better, theme).marker(theme))
     unit = f"{PANELS[units[0]][1]}: " if len(units) == 1 else ""
     drawing.lay_out(title={"text": f"{unit}{names[0]} relative to {names[1]}"})
     return drawing.figure()
@@ -75,8 +72,8 @@ def _draw_part(drawing: Drawing, part: pd.DataFrame, theme: Theme, heights: dict
             x=group["value"],
             y=[heights[number] for number in group["number"]],
             mode="markers",
-            marker=marks.marker(style, theme),
-            error_x=marks.bars(group["low"], group["value"], group["high"], group["low"].notna(), style.color),
+            marker=style.marker(theme),
+            error_x=error_bars(group["low"], group["value"], group["high"], group["low"].notna(), style.color),
             customdata=group[["number", "hover_text"]].to_numpy(),
             hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]}<extra></extra>",
             **axes,
@@ -99,7 +96,7 @@ def task_profile(rows: pd.DataFrame, tasks: Sequence[str], theme: Theme) -> go.F
         part = part.set_index("task").reindex([task for task in tasks if task in set(part["task"])])
         style = SeriesStyle(theme.palette[colour], dash, symbol)
         hover = f"<b>{name}</b><br>%{{x}} %{{y:.1f}} %<extra></extra>"
-        marks.curve(drawing, list(part.index), 100 * part["value"], style, theme, name=str(name), hovertemplate=hover)
+        drawing.curve(list(part.index), 100 * part["value"], style, name=str(name), hovertemplate=hover)
     drawing.lay_out(xaxis=named_axis(tasks, tasks))
     return drawing.figure()
 

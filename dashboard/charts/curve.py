@@ -1,4 +1,4 @@
-"""Chart of perplexity against the amount, a line for each series with its name at the end."""
+"""Charts of perplexity against the amount, a line for each series with its name at the end, and of training losses."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from core.amount import Ratio
 from core.findings.axes import RATIO, Axis, perplexity_title
+from core.findings.best.budget import meaningful
 from core.findings.numbers.reporting import TableRow
+from core.findings.rows.points import amounts
 from core.notation.formatting import format_number
 from core.specs import IMPORTED
-from dashboard.charts import curve_axes as axes
-from dashboard.charts.elements import labels, marks
-from dashboard.charts.elements.drawing import Drawing
-from dashboard.charts.elements.figures import PERCENT, SCREEN, log_axis
-from dashboard.charts.elements.style import SeriesStyle, Theme, faded, hollow, look, looks
+from dashboard.charts.elements import labels
+from dashboard.charts.elements.drawing import PERCENT, SCREEN, Drawing, error_bars, origin_pairs
+from dashboard.charts.elements.style import Properties, SeriesStyle, Theme, faded, hollow, is_hollow, look, looks
 
 BAND, LEVEL = 0.09, 0.06  # shares of the plot's height: the band of diverged points, and each level of labels above
 ASIDE = 0.018  # share of the plot's width, from an arrow to its points, so that their bars do not hide it
@@ -27,6 +29,11 @@ ARROW_GAP = 0.01  # share of the plot's width, from one arrow to the next
 THIN = 0.012  # share of the plot's width: the mark of the chosen amount, if all its points are at one place
 RING = 18  # px
 TOP = 50  # px above the plot: the title, and below it the name of the chosen amount
+HEIGHT = 440  # px
+SLOT = 0.1  # ratio from the highest ratio to the first N:M amount, and from one to the next
+PLOT = HEIGHT - 80  # px
+LETTER, LINE, BETWEEN = 6.4, 15, 6  # px: of a label at the end of a line, and between labels
+AFTER = 12  # px from the end of the plot to a label
 
 
 def perplexity_curve(
@@ -46,42 +53,35 @@ def perplexity_curve(
     Along the pruning ratio, each N:M amount has a place of its own at the right of the highest ratio. Diverged
     points are in a separate band, labelled with their values and without lines.
 
-    Args:
-        points: Rows of `core.findings.rows.points.collapse`.
-        dense: The dense model's row, or none.
-        axis: The x axis.
-        theme: Colours.
-        corpus: Corpus of the perplexities.
-        bright: Highlighted series; the others are thin and grey, and only hover texts name them. None: all.
-        at: Amount to mark, an `amount_label`: a line at its place, or a band over its highlighted points.
-        winners: Keys of points with a ring around them.
-        elsewhere: Series on other texts: hollow markers on dotted lines.
-        title: Title of other values than perplexities.
+    `points` are rows of `core.findings.rows.points.collapse`, and `dense` is the dense model's, or none. Series that
+    are not `bright` are thin and grey, and only hover texts name them; None highlights all. `at` is the amount to mark,
+    an `amount_label`: a line at its place, or a band over its highlighted points. `winners` are keys of points with a
+    ring, and series `elsewhere`, on other texts, are hollow. Other values than perplexities need a `title`.
     """
     trained = points["ratio"].isna() & (points["method"] != IMPORTED)  # the dense model
     points = points.assign(ratio=points["ratio"].mask(trained, 0.0))
     points = points.dropna(subset=[axis.column, "value"])
-    slots = axes.slots(points) if axis == RATIO else {}
+    slots = _slots_of(points) if axis == RATIO else {}
     points = points.assign(**{axis.column: points["pattern"].map(slots).fillna(points[axis.column])})
-    drawing = Drawing(theme, axes.HEIGHT, title or perplexity_title(corpus), axis.title)
+    drawing = Drawing(theme, HEIGHT, title or perplexity_title(corpus), axis.title)
     drawing.lay_out(showlegend=False, xaxis=PERCENT if axis.percent else {})  # names are at the ends of lines
-    cap = axes.cap(dense)
+    cap = _cap_of(dense)
     if points.empty and dense.empty:
         return drawing.figure()
     if slots:
-        drawing.lay_out(xaxis=axes.slot_ticks(points, slots))
-    span = axes.span(points, dense, axis)
+        drawing.lay_out(xaxis=_slot_ticks(points, slots))
+    span = _span_of(points, dense, axis)
     highlighted = points["series_label"].isin(points["series_label"] if bright is None else bright)
     named, behind = points[highlighted], points[~highlighted]
     finite, diverged = points[points["value"] <= cap], named[named["value"] > cap]
     over = labels.place_diverged_labels(diverged, axis.column, span)
     levels = 1 + over["level"].max() if len(over) else 0
     share = BAND + LEVEL * levels if (points["value"] > cap).any() else 0.0
-    low, top, high = axes.heights(pd.concat([finite, dense]), cap, share)
+    low, top, high = _heights(pd.concat([finite, dense]), cap, share)
     place = top * (high / top) ** (0.3 if levels else 0.5) if share else math.nan
-    frame = axes.Frame(drawing, axis, theme, span, (low, high), cap, place)
+    frame = Frame(drawing, axis, theme, span, (low, high), cap, place)
     if share:
-        marks.box(drawing, span, (top, high), theme.band)
+        drawing.box(span, (top, high), theme.band)
     of_series = _by_series(named)
     styles = styles_of(points, theme, elsewhere)
     _mark_amount(frame, named[named["amount_label"] == at])
@@ -90,25 +90,25 @@ def perplexity_curve(
         _draw_series(frame, series, rows, hollow(style) if series in elsewhere else style, quiet=True)
     for series, rows in of_series.items():
         _draw_series(frame, series, rows, styles[series])
-    for pattern in dict.fromkeys(filter(marks.is_hollow, named["pattern"])):  # for prints, like the series' entries
-        mark = marks.marker(SeriesStyle(theme.muted, "solid", "circle"), theme, pattern)
-        marks.entry(drawing, f"{pattern} sparsity", f"pattern {pattern}", "markers", mark)
+    for pattern in dict.fromkeys(filter(is_hollow, named["pattern"])):  # for prints, like the series' entries
+        mark = SeriesStyle(theme.muted, "solid", "circle").marker(theme, pattern)
+        drawing.entry(f"{pattern} sparsity", f"pattern {pattern}", "markers", mark)
     if len(behind):
         grey = SeriesStyle(faded(theme.muted, theme), "solid", "circle")
         line = {"color": grey.color, "width": 1}
-        marks.entry(drawing, "grey: other variants", "others", "lines+markers", marks.marker(grey, theme), line)
+        drawing.entry("grey: other variants", "others", "lines+markers", grey.marker(theme), line)
     won = named[named["key"].isin(winners)]
     if len(won):
-        marks.ring(drawing, won[axis.column], won["value"].map(frame.height_of), RING, theme.text, meta=SCREEN)
+        drawing.ring(won[axis.column], won["value"].map(frame.height_of), RING, theme.text, meta=SCREEN)
     _draw_dense(frame, dense)
     _arrows(frame, named[named["value"] <= cap], styles)
     unnamed = named[(named["value"] <= cap) & ~named["pattern"].isin(slots)]  # the axis names the slots
     at_marks = labels.place_labels(unnamed, axis.column, span, (low, high))
     for name, part in pd.concat([over.assign(place=place), at_marks]).groupby("series_label", sort=False):
         x, y, text, side = (part[column] for column in (axis.column, "place", "text", "side"))
-        marks.write(drawing, x, y, text, side, 11, styles[str(name)].color, cliponaxis=False)
-    axes.write_names(frame, of_series, styles)
-    log_axis(drawing, low, high, top, {place: "diverged"} if share else {})
+        drawing.label(x, y, text, side, 11, styles[str(name)].color, cliponaxis=False)
+    _write_names(frame, of_series, styles)
+    drawing.log_axis(low, high, top, {place: "diverged"} if share else {})
     drawing.lay_out(xaxis={"range": span})
     return drawing.figure()
 
@@ -119,11 +119,11 @@ def explained(points: pd.DataFrame, dense: pd.DataFrame) -> str:
     if (points["low"] < points["high"]).any():
         over_seeds = ", or the range over seeds" if (points["seeds"] > 1).any() else ""
         text += f" Bars: one standard error{over_seeds}."
-    if marks.pairs(points):
+    if origin_pairs(points):
         text += " Arrows connect a pruned model to its reconstructed or fine-tuned version."
-    if points["pattern"].map(marks.is_hollow).any():
+    if points["pattern"].map(is_hollow).any():
         text += " Hollow markers: N:M sparsity."
-    if (points["value"] > axes.cap(dense)).any():
+    if (points["value"] > _cap_of(dense)).any():
         text += " Grey band: diverged models."
     return text
 
@@ -138,7 +138,7 @@ def styles_of(points: pd.DataFrame, theme: Theme, elsewhere: Collection[str] = (
     return {series: hollow(style) if series in elsewhere else style for series, style in plain.items()}
 
 
-def _mark_amount(frame: axes.Frame, points: pd.DataFrame) -> None:
+def _mark_amount(frame: Frame, points: pd.DataFrame) -> None:
     """Mark an amount, that of the points, by a line or a band over the whole height, with its name at the top."""
     if points.empty:
         return
@@ -147,21 +147,19 @@ def _mark_amount(frame: axes.Frame, points: pd.DataFrame) -> None:
     least, most = points[frame.axis.column].min(), points[frame.axis.column].max()
     middle, half = (least + most) / 2, THIN * (span[1] - span[0]) / 2
     ends = min(least, middle - half), max(most, middle + half)
-    marks.box(drawing, ends, frame.height, theme.chosen, meta=SCREEN)
+    drawing.box(ends, frame.height, theme.chosen, meta=SCREEN)
     place, name = ([middle], [frame.height[1]]), [f"<b>{points['amount_label'].iloc[0]}</b>"]
-    marks.write(drawing, *place, name, "top center", 12, theme.text, cliponaxis=False, meta=SCREEN)
+    drawing.label(*place, name, "top center", 12, theme.text, cliponaxis=False, meta=SCREEN)
 
 
-def _draw_series(
-    frame: axes.Frame, series: str, rows: Sequence[TableRow], style: SeriesStyle, quiet: bool = False
-) -> None:
+def _draw_series(frame: Frame, series: str, rows: Sequence[TableRow], style: SeriesStyle, quiet: bool = False) -> None:
     """Draw a series: the line through its ratios or bits, N:M amounts, and diverged points in their band."""
     drawing, axis, theme, cap, own = frame.drawing, frame.axis, frame.theme, frame.cap, style.color
     if quiet:
         style = SeriesStyle(faded(theme.muted, theme), style.dash, style.symbol)
-    curve = axes.ordered(rows, axis)
+    curve = _ordered(rows, axis)
     patterns = sorted(
-        (row for row in rows if marks.is_hollow(row["pattern"]) and row["value"] <= cap), key=itemgetter("value")
+        (row for row in rows if is_hollow(row["pattern"]) and row["value"] <= cap), key=itemgetter("value")
     )
     diverged = [row for row in rows if row["value"] > cap]
     for part, mode in ((curve, "lines+markers"), (patterns, "markers"), (diverged, "markers")):
@@ -170,8 +168,8 @@ def _draw_series(
         shown = np.array([apart if row["value"] > cap else row["value"] for row in part], float)
         if np.isnan(shown).all():  # also if `part` is empty
             continue
-        mark = marks.marker(style, theme, part[0]["pattern"])
-        mark["symbol"] = ["triangle-up" if row["value"] > cap else marks.symbol(style, row["pattern"]) for row in part]
+        mark = style.marker(theme, part[0]["pattern"])
+        mark["symbol"] = ["triangle-up" if row["value"] > cap else style.symbol_of(row["pattern"]) for row in part]
         if quiet:
             mark["size"] = 5
         low, high = ([row[end] for row in part] for end in ("low", "high"))
@@ -184,7 +182,7 @@ def _draw_series(
             showlegend=False,
             line={"color": style.color, "dash": style.dash, "width": 1 if quiet else 2},
             marker=mark,
-            error_y=None if quiet else marks.bars(low, shown, high, [row["value"] <= cap for row in part], style.color),
+            error_y=None if quiet else error_bars(low, shown, high, [row["value"] <= cap for row in part], style.color),
             customdata=[[row[of] for of in ("key", "amount_label", "value", "spread")] for row in part],
             hovertemplate=f"<b>{series}</b>, %{{customdata[1]}}<br>perplexity %{{customdata[2]:.4g}}"
             "%{customdata[3]}<extra></extra>",
@@ -192,8 +190,8 @@ def _draw_series(
         )
     if not quiet:  # a print may need a legend
         line = {"color": style.color, "dash": style.dash, "width": 2} if curve else None
-        mark = marks.marker(style, theme, patterns[0]["pattern"] if patterns and not curve else None)
-        marks.entry(drawing, series, series, "lines+markers" if curve else "markers", mark, line)
+        mark = style.marker(theme, patterns[0]["pattern"] if patterns and not curve else None)
+        drawing.entry(series, series, "lines+markers" if curve else "markers", mark, line)
 
 
 def _by_series(points: pd.DataFrame) -> dict[str, list[TableRow]]:
@@ -204,7 +202,7 @@ def _by_series(points: pd.DataFrame) -> dict[str, list[TableRow]]:
     return found
 
 
-def _draw_dense(frame: axes.Frame, dense: pd.DataFrame) -> None:
+def _draw_dense(frame: Frame, dense: pd.DataFrame) -> None:
     if dense.empty:
         return
     drawing, axis, theme, span = frame.drawing, frame.axis, frame.theme, frame.span
@@ -213,10 +211,9 @@ def _draw_dense(frame: axes.Frame, dense: pd.DataFrame) -> None:
     if place > span[1]:
         place = math.nan
     right = bool(pd.isna(place) or place < sum(span) / 2)  # the label is on the other side than the marker
-    line = {"color": theme.text, "dash": "dot", "width": 1.4}
-    drawing.scatter(x=span, y=[row["value"]] * 2, mode="lines", line=line)
+    drawing.line(span, [row["value"]] * 2, theme.text, 1.4, "dot")
     side, text = "bottom left" if right else "bottom right", [f"dense {format_number(row['value'])}"]
-    marks.write(drawing, [span[right]], [row["value"]], text, side, 12, theme.text)
+    drawing.label([span[right]], [row["value"]], text, side, 12, theme.text)
     if pd.notna(place):
         drawing.scatter(
             x=[place],
@@ -229,11 +226,106 @@ def _draw_dense(frame: axes.Frame, dense: pd.DataFrame) -> None:
         )
 
 
-def _arrows(frame: axes.Frame, points: pd.DataFrame, styles: Mapping[str, SeriesStyle]) -> None:
+def _arrows(frame: Frame, points: pd.DataFrame, styles: Mapping[str, SeriesStyle]) -> None:
     """Draw an arrow to each reconstructed or fine-tuned point from its origin, next to both."""
     there: Counter[float] = Counter()  # arrows at each ratio
-    for untuned, tuned in marks.pairs(points):
+    for untuned, tuned in origin_pairs(points):
         aside = (ASIDE + ARROW_GAP * there[tuned["ratio"]]) * (frame.span[1] - frame.span[0])
         there[tuned["ratio"]] += 1
         start, end = ((row[frame.axis.column] + aside, row["value"]) for row in (untuned, tuned))
-        marks.arrow(frame.drawing, start, end, tuned["series_label"], styles[tuned["series_label"]].color)
+        frame.drawing.arrow(start, end, tuned["series_label"], styles[tuned["series_label"]].color)
+
+
+def loss_curve(rows: pd.DataFrame, theme: Theme) -> go.Figure:
+    """Draw training losses by step, a line for each `split`; `rows`: split, step, loss (nats per token)."""
+    drawing = Drawing(theme, 300, "Loss (nats per token, lower is better)", "Training step")
+    looks = ((theme.muted, "dot", "circle"), (theme.palette[1], "solid", "square"))
+    for (split, part), (color, dash, symbol) in zip(rows.groupby("split", sort=False), looks, strict=False):
+        style = SeriesStyle(color, dash, symbol)
+        hover = f"<b>{split}</b>, step %{{x}}<br>loss %{{y:.4f}}<extra></extra>"
+        drawing.curve(part["step"], part["loss"], style, name=str(split), hovertemplate=hover)
+    return drawing.figure()
+
+
+class Frame(NamedTuple):
+    """The plot of a curve, with the ends of both axes."""
+
+    drawing: Drawing
+    axis: Axis
+    theme: Theme
+    span: tuple[float, float]
+    height: tuple[float, float]
+    cap: float  # above it, points have diverged
+    place: float  # height of diverged points
+
+    def height_of(self, value: float) -> float:
+        """Return the height of a point on the plot."""
+        return value if value <= self.cap else self.place
+
+
+def _slots_of(points: pd.DataFrame) -> dict[str, float]:
+    """Return a place on the axis of ratios for each N:M amount; markers of all series at 50 % would hide each other."""
+    hollow = points["pattern"].map(is_hollow).astype(bool)
+    top = points.loc[~hollow if (~hollow).any() else hollow, "ratio"].max()
+    return {label: round(top + SLOT * place, 3) for place, label in enumerate(amounts(points[hollow]), 1)}
+
+
+def _slot_ticks(points: pd.DataFrame, slots: Mapping[str, float]) -> Properties:
+    """Return the ticks of an axis of ratios: tenths up to the highest ratio, then the N:M amounts."""
+    top = points.loc[~points["pattern"].isin(slots), "ratio"].max()
+    tenths = [tenth / 10 for tenth in range(11) if tenth / 10 <= top]
+    return {
+        "tickvals": [*tenths, *slots.values()],
+        "ticktext": [*(Ratio(tenth).label for tenth in tenths), *slots],
+    }
+
+
+def _cap_of(dense: pd.DataFrame) -> float:
+    """Return the perplexity above which a point has diverged."""
+    return float(meaningful(math.nan if dense.empty else dense["value"].iloc[0]))
+
+
+def _span_of(points: pd.DataFrame, dense: pd.DataFrame, axis: Axis) -> tuple[float, float]:
+    """Return the ends of the x axis; it excludes a dense model that is so far off that the points would crowd."""
+    drawn, base = points[axis.column], dense[axis.column].dropna()
+    wide = drawn.max() - drawn.min()
+    far = wide > 0 and not axis.percent and (base - drawn.max()).gt(wide).any()
+    there = [*drawn, *([] if far else base)] or [0.0]
+    least, most = (0.0 if axis.percent else min(there)), max(there)
+    room = most - least or abs(most) or 1.0
+    return least - (0.03 if axis.percent else 0.06) * room, most + 0.06 * room
+
+
+def _heights(finite: pd.DataFrame, cap: float, share: float) -> tuple[float, float, float]:
+    """Return three heights: bottom of the y axis, top of the finite points, and axis top (`share` above)."""
+    values = pd.concat([finite[name].clip(upper=cap) for name in ("low", "value", "high")])
+    values = values[values > 0] if len(values) else pd.Series([1.0])
+    reach = max(values.max() / values.min(), 1.5)
+    low, top = values.min() / reach**0.09, values.min() * reach**1.07
+    return low, top, low * (top / low) ** (1 / (1 - share))
+
+
+def _ordered(rows: Sequence[TableRow], axis: Axis) -> list[TableRow]:
+    """Return the points on the line of a series, in order along the axis."""
+    return sorted((row for row in rows if not is_hollow(row["pattern"])), key=itemgetter(axis.column))
+
+
+def _write_names(frame: Frame, of_series: Mapping[str, Sequence[TableRow]], styles: Mapping[str, SeriesStyle]) -> None:
+    """Write each series' name at the right of the plot, near the height of its end, with a thin line to it."""
+    drawing, axis, height, right = frame.drawing, frame.axis, frame.height, frame.span[1]
+    ends = []
+    for series, rows in of_series.items():
+        last = (_ordered(rows, axis) or sorted(rows, key=itemgetter(axis.column)))[-1]
+        ends.append((last[axis.column], frame.height_of(last["value"]), labels.wrapped(series), styles[series]))
+    if not ends:
+        return
+    decades = math.log(height[1] / height[0])
+    wanted = [math.log(y / height[0]) / decades for _, y, _, _ in ends]
+    tall = [(LINE * (1 + text.count("<br>")) + BETWEEN) / PLOT for *_, text, _ in ends]
+    pixels = LETTER * max(len(part) for *_, text, _ in ends for part in text.split("<br>"))
+    drawing.lay_out(margin={"r": round(AFTER + pixels + 4)})
+    for (x, y, text, style), at in zip(ends, labels.spread(wanted, tall), strict=True):
+        level = height[0] * math.exp(decades * at)
+        dash = "1px,3px"  # unlike the dashes of series
+        drawing.line([x, right], [y, level], style.color, 1, dash, meta=SCREEN, opacity=0.7)
+        drawing.label([right], [level], [text], "middle right", 12, frame.theme.text, cliponaxis=False, meta=SCREEN)

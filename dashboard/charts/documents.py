@@ -7,7 +7,6 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from core.findings.inside.documents import BOTH_RIGHT, BOTH_WRONG, DIRECTIONS, OTHER_WRONG, TO_RIGHT, TO_WRONG
-from dashboard.charts.elements import marks
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.style import SeriesStyle, Theme, faded
 
@@ -37,10 +36,9 @@ def margin_chart(
     drawing = Drawing(theme, HEIGHT, f"Margin of {names[1]} (nats)", f"Margin of {names[0]} (nats)")
     across, up = _ends(rows["baseline_margin"]), _ends(rows["variant_margin"])
     # The borders between right and wrong, and the diagonal of equal margins.
-    border, equal = ({"color": theme.muted, "dash": dash, "width": 1.2} for dash in ("solid", "dash"))
     diagonal = [max(across[0], up[0]), min(across[1], up[1])]
-    for x, y, line in (([0, 0], up, border), (across, [0, 0], border), (diagonal, diagonal, equal)):
-        drawing.scatter(x=x, y=y, mode="lines", line=line)
+    for x, y, dash in (([0, 0], up, "solid"), (across, [0, 0], "solid"), (diagonal, diagonal, "dash")):
+        drawing.line(x, y, theme.muted, 1.2, dash)
     hidden = rows[~rows["label"].isin(shown["label"])]
     if len(hidden):
         small = {"symbol": "circle", "size": SMALL, "color": faded(theme.muted, theme), "line": {"width": 0}}
@@ -49,11 +47,11 @@ def margin_chart(
         part = shown[shown["direction"] == direction]
         if len(part):
             colour = theme.palette[COLOURS[direction]] if direction in COLOURS else theme.muted
-            mark = marks.marker(SeriesStyle(colour, "solid", SYMBOLS[direction]), theme, size=SIZE)
+            mark = SeriesStyle(colour, "solid", SYMBOLS[direction]).marker(theme, size=SIZE)
             _draw_points(drawing, part, direction, mark, names)
     ringed = rows[rows["label"] == chosen]
     if len(ringed):
-        marks.ring(drawing, ringed["baseline_margin"], ringed["variant_margin"], RING, theme.text)
+        drawing.ring(ringed["baseline_margin"], ringed["variant_margin"], RING, theme.text)
     drawing.lay_out(xaxis={"range": across}, yaxis={"range": up}, legend={"traceorder": "reversed"})
     return drawing.figure()
 

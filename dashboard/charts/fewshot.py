@@ -15,8 +15,7 @@ from core.findings.numbers.fewshot import MEAN, describe_prompt, prompt_words, p
 from core.findings.numbers.paired import Difference
 from core.findings.numbers.reporting import UNADJUSTED, TableRow, in_points, p_words
 from core.findings.numbers.verdicts import SIGNIFICANT, holm, verdict, verdict_text
-from dashboard.charts.elements import marks
-from dashboard.charts.elements.drawing import Panels
+from dashboard.charts.elements.drawing import Panels, error_bars
 from dashboard.charts.elements.style import Theme, of_lines
 
 PANEL, FRAME = 250, 120  # px: of a panel, and around all panels
@@ -85,13 +84,11 @@ def shots_chart(rows: pd.DataFrame, theme: Theme, task: str) -> go.Figure:
             if mine.empty:
                 continue
             style, low = styles[series], mine["low"]
-            bars = marks.bars(low, mine["value"], mine["high"], low.notna(), style.color) if low.notna().any() else None
-            marks.curve(
-                panels.drawing,
+            bars = error_bars(low, mine["value"], mine["high"], low.notna(), style.color) if low.notna().any() else None
+            panels.drawing.curve(
                 [steps.index(k) + shift for k in mine["k"]],
                 mine["value"],
                 style,
-                theme,
                 mine["pattern"].iloc[0],
                 width=1.4,
                 name=series,

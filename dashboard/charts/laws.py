@@ -12,9 +12,7 @@ from core.findings.laws.groups import Group
 from core.findings.laws.law import Law
 from core.notation.chain import DENSE
 from core.notation.formatting import label
-from dashboard.charts.elements import marks
-from dashboard.charts.elements.drawing import Drawing
-from dashboard.charts.elements.figures import PERCENT, log_axis
+from dashboard.charts.elements.drawing import PERCENT, Drawing
 from dashboard.charts.elements.style import Theme, faded, look
 
 STEPS = 70  # points of a line
@@ -33,7 +31,7 @@ def law_chart(found: Law, title: str, theme: Theme) -> go.Figure:
     ratios = np.linspace(0, group.largest, STEPS)
     _, low, high = (_measure(group, one) for one in shown.curve(ratios))
     color, entry = faded(faded(theme.muted, theme), theme), {"name": "95 % band", "showlegend": False}
-    marks.area(drawing, [*ratios, *ratios[::-1]], [*low, *high[::-1]], color, **entry)
+    drawing.area([*ratios, *ratios[::-1]], [*low, *high[::-1]], color, **entry)
     for one in found.fits:
         front = one is shown
         line = {"width": 2.4 if front else 1.6, "color": theme.text if front else theme.muted}
@@ -81,7 +79,7 @@ def _draw_points(drawing: Drawing, group: Group, theme: Theme) -> None:
             mode="markers",
             name=name,
             showlegend=few or series == DENSE,
-            marker=marks.marker(look(str(parts), theme), theme),
+            marker=look(str(parts), theme).marker(theme),
             customdata=100 * rows["ratio"],
             hovertemplate=f"<b>{name}</b>, %{{customdata:.3g}} %<br>%{{y:.4g}}<extra></extra>",
         )
@@ -92,7 +90,7 @@ def _lay_out(drawing: Drawing, group: Group, values: np.ndarray) -> None:
     low, high = float(values.min()), float(values.max())
     if group.loss:
         reach = max(high / low, 1.5)
-        log_axis(drawing, low / reach**0.1, high * reach**0.15)
+        drawing.log_axis(low / reach**0.1, high * reach**0.15)
     else:
         reach = high - low or 1.0
         drawing.lay_out(yaxis={"range": (low - 0.15 * reach, high + 0.15 * reach)})

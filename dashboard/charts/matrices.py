@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from core.findings.inside.layers import COUNTS
-from dashboard.charts.elements import marks
-from dashboard.charts.elements.drawing import Drawing
-from dashboard.charts.elements.figures import SCREEN
+from dashboard.charts.elements.drawing import SCREEN, UNSEEN, Drawing
 from dashboard.charts.elements.style import Properties, Theme
 
 NUMBERS = dict.fromkeys(COUNTS, ("d", ".0f")) | {"perplexity_ratio": (".3~g", ".4f")}  # colour bar, hover text
 PERCENT = (".3~g", ".2f")  # of other columns
-UNSEEN = "rgba(0, 0, 0, 0)"
+BAR = {"thickness": 12, "outlinewidth": 0}  # of the colours
 PLAIN = {"showgrid": False, "showline": False}  # of the axes
 CELL = 20  # pixels of a mark that receives clicks
 BELOW, ABOVE = "#2b7bba", "#c0392b"  # colours of the largest differences
@@ -65,7 +63,7 @@ def layer_heatmap(
         y=roles,
         xgap=1,
         ygap=1,
-        colorbar={"tickformat": few, "ticksuffix": unit, "thickness": 12, "outlinewidth": 0},
+        colorbar=BAR | {"tickformat": few, "ticksuffix": unit},
         hovertemplate=f"block %{{x}}, %{{y}}<br>{title} %{{z:{sign}{exact}}}{unit}<extra></extra>",
         **({"colorscale": theme.scale} | colours),
     )
@@ -79,10 +77,20 @@ def layer_heatmap(
             f"{title} {written.format(scale * value)}" + (several.format(shared, scale * mean) if shared > 1 else "")
             for value, shared, mean in highest[[column, "shared", "mean"]].itertuples(index=False)
         ]
-        _click_marks(drawing, highest, texts)
+        # Invisible marks with texts, because the cells of a heat map themselves cannot be chosen.
+        drawing.scatter(
+            x=highest["block"],
+            y=highest["role"],
+            mode="markers",
+            marker={"symbol": "square", "size": CELL, "color": UNSEEN["color"]},
+            customdata=highest[["name"]].to_numpy().tolist(),
+            text=texts,
+            hovertemplate="%{customdata[0]}<br>%{text}<extra></extra>",
+            meta=SCREEN,
+        )
         framed = there[there["name"] == chosen]
         look = {"symbol": "square-open", "meta": SCREEN}
-        marks.ring(drawing, framed["block"], framed["role"], CELL, theme.text, **look)
+        drawing.ring(framed["block"], framed["role"], CELL, theme.text, **look)
     drawing.lay_out(
         xaxis={
             "dtick": max(1, len(blocks) // 10),
@@ -94,20 +102,6 @@ def layer_heatmap(
     return drawing.figure()
 
 
-def _click_marks(drawing: Drawing, layers: pd.DataFrame, texts: Sequence[str]) -> None:
-    """Add an invisible mark with a text to each cell, because the cells of a heat map themselves cannot be chosen."""
-    drawing.scatter(
-        x=layers["block"],
-        y=layers["role"],
-        mode="markers",
-        marker={"symbol": "square", "size": CELL, "color": UNSEEN},
-        customdata=layers[["name"]].to_numpy().tolist(),
-        text=texts,
-        hovertemplate="%{customdata[0]}<br>%{text}<extra></extra>",
-        meta=SCREEN,
-    )
-
-
 def weight_patch(weights: np.ndarray, origin: tuple[int, int], most: float, theme: Theme, title: str) -> go.Figure:
     """Draw a part of a matrix, (rows, columns), in colours whose middle is zero.
 
@@ -115,14 +109,13 @@ def weight_patch(weights: np.ndarray, origin: tuple[int, int], most: float, them
     colour, so that several parts are comparable.
     """
     colours = {"colorscale": [[0, BELOW], [0.5, theme.paper], [1, ABOVE]], "zmin": -most, "zmax": most, "zmid": 0}
-    bar = {"tickformat": ".2g", "thickness": 12, "outlinewidth": 0}
     hover = "output %{y}, input %{x}<br>weight %{z:.4g}<extra></extra>"
-    return _draw(weights, origin, theme, title, colorbar=bar, hovertemplate=hover, **colours)
+    return _draw(weights, origin, theme, title, colorbar=BAR | {"tickformat": ".2g"}, hovertemplate=hover, **colours)
 
 
 def mask_patch(zeros: np.ndarray, origin: tuple[int, int], theme: Theme, title: str) -> go.Figure:
     """Draw which weights of a part of a matrix are zero, (rows, columns); `origin` is as of `weight_patch`."""
-    bar = {"tickvals": list(NAMES), "ticktext": list(NAMES.values()), "thickness": 12, "outlinewidth": 0}
+    bar = BAR | {"tickvals": list(NAMES), "ticktext": list(NAMES.values())}
     colours = {"colorscale": [[0, theme.palette[1]], [0.5, theme.palette[1]], [0.5, theme.grid], [1, theme.grid]]}
     names = np.where(zeros, NAMES[1], NAMES[0])
     hover = "output %{y}, input %{x}<br>%{text}<extra></extra>"
@@ -157,9 +150,8 @@ def number_histogram(values: pd.Series, theme: Theme, title: str, chosen: str) -
         name="one matrix",
     )
     if chosen in values:
-        line = {"color": theme.text, "width": 2, "dash": "dash"}
-        ends = {"x": [values[chosen]] * 2, "y": [0, int(counts.max())]}
-        drawing.scatter(**ends, mode="lines", line=line, name="chosen matrix")
+        ends = [values[chosen]] * 2, [0, int(counts.max())]
+        drawing.line(*ends, theme.text, 2, "dash", name="chosen matrix")
     return drawing.figure()
 
 
@@ -181,6 +173,6 @@ def _steps(
     """Draw bins as the outline of their bars."""
     x, y = np.repeat(edges, 2)[1:-1], np.repeat(counts, 2)
     if fill:
-        marks.area(drawing, np.concatenate([x, x[::-1]]), np.concatenate([y, np.zeros(len(y))]), fill)
+        drawing.area(np.concatenate([x, x[::-1]]), np.concatenate([y, np.zeros(len(y))]), fill)
     hover = f"{name}<br>%{{x:.3g}}: %{{y:.3g}}<extra></extra>"
     drawing.scatter(x=x, y=y, mode="lines", line=line, name=name, hovertemplate=hover)

@@ -1,23 +1,28 @@
-"""Published values (`core.store.bundled.published`) in the form of charts and tables: pure functions."""
+"""Published values (`core.store.bundled.published`) in charts and tables: pure functions."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
+import plotly.graph_objects as go
 
 from core.amount import Ratio
 from core.data.cards import TASKS
 from core.data.texts import CORPORA
+from core.findings.axes import perplexity_title
 from core.findings.numbers.frame import COUNTED
 from core.findings.rows import choices, points, zeroshot
 from core.findings.sharing import shared
 from core.notation.formatting import format_amount
+from dashboard.charts.elements.drawing import Drawing, named_axis
+from dashboard.charts.elements.style import SeriesStyle, Theme, look
 
 TASK_LABELS = {name: card.label for name, card in TASKS.items()} | {"lambada": "LAMBADA", "storycloze": "StoryCloze"}
 PRINTED = {corpus.id: f"Perplexity on {corpus.name}" for corpus in CORPORA if corpus.name}
 TUNED = " + LoRA"
+DASHES = {"unstructured": "solid", "4:8": "dash", "2:4": "dot"}
 HERE = {"lambada": "lambada_openai"}  # tasks that Slimscope names differently
 CHANCE = {name: card.chance for name, card in TASKS.items()} | {"lambada": 0.0, "storycloze": 0.5}
 
@@ -31,6 +36,11 @@ class Table:
     tables: tuple[str, ...]
     citation: str
     by: str  # `model`: perplexity by model; `task`: accuracy by task; `ratio`: both, by ratio
+
+    @property
+    def cited(self) -> str:
+        """The sentence that cites it."""
+        return f"{self.citation} ({', '.join(self.tables)})."
 
 
 _SPARSEGPT = "Frantar & Alistarh, SparseGPT: Massive Language Models Can Be Accurately Pruned in One-Shot, 2023"
@@ -83,7 +93,7 @@ def parts(rows: pd.DataFrame) -> pd.Series:
 
 @shared
 def by_model(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of `figures.perplexity_by_model` from perplexities on one corpus."""
+    """Return the rows of `perplexity_by_model` from perplexities on one corpus."""
     return pd.DataFrame(
         {
             "series_label": rows["method"] + _amounts(rows),
@@ -93,6 +103,25 @@ def by_model(rows: pd.DataFrame) -> pd.DataFrame:
             "value": rows["value"],
         }
     )
+
+
+def perplexity_by_model(rows: pd.DataFrame, models: Sequence[str], theme: Theme, corpus: str) -> go.Figure:
+    """Draw a paper's perplexities by model, a line for each series.
+
+    `rows`: series, method, model, ratio_kind (`unstructured` or N:M), value.
+    """
+    family, sizes = models[0].rpartition("-")[0], [model.rpartition("-")[2] for model in models]
+    drawing = Drawing(theme, 440, perplexity_title(corpus), f"{family} model size")
+    for series, part in rows.groupby("series_label", sort=False):
+        own, kind = look(part["method"].iloc[0], theme), part["ratio_kind"].iloc[0]
+        style = SeriesStyle(own.color, DASHES.get(kind, "solid"), own.symbol)
+        part = part.set_index("model").reindex([model for model in models if model in set(part["model"])])
+        hover = f"<b>{series}</b>, %{{x}}<br>perplexity %{{y:.4g}}<extra></extra>"
+        x, y = list(part.index), part["value"]
+        drawing.curve(x, y, style, kind, name=str(series), hovertemplate=hover)
+    drawing.log_axis(rows["value"].min() * 0.8, rows["value"].max() * 1.3)
+    drawing.lay_out(xaxis=named_axis(models, sizes))
+    return drawing.figure()
 
 
 @shared
@@ -121,7 +150,7 @@ def by_ratio(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 @shared
 def by_task(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of `dots.accuracy_dots`, with the mean over the table's tasks last."""
+    """Return the rows of `scores.accuracy_dots`, with the mean over the table's tasks last."""
     amounts = _amounts(rows)
     shown = pd.DataFrame(
         {

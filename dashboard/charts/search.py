@@ -5,9 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.elements import marks
 from dashboard.charts.elements.drawing import Drawing
-from dashboard.charts.elements.figures import log_axis
 from dashboard.charts.elements.style import Theme
 
 HEIGHT = 420  # px
@@ -27,14 +25,9 @@ def search_chart(
     """
     drawing = Drawing(theme, HEIGHT, "Perplexity, times dense (log scale, lower is better)", size_title)
     heights = tried["times_dense"].clip(upper=WORST)
-    drawing.scatter(
-        x=front["megabytes"].tolist(),
-        y=front["times_dense"].clip(upper=WORST).tolist(),
-        mode="lines",
-        line={"color": theme.muted, "width": 1.5, "dash": "dot"},
-        name="expected of the best chain",
-        hovertemplate="expected: %{x:.1f} MB, %{y:.3g} times dense<extra></extra>",
-    )
+    expected = front["megabytes"].tolist(), front["times_dense"].clip(upper=WORST).tolist()
+    hover = "expected: %{x:.1f} MB, %{y:.3g} times dense<extra></extra>"
+    drawing.line(*expected, theme.muted, 1.5, "dot", name="expected of the best chain", hovertemplate=hover)
     looks = ((True, "eliminated early", "circle-open", theme.muted), (False, "measured", "circle", theme.palette[1]))
     for eliminated, name, symbol, colour in looks:
         part = tried[tried["eliminated"] == eliminated]
@@ -50,25 +43,18 @@ def search_chart(
         )
     leader = tried[tried["chain"] == best]
     x, y = leader["megabytes"].tolist(), heights[leader.index].tolist()
-    marks.ring(drawing, x, y, RING, theme.text, name="best so far")
+    drawing.ring(x, y, RING, theme.text, name="best so far")
     least, most = min([max_mb, *tried["megabytes"]]), max([max_mb, *tried["megabytes"]])
     low = min([1.0, *heights])
     high = max([1.2, *heights, *front.loc[front["megabytes"] <= most * ROOM, "times_dense"].clip(upper=WORST)[-1:]])
-    drawing.lay_out(
-        shapes=[
-            {
-                "type": "line",
-                **{"x0": max_mb, "x1": max_mb, "y0": 0, "y1": 1, "yref": "y domain"},
-                "line": {"color": theme.text, "dash": "dash", "width": 1.5},
-            }
-        ]
-    )
+    ends, line = {"x0": max_mb, "x1": max_mb, "y0": 0, "y1": 1}, {"color": theme.text, "dash": "dash", "width": 1.5}
+    drawing.lay_out(shapes=[{"type": "line", **ends, "yref": "y domain", "line": line}])
     drawing.write(
         text=f"{max_mb:g} MB", x=max_mb, y=1, yref="y domain", showarrow=False, xanchor="left", yanchor="top", xshift=4
     )
     drawing.lay_out(xaxis={"range": [least / ROOM, most * ROOM]})
     high = max(high, low * 1.1)
     edge = (high / low) ** EDGE
-    log_axis(drawing, low / edge, high * edge)
+    drawing.log_axis(low / edge, high * edge)
     drawing.across(1.0, {"color": theme.muted, "width": 1, "dash": "dot"})
     return drawing.figure()

@@ -15,9 +15,7 @@ from core.data.texts import called
 from core.findings.numbers.intervals import interval
 from core.notation.formatting import format_number
 from core.results import SENSITIVITY, Result
-from dashboard.charts.elements import marks
-from dashboard.charts.elements.drawing import Drawing
-from dashboard.charts.elements.figures import log_ticks
+from dashboard.charts.elements.drawing import Drawing, error_bars, log_ticks
 from dashboard.charts.elements.style import Theme, look
 
 TITLE = "Perplexity, times dense (log scale)"
@@ -67,8 +65,8 @@ def by_block(rows: pd.DataFrame, method: str, theme: Theme) -> go.Figure:
         name="",
         showlegend=False,
         line={"color": style.color, "width": 1},
-        marker=marks.marker(style, theme),
-        error_y=marks.bars(low, value, high, low.notna(), style.color),
+        marker=style.marker(theme),
+        error_y=error_bars(low, value, high, low.notna(), style.color),
         hovertemplate="block %{x}<br>%{y:.4f} times dense<extra></extra>",
     )
     ends = min(1.0, float(low.fillna(value).min())) * 0.995, float(high.fillna(value).max()) * 1.005

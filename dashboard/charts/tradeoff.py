@@ -20,9 +20,8 @@ from core.findings.estimates.words import facts
 from core.findings.numbers.reporting import UNADJUSTED, TableRow
 from core.notation.chain import DENSE
 from core.notation.formatting import format_number
-from dashboard.charts.elements import labels, marks
-from dashboard.charts.elements.drawing import Drawing
-from dashboard.charts.elements.figures import log_axis
+from dashboard.charts.elements import labels
+from dashboard.charts.elements.drawing import Drawing, error_bars
 from dashboard.charts.elements.style import OF_FAMILIES, Properties, Theme, faded, family_look
 from dashboard.charts.tradeoff_axes import Heights, Plot, heights, measured, percent_ticks, placed
 
@@ -54,15 +53,9 @@ def tradeoff(
     fits, the nearest misses are named, also the nearest one on the axis. Labelled lines show the limits. Estimates are
     hollow and have no names.
 
-    Args:
-        rows: Rows of `core.findings.best.budget.ranked`, from `core.findings.best.candidates`, with the columns of
-            `core.findings.best.ranking.with_intervals`.
-        dense: Rows of the dense model.
-        estimates: Rows of `core.findings.estimates.combinations.select`; empty for other qualities than perplexity.
-        cost: The x axis.
-        quality: The y axis.
-        budget: The limits.
-        theme: Colours.
+    `rows` are of `core.findings.best.budget.ranked`, from `core.findings.best.candidates`, with the columns of
+    `core.findings.best.ranking.with_intervals`. `estimates` are of `core.findings.estimates.combinations.select`, empty
+    for other qualities than perplexity.
     """
     drawing = Drawing(theme, 480, quality.drawn_title, cost.title)
     best = winner(rows)
@@ -86,14 +79,14 @@ def tradeoff(
     xs = pd.concat([frame["x"] for frame in (rows, dense)] + [estimates.get(cost.column, rows["x"][:0])])
     plot = Plot(drawing, _across(xs, named["x"].max(), limit[0]), (up.low, up.high), log=quality.log)
     if up.high > up.top:
-        marks.box(drawing, plot.across, (up.top, up.high), theme.band)
+        drawing.box(plot.across, (up.top, up.high), theme.band)
     steps = _draw_fronts(plot, rows, quality, limit[0], theme)
     _draw_rest(drawing, others[~others["fits"]], theme)
     _draw_fitting(drawing, others[others["fits"]], theme)
     _draw_estimates(plot, estimates, cost, theme)
     if best is not None:
         ringed, entry = rows[rows["key"] == best["key"]], {"name": "Best within budget", "legendgroup": "best"}
-        marks.ring(drawing, ringed["x"], ringed["height"], RING, theme.text, **entry)
+        drawing.ring(ringed["x"], ringed["height"], RING, theme.text, **entry)
     names = dict(zip(named["key"], _names(named), strict=True))
     shown = others[others["x"].between(*plot.across)].assign(text=others["key"].map(names))
     _name(plot, shown, shown["key"].isin(named["key"].iloc[:1]), quality, steps, theme, first=True)
@@ -107,7 +100,7 @@ def tradeoff(
         drawing.lay_out(yaxis={"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]})
     if quality.log:
         band = f"over {up.top:g}" if quality.span else format_number(math.inf)
-        log_axis(drawing, up.low, up.high, up.top, {up.band: band} if up.high > up.top else {})
+        drawing.log_axis(up.low, up.high, up.top, {up.band: band} if up.high > up.top else {})
         drawing.lay_out(yaxis={"minor": {"ticks": ""}})
     return drawing.figure()
 
@@ -163,8 +156,7 @@ def _steps(drawing: Drawing, front: pd.DataFrame, end: float, style: tuple[str, 
     spans = zip(starts, [*starts[1:], end], heights, strict=True)
     corners = [(x, height) for start, stop, height in spans for x in (start, stop)]
     xs, ys = zip(*corners, strict=True)
-    line = {"color": color, "dash": dash, "width": 1.4}
-    drawing.scatter(x=xs, y=ys, mode="lines", name=name, line=line)
+    drawing.line(xs, ys, color, 1.4, dash, name=name)
     return corners
 
 
@@ -173,9 +165,9 @@ def _draw_fitting(drawing: Drawing, rows: pd.DataFrame, theme: Theme) -> None:
     known = {name: place for place, name in enumerate(OF_FAMILIES)}
     for name in sorted(rows["family"].unique(), key=lambda name: (known.get(name, len(known)), name)):
         part, style = rows[rows["family"] == name], family_look(name, theme)
-        mark = marks.marker(style, theme)
-        marks.entry(drawing, name.capitalize(), name, "markers", mark)
-        bars = marks.bars(part["low"], part["height"], part["high"], part["lies"] & part["front"], style.color)
+        mark = style.marker(theme)
+        drawing.entry(name.capitalize(), name, "markers", mark)
+        bars = error_bars(part["low"], part["height"], part["high"], part["lies"] & part["front"], style.color)
         drawing.scatter(
             **_points(part), legendgroup=name, marker=mark | {"symbol": _symbols(part, theme)}, error_y=bars
         )
@@ -187,7 +179,7 @@ def _draw_rest(drawing: Drawing, rows: pd.DataFrame, theme: Theme) -> None:
         return
     grey = {"size": 7, "color": faded(theme.muted, theme), "line": {"width": 0}}
     drawing.scatter(**_points(rows), legendgroup="rest", marker=grey | {"symbol": _symbols(rows, theme)})
-    marks.entry(drawing, "Outside budget", "rest", "markers", grey | {"symbol": "circle"})
+    drawing.entry("Outside budget", "rest", "markers", grey | {"symbol": "circle"})
 
 
 def _draw_estimates(plot: Plot, rows: pd.DataFrame, cost: Axis, theme: Theme) -> None:
@@ -214,7 +206,7 @@ def _draw_estimates(plot: Plot, rows: pd.DataFrame, cost: Axis, theme: Theme) ->
         )
         plot.lines += plot.places(part[cost.column], part["times_dense"])
     mark = hollow | {"symbol": "circle-open", "color": theme.muted}
-    marks.entry(plot.drawing, "Estimated, not measured", "estimated", "markers", mark)
+    plot.drawing.entry("Estimated, not measured", "estimated", "markers", mark)
 
 
 def _points(rows: pd.DataFrame) -> Properties:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from core.findings.axes import Axis
 from core.findings.best.qualities import Quality
-from dashboard.charts.elements import labels, marks
+from dashboard.charts.elements import labels
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.style import Properties
 
@@ -137,7 +137,7 @@ class Plot:
     def write(self, at: tuple[float, float], text: str, side: str, color: str, group: str) -> None:
         """Write a text on a side of a point."""
         self.texts.append(labels.label_of(self.place(*at), text, side))
-        marks.write(self.drawing, at[:1], at[1:], [text], side, 11, color, cliponaxis=False, legendgroup=group)
+        self.drawing.label(at[:1], at[1:], [text], side, 11, color, cliponaxis=False, legendgroup=group)
 
     def write_where_free(self, at: tuple[float, float], text: str, color: str, group: str) -> bool:
         """Write a text at a free corner of a point, inside the plot; return whether there is one."""

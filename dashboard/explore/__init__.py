@@ -1,1 +1,0 @@
-"""The Explore page: its view, its fields and its parts."""

@@ -18,8 +18,8 @@ from core.findings.pairs import paired
 from core.findings.rows import missing, points, zeroshot
 from core.findings.sharing import shared
 from dashboard.charts import scores
-from dashboard.explore import offers
 from dashboard.explore.comparison import significance_of_best
+from dashboard.explore.missing import Wanted, seven_tasks, show_offer
 from dashboard.exports.files import Item
 from dashboard.exports.pivots import Pivot
 from dashboard.shared import widgets
@@ -168,6 +168,6 @@ def _offer_tasks(chosen: Chosen, lacking: pd.DataFrame, at: str) -> None:
     quick = lacking[lacking["chain"].map(missing.is_training_free).astype(bool)]
     if len(quick):
         names = ", ".join(quick["series_label"]) if len(quick) <= MOST_NAMED else f"{len(quick)} chains"
-        wanted = [offers.Wanted(chain, chosen.calibration, chosen.training) for chain in quick["chain"]]
+        wanted = [Wanted(chain, chosen.calibration, chosen.training) for chain in quick["chain"]]
         label = f"Run the seven tasks at {at} with {names}"
-        offers.show_offer("explore_run_tasks", label, chosen.model, wanted, offers.seven_tasks(chosen))
+        show_offer("explore_run_tasks", label, chosen.model, wanted, seven_tasks(chosen))

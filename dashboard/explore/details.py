@@ -1,18 +1,25 @@
-"""The drawer of a point: its stages and layers, its command, and its export, scan and deletion."""
+"""The drawer of a point: stages, layers, training, command, export, scan, deletion, and its differences to dense."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import streamlit as st
 
 from core.base.errors import UserError
+from core.base.paths import typed_path
+from core.fields import Details
 from core.findings.cost import NOT_ALONE, is_alone
+from core.findings.inside.layers import changed_layers, stages_of
 from core.findings.rows import latency, naming, points, stages
-from core.notation.chain import DENSE, common_defaults
-from core.notation.formatting import capitalise, format_number
+from core.models.sources import identify_again
+from core.notation.chain import DENSE, common_defaults, file_name
+from core.notation.formatting import capitalise, format_number, label
 from core.notation.removal import (
     bits_words,
     block_share,
@@ -21,17 +28,26 @@ from core.notation.removal import (
     format_percent,
     uncovered_words,
 )
+from core.request.complete import check_save_folder
+from core.request.stages import variant_spec
 from core.results import Result
-from core.specs import PUBLISHED
+from core.shipping.base import Format
+from core.shipping.formats import FORMATS, find_format, size_of
+from core.specs import PUBLISHED, RunSpec, Stage, precision_name
 from dashboard import data
+from dashboard.charts.curve import loss_curve
+from dashboard.charts.matrices import layer_heatmap
 from dashboard.explore.comparison import chosen_pair, compare, newly_ticked, pick_pair, show_comparison
-from dashboard.explore.point import Point, offer_export, show_layers, show_trainings
-from dashboard.exports.files import Item
+from dashboard.exports.files import Item, export_name, model_part
 from dashboard.shared import links, widgets
-from dashboard.shared.binding import keep_in_address, pick_named
-from dashboard.shared.pair import NOTES, show_differences
-from dashboard.shared.sensitivity import offer_scan, show_scan
+from dashboard.shared.binding import UNBOUND, keep_in_address, pick_named, segments
+from dashboard.shared.pair import NOTES, offer_scan, show_differences, show_notes, show_scan
 
+ENDED = {
+    "budget": "Training used its whole budget.",
+    "no improvement": "Training stopped early because the held-out loss no longer improved.",
+    "cancelled": "Training was cancelled; the variant has the best weights until then.",
+}
 POINT = "explore_point"  # key of the field and parameter of the address
 DRAWER = 720  # initial width in px
 NARROWEST = 220  # px of a field
@@ -42,6 +58,122 @@ FIGURES = (  # column, label, help
     ("bits_per_weight", "Bits per weight", "Block linears, packed"),
 )
 METRIC = 150  # px of a headline number
+
+
+class Point(NamedTuple):
+    """The shown point and its name in captions."""
+
+    result: Result
+    name: str
+
+    def file(self, content: str) -> str:
+        """Return the name of an export file, without extension."""
+        variant = self.result.variant
+        return export_name(model_part(data.called(variant)), file_name(variant.stages), content)
+
+
+def show_layers(point: Point) -> list[Item]:
+    """Show the effect of one stage on each layer, for the stages that report it."""
+    chain, choice = point.result.variant.stages, stages_of(point.result)
+    if not choice:
+        return []
+    place = choice[-1]
+    if len(choice) > 1:
+        places = {f"{place + 1}. {label(chain[place].method)}": place for place in choice}
+        key = f"explore_stage_{point.result.variant.key[:8]}"
+        place = places[segments("Layers after stage", list(places), key, "stage", bound=UNBOUND, start=[*places][-1])]
+    found = changed_layers(point.result, point.name, place)
+    layers, measures = found.rows, {measure.title: measure for measure in found.measures}
+    title = segments("Layers by", list(measures), "explore_by", "number", bound=UNBOUND)
+    measure = measures[title]
+    caption = f"{point.name}: {title} of each linear layer, by block"
+    caption += f", after stage {place + 1}, {stages.stage_name(chain[place])}." if len(chain) > 1 else "."
+    caption += f" {capitalise(title)}: {measure.meaning}."
+    item = widgets.show_chart(
+        "explore_layers",
+        partial(layer_heatmap, layers.drop(columns="name"), column=measure.column, title=capitalise(title)),
+        caption,
+        layers.dropna(axis="columns", how="all"),
+        alt=f"Heat map of {title} by block and layer role",
+        file=point.file("layers"),
+    )
+    show_notes(layers)
+    return [item]
+
+
+def show_trainings(point: Point) -> list[Item]:
+    """Show the loss curves of each stage that trained."""
+    variant = point.result.variant
+    pairs = enumerate(zip(variant.stages, variant.stage_runs, strict=False))
+    trained = [(place, stage, run["training"]) for place, (stage, run) in pairs if "training" in run]
+    return [_training(point, *one, several=len(trained) > 1) for one in trained]
+
+
+def _training(point: Point, place: int, stage: Stage, training: Details, several: bool) -> Item:
+    series = {"training": training["losses"], "held out": training["held_out"]}
+    rows = pd.DataFrame(
+        [(name, step, loss) for name, pairs in series.items() for step, loss in pairs],
+        columns=["split", "step", "loss"],
+    )
+    caption = f"{point.name}: training and held-out losses on {stage.calibration}"
+    caption += f", stage {place + 1}, {stages.stage_name(stage)}. " if several else ". "
+    caption += f"{training['steps']} steps, {training['tokens']:,} tokens; the variant has the weights of step "
+    caption += f"{training['best_step']}. "
+    caption += ENDED.get(training["ended"], "")
+    ending = f"_{place + 1}" if several else ""
+    return widgets.show_chart(
+        f"explore_losses{ending}",
+        lambda theme: loss_curve(rows, theme),
+        caption,
+        rows,
+        alt="Training and held-out loss by step",
+        file=point.file(f"training{ending}"),
+    )
+
+
+def offer_export(result: Result) -> None:
+    """Show the form that queues the export of the variant for other programs."""
+    variant = result.variant
+    with st.popover("Save for other programs", icon=":material/save:"):
+        names, key = [form.name for form in FORMATS], f"explore_format_{variant.key[:8]}"
+        form = find_format(segments("Format", names, key, "format", lambda name: find_format(name).label, UNBOUND))
+        st.caption(form.purpose)
+        try:
+            source = identify_again(variant.model, variant.revision)
+            form.check(variant, source)
+        except UserError as error:
+            st.warning(str(error))
+            return
+        # A key for each format and point, so that the inputs start from their defaults.
+        own = f"{form.name}_{variant.key[:8]}"
+        kind = st.selectbox(
+            "Weights",
+            list(form.types.values()),
+            index=list(form.types.values()).index(form.default(variant)),
+            format_func=lambda kind: size_of(result, source, form, kind),
+            key=f"explore_precision_{own}",
+            help=f"Sizes are on disk; the results on this page are of {precision_name(variant.dtype)}.",
+        )
+        proposed = Path.home() / f"{variant.model.replace('/', '-')}-{file_name(variant.stages)}-{variant.key[:8]}"
+        folder = st.text_input("New folder on this machine", str(proposed), key=f"explore_folder_{own}")
+        st.caption("The job recomputes the model if it is not cached, adds a model card and runs the export check.")
+        # Not a callback, which would miss a value typed just before the click.
+        if st.button("Save", type="primary", key="explore_save"):
+            _queue_export(result, folder, form, kind, size_of(result, source, form, kind))
+
+
+def _queue_export(result: Result, folder: str, form: Format, kind: str, size: str) -> None:
+    try:
+        target = typed_path(folder)
+        if not folder or not target.is_absolute():
+            raise UserError(f"Folder {folder!r} is not an absolute path; give one such as /home/me/model.")
+        check_save_folder(target)
+        variant = variant_spec(result.variant)
+        data.queue().submit(RunSpec(variant=variant, save=str(target), format=form.name, precision=kind))
+    except UserError as error:
+        st.toast(str(error), icon=":material/error:")
+        return
+    st.toast(f"Queued; the Run page shows its progress. It writes {target}, {size}.")
 
 
 def open_points(name: str, keys: Sequence[str]) -> None:

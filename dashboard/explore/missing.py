@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import pandas as pd
 import streamlit as st
 
-from core.data.texts import called
+from core.base.errors import UserError, counted
+from core.cache import hub
+from core.data import files
+from core.data.cards import SEVEN
+from core.data.texts import BY_ID, called
 from core.findings.best.budget import ACCURACY
 from core.findings.best.candidates import TEXTS
 from core.findings.best.qualities import Quality
@@ -17,16 +23,155 @@ from core.findings.rows.other_texts import WINDOWS
 from core.findings.sharing import shared
 from core.metrics import FIDELITY
 from core.notation.chain import DENSE, last_amount, parse
-from core.notation.formatting import format_amount, label
-from core.specs import EXTERNAL, Perplexity
+from core.notation.formatting import format_amount, format_duration, label
+from core.request.complete import complete
+from core.request.expected.estimate import estimate_left
+from core.request.settings import RunSettings
+from core.specs import DTYPES, EXTERNAL, Dtype, Perplexity, RunSpec, Task, TextWindows
 from dashboard import data
-from dashboard.charts.elements.marks import is_hollow
-from dashboard.explore import offers
-from dashboard.shared.pickers import Chosen
-from dashboard.shared.series import ELSEWHERE
+from dashboard.charts.elements.style import is_hollow
+from dashboard.shared import links
+from dashboard.shared.pickers import ELSEWHERE, Chosen
 
 OPEN, UNSCORED, ESTIMATED = "explore_missing", "explore_unscored", "explore_estimated"  # keys of the expanders
 PRESELECTED = 5  # variants to measure, at most
+
+
+class Wanted(NamedTuple):
+    """A chain to run, with its texts in the notation of the command line."""
+
+    chain: str
+    calibration: str | None = None
+    train: str | None = None
+    seed: int = 0
+    dtype: Dtype = "float32"
+
+
+class Measures(NamedTuple):
+    """What to measure, in the notation of the command line."""
+
+    text: str | None = None  # of the perplexity, and of the fidelity to the dense model
+    tasks: tuple[str, ...] = ()
+    scoring: Dtype | None = None
+    fidelity: bool = False
+
+
+def seven_tasks(chosen: Chosen) -> Measures:
+    """Return the perplexity and the seven tasks, on the chosen documents."""
+    documents = chosen.documents
+    tasks = tuple(str(Task(task=task, limit=int(documents.limit) or None)) for task in SEVEN)
+    return Measures(chosen.text, tasks, next((known for known in DTYPES if known == documents.scoring), None))
+
+
+@dataclass(frozen=True)
+class MissingRuns:
+    """The runs of missing points."""
+
+    specs: tuple[RunSpec, ...]
+    seconds: float
+    error: str | None = None  # why this machine cannot run them
+
+
+class TextsHere(NamedTuple):
+    """The texts of runs, in the notation of the command line."""
+
+    text: str
+    calibration: str | None
+    train: str | None
+    lacking: list[str]  # corpora that these replace, because they are not on this machine
+
+
+def texts_here(text: str, calibration: str | None, train: str | None) -> TextsHere:
+    """Replace corpora that are neither on this machine nor available for download by its default ones."""
+    for_reading, for_data = data.corpora_here()
+    lacking: dict[str, None] = {}
+
+    def here(one: Perplexity | TextWindows, other: str) -> str:
+        if _is_here(one.corpus):
+            return str(one)
+        lacking[one.corpus] = None
+        return str(one.model_copy(update={"corpus": other}))
+
+    read = here(Perplexity.parse(text), for_reading)
+    calibration, train = (one and here(TextWindows.parse(one), for_data) for one in (calibration, train))
+    return TextsHere(read, calibration, train, list(lacking))
+
+
+def _is_here(name: str) -> bool:
+    corpus = BY_ID.get(name)
+    return corpus is None or bool(files.find(corpus.file) or corpus.embedded or hub.online())
+
+
+@st.cache_data(max_entries=16, ttl=300, show_spinner=False)
+def runs_of(model: str, wanted: Sequence[Wanted], measures: Measures, stamp: Hashable = ()) -> MissingRuns:
+    """Build the runs of chains of a model and their measurements; an error of one prevents all."""
+    try:
+        specs = tuple(
+            complete(
+                data.model_to_run(model),
+                one.chain,
+                RunSettings(
+                    calibration=TextWindows.parse(one.calibration) if one.calibration else None,
+                    train=TextWindows.parse(one.train) if one.train else None,
+                    perplexity=(Perplexity.parse(measures.text),) if measures.text else (),
+                    tasks=tuple(map(Task.parse, measures.tasks)),
+                    scoring=measures.scoring,
+                    seed=one.seed,
+                    dtype=one.dtype,
+                    fidelity=measures.fidelity,
+                ),
+            )
+            for one in wanted
+        )
+        for spec in specs:
+            _check_texts(spec)
+        return MissingRuns(specs, estimate_left(specs, data.store()).seconds)
+    except UserError as error:
+        return MissingRuns((), 0.0, str(error))
+
+
+def _check_texts(spec: RunSpec) -> None:
+    """Raise `UserError` for a text that is neither on this machine nor available for download."""
+    names = [stage.calibration.corpus for stage in spec.variant.stages if stage.calibration]
+    for name in (*names, *(wanted.corpus for wanted in spec.perplexity)):
+        if not _is_here(name):
+            raise UserError(
+                f"{called(name)} is not on this machine and cannot be downloaded; choose another text in the sidebar."
+            )
+
+
+def show_offer(
+    key: str, label: str, model: str, wanted: Sequence[Wanted], measures: Measures, elsewhere: bool = False
+) -> None:
+    """Show the button that queues runs, with its time estimate, or the reason that prevents them.
+
+    In its label, `{}` is the number of runs that are not queued yet. Runs `elsewhere` have another text than the curve,
+    which then shows such points, too.
+    """
+    with st.spinner("Estimating ..."):
+        found = runs_of(model, wanted, measures, data.stamp())
+    if found.error:
+        st.caption(f"This machine cannot run these points: {found.error}")
+        return
+    active = [job.spec for job in data.active_jobs()]
+    queued = [spec for spec in found.specs if spec in active]
+    new = [spec for spec in found.specs if spec not in active]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if queued:
+            st.caption(f":material/hourglass_top: {len(queued)} of them queued or running")
+            links.show("run", "Show progress", "play_circle")
+        if new:
+            share = found.seconds * len(new) / len(found.specs)
+            title, icon = f"{label.format(len(new))} ({format_duration(share)})", ":material/add_chart:"
+            st.button(title, key=key, icon=icon, on_click=_queue, args=(new, elsewhere))
+
+
+def _queue(specs: list[RunSpec], elsewhere: bool) -> None:
+    if elsewhere:
+        st.session_state[ELSEWHERE] = True
+    for spec in specs:
+        data.queue().submit(spec)
+    st.toast(f"Queued {counted(len(specs), 'run')}; results appear here.")
 
 
 def offer_points(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, shown: Sequence[str]) -> None:
@@ -39,7 +184,7 @@ def offer_points(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, shown
     box = st.expander(title, key=OPEN, on_change="rerun")
     if not box.open:  # an estimate reads all results
         return
-    here, on = offers.texts_here(chosen.text, chosen.calibration, chosen.training), ""
+    here, on = texts_here(chosen.text, chosen.calibration, chosen.training), ""
     with box:
         if here.lacking:
             there = _measured_on(data.frame(chosen.model), here)
@@ -53,21 +198,21 @@ def offer_points(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, shown
             )
             if not any(wanted.values()):
                 st.caption(f"All of these points are measured{on}.")
-                show, chosen_value = st.session_state.update, ({ELSEWHERE: True},)
-                st.button("Show them, hollow", key="explore_show_elsewhere", on_click=show, args=chosen_value)
+                show, key = st.session_state.update, "explore_show_elsewhere"
+                st.button("Show them, hollow", key=key, on_click=show, args=({ELSEWHERE: True},))
                 return
         chosen_chains = [chain for series, chains in wanted.items() if chains for chain in _choose(series, chains)]
         if not chosen_chains:
             st.caption("Choose the points to run.")
             return
         button = f"Run these {{}} points{on}" if len(chosen_chains) > 1 else f"Run this point{on}"
-        runs = [offers.Wanted(chain, here.calibration, here.train) for chain in chosen_chains]
-        key, measures, elsewhere = "explore_run_missing", offers.Measures(here.text), bool(here.lacking)
-        offers.show_offer(key, button, chosen.model, runs, measures, elsewhere)
+        runs = [Wanted(chain, here.calibration, here.train) for chain in chosen_chains]
+        key, measures, elsewhere = "explore_run_missing", Measures(here.text), bool(here.lacking)
+        show_offer(key, button, chosen.model, runs, measures, elsewhere)
 
 
 @shared
-def _measured_on(frame: pd.DataFrame, here: offers.TextsHere) -> set[str]:
+def _measured_on(frame: pd.DataFrame, here: TextsHere) -> set[str]:
     """Return the chains with a perplexity on these texts."""
     text = Perplexity.parse(here.text)
     rows = frame[(frame["metric"] == "perplexity") & (frame["dataset"] == text.corpus)]
@@ -129,11 +274,11 @@ def offer_numbers(chosen: Chosen, found: pd.DataFrame, quality: Quality) -> None
         if not keys:
             st.caption("Choose the variants to measure.")
             return
-        measures = offers.seven_tasks(chosen) if quality.column == ACCURACY else offers.Measures(chosen.text)
+        measures = seven_tasks(chosen) if quality.column == ACCURACY else Measures(chosen.text)
         measures = measures._replace(fidelity=quality.column in FIDELITY)
         button = "Measure these {} variants" if len(keys) > 1 else "Measure this variant"
         runs = _runs(lacking.loc[lacking["key"].isin(keys), ["chain", *TEXTS]])
-        offers.show_offer("explore_run_unscored", button, chosen.model, runs, measures)
+        show_offer("explore_run_unscored", button, chosen.model, runs, measures)
 
 
 def offer_estimates(chosen: Chosen, estimates: pd.DataFrame) -> None:
@@ -146,17 +291,17 @@ def offer_estimates(chosen: Chosen, estimates: pd.DataFrame) -> None:
         return
     runs = _runs(estimates[["chain", *TEXTS, "seed", "dtype"]])
     with box:
-        label, measures = "Measure the best estimate", offers.Measures(chosen.text)
-        offers.show_offer("explore_run_best", label, chosen.model, runs[:1], measures)
+        label, measures = "Measure the best estimate", Measures(chosen.text)
+        show_offer("explore_run_best", label, chosen.model, runs[:1], measures)
         if len(estimates) > 1:
-            offers.show_offer("explore_run_estimated", "Measure all {} estimates", chosen.model, runs, measures)
+            show_offer("explore_run_estimated", "Measure all {} estimates", chosen.model, runs, measures)
 
 
-def _runs(rows: pd.DataFrame) -> list[offers.Wanted]:
+def _runs(rows: pd.DataFrame) -> list[Wanted]:
     """Return the run of each row, with its data; and with its seed and precision, if the rows have them."""
     known = rows.assign(seed=rows["seed"].fillna(0).astype(int)) if "seed" in rows else rows
     known = known.astype(object).where(known.notna(), None)
-    return [offers.Wanted(*row) for row in known.itertuples(index=False, name=None)]
+    return [Wanted(*row) for row in known.itertuples(index=False, name=None)]
 
 
 @shared

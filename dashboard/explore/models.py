@@ -26,8 +26,7 @@ from dashboard.exports.files import Item, export_name
 from dashboard.exports.pivots import Pivot
 from dashboard.shared import widgets
 from dashboard.shared.binding import BOUND, check_link, segments
-from dashboard.shared.pickers import AGAINST, MODELS, Chosen
-from dashboard.shared.series import show_list
+from dashboard.shared.pickers import AGAINST, MODELS, Chosen, show_list
 
 CHART, TABLE = "explore_multiples", "explore_models"  # keys
 MOST = 3  # models of the first view

@@ -17,7 +17,7 @@ from dashboard import data
 from dashboard.charts import curve
 from dashboard.explore import details
 from dashboard.explore.accuracy import show_accuracy
-from dashboard.explore.budget.view import show_tradeoff
+from dashboard.explore.budget import show_tradeoff
 from dashboard.explore.comparison import significance_of_best
 from dashboard.explore.curve_data import (
     Shown,
@@ -39,8 +39,7 @@ from dashboard.exports.pivots import Pivot
 from dashboard.shared import links, widgets
 from dashboard.shared.binding import arrive, segments
 from dashboard.shared.glossary import terms
-from dashboard.shared.pickers import AT, Chosen, pick, pick_model, rename_values
-from dashboard.shared.series import Picked, pick_elsewhere, pick_series
+from dashboard.shared.pickers import AT, Chosen, Picked, pick, pick_elsewhere, pick_model, pick_series, rename_values
 from dashboard.shared.stories.tour import show_tour
 
 CURVE, TRADE_OFF, MODELS, FEW_SHOT = MODES = ("Curve", "Trade-off", "Several models", "Few-shot")

@@ -1,1 +1,0 @@
-"""Export of figures and tables as files for papers and reports."""

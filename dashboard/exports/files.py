@@ -13,8 +13,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from core.findings.numbers.sheets import csv_text
-from dashboard.exports import latex as tex
-from dashboard.exports.pivots import Pivot, wide
+from dashboard.exports.pivots import Pivot, of_pivots, of_table, wide
 
 LONGEST = 180  # characters; file systems allow 255
 WIDTHS = {"one column, 3.25 in": 3.25, "two columns, 6.75 in": 6.75}
@@ -125,8 +124,8 @@ def latex(item: Item) -> bytes:
     """Return the pivot tables, or else the table itself, as LaTeX in booktabs style."""
     caption, label = plain(item.caption), item.name
     if item.pivots:
-        return tex.of_pivots(item.pivots, caption, label).encode()
-    return tex.of_table(item.table, item.formats, caption, label).encode()
+        return of_pivots(item.pivots, caption, label).encode()
+    return of_table(item.table, item.formats, caption, label).encode()
 
 
 def bundle(items: Sequence[Item], width: float) -> bytes:

@@ -41,13 +41,6 @@ class Part(NamedTuple):
     artist: Legend | Text
     tall: float
 
-    def place(self, x: float, y: float) -> None:
-        """Move its lower left corner to a place in shares of the page."""
-        if isinstance(self.artist, Text):
-            self.artist.set_position((x, y))
-        else:
-            self.artist.set_bbox_to_anchor((x, y))
-
 
 def place_below(page: Figure, parts: Sequence[Part | None], bottom: float) -> None:
     """Place the parts one below the other, from `bottom` inches above the lower edge of the page."""
@@ -55,7 +48,8 @@ def place_below(page: Figure, parts: Sequence[Part | None], bottom: float) -> No
     for part in parts:
         if part:
             bottom -= GAP + part.tall
-            part.place(EDGE / width, bottom / tall)
+            move = part.artist.set_position if isinstance(part.artist, Text) else part.artist.set_bbox_to_anchor
+            move((EDGE / width, bottom / tall))  # its lower left corner, in shares of the page
 
 
 def page_of(axes: Axes) -> Figure:

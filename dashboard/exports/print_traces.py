@@ -41,6 +41,7 @@ MARKERS: dict[str, Any] = {  # Any: matplotlib has several types of markers
     "star-diamond": (4, 1, 0),
     "cross": "P",
     "x": "X",
+    "line-ns": "|",
     "diamond-tall": "d",
     "diamond-wide": MarkerStyle("d").rotated(deg=90),
 }
@@ -160,7 +161,7 @@ def _heatmap(axes: Axes, trace: go.Heatmap) -> None:
     image = axes.pcolormesh(
         *edges,
         z,
-        cmap=_colours(trace),
+        cmap=LinearSegmentedColormap.from_list("", list(trace.colorscale)),
         vmin=low,
         vmax=high,
         edgecolors="white" if between else "face",
@@ -177,20 +178,6 @@ def _heatmap(axes: Axes, trace: go.Heatmap) -> None:
         bar.formatter = FuncFormatter(lambda value, place: f"{value:g}{trace.colorbar.ticksuffix or ''}")
     else:
         bar.set_ticks(trace.colorbar.tickvals, labels=trace.colorbar.ticktext)
-
-
-def _colours(trace: go.Heatmap) -> str | LinearSegmentedColormap:
-    """Return the colours of a heat map, by their name or from their list."""
-    if isinstance(trace.colorscale, str):
-        return trace.colorscale.lower()
-    return LinearSegmentedColormap.from_list("", [(share, _rgb(colour)) for share, colour in trace.colorscale])
-
-
-def _rgb(colour: str) -> tuple[float, ...]:
-    """Return a colour of plotly, `#rrggbb` or `rgb(r, g, b)`, as shares."""
-    if colour.startswith("#"):
-        return tuple(part / 255 for part in bytes.fromhex(colour[1:]))
-    return tuple(float(part) / 255 for part in colour[4:-1].split(","))
 
 
 def _coloured(axes: Axes, trace: go.Scatter, scale: float) -> None:

@@ -22,8 +22,7 @@ from core.request.resolve import WITH_CONVOLUTIONS, on_convolutions
 from core.request.stages import DEFAULT_MODEL, DEFAULT_RATIO
 from core.training.base import TrainingMethod
 from dashboard import data
-from dashboard.charts.elements.style import Theme
-from dashboard.charts.elements.swatch import swatch
+from dashboard.charts.elements.style import Theme, swatch
 from dashboard.shared import links
 from dashboard.shared.glossary import TERMS
 from dashboard.shared.job_form import CALIBRATION, TRAINING, selected_text

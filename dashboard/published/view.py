@@ -12,8 +12,7 @@ from core.findings import axes
 from core.findings.rows import points
 from core.findings.rows.zeroshot import in_percent
 from dashboard import data
-from dashboard.charts import curve, dots, papers
-from dashboard.charts.elements import figures
+from dashboard.charts import curve, papers, scores
 from dashboard.exports.files import Item, export_name, model_part
 from dashboard.exports.pivots import Pivot
 from dashboard.shared import widgets
@@ -32,12 +31,12 @@ def sizes(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     rows = papers.on_text(rows, corpus)
     shown = papers.by_model(rows)
     models = list(dict.fromkeys(rows["model"]))
-    caption = f"Perplexity on {papers.protocol(rows)}. Amounts are of the block weights. {cited(table)}"
+    caption = f"Perplexity on {papers.protocol(rows)}. Amounts are of the block weights. {table.cited}"
     pivots = [Pivot(f"Perplexity on {called(corpus)}", shown, "model", True, group="ratio_kind")]
     file = export_name(table.title, corpus, "perplexity")
     chart = widgets.show_chart(
         "published_sizes",
-        partial(figures.perplexity_by_model, shown, models, corpus=corpus),
+        partial(papers.perplexity_by_model, shown, models, corpus=corpus),
         caption,
         shown,
         file=file,
@@ -54,7 +53,7 @@ def sizes(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
 def tasks(rows: pd.DataFrame, table: papers.Table, key: str) -> list[Item]:
     """Show accuracy by task."""
     amount = f" Pruning ratio: {rows['removed'].iloc[-1]}." if table.by == "ratio" else ""
-    caption = f"{papers.protocol(rows)}.{amount} {cited(table)}"
+    caption = f"{papers.protocol(rows)}.{amount} {table.cited}"
     alt = "Zero-shot accuracy per task, a marker for each method"
     return [_show_accuracies(key, rows, caption, export_name(table.title, "accuracy"), alt)]
 
@@ -64,7 +63,7 @@ def _show_accuracies(key: str, rows: pd.DataFrame, caption: str, file: str, alt:
     shown = papers.by_task(rows)
     return widgets.show_chart(
         key,
-        partial(dots.accuracy_dots, shown, order=list(dict.fromkeys(shown["task"]))),
+        partial(scores.accuracy_dots, shown, order=list(dict.fromkeys(shown["task"]))),
         caption,
         shown[["series_label", "dataset", "metric", "value"]],
         file=file,
@@ -89,7 +88,7 @@ def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     drawn = widgets.show_chart(
         "published_ratios",
         partial(curve.perplexity_curve, found, dense, PARAMETERS, corpus=corpus),
-        f"{model}, {state}; perplexity on {papers.protocol(read)}. {cited(table)}",
+        f"{model}, {state}; perplexity on {papers.protocol(read)}. {table.cited}",
         found[["series_label", "ratio", "value"]],
         file=export_name(table.title, corpus, "perplexity"),
         pivots=[Pivot(f"Perplexity on {called(corpus)}", pd.concat([dense, found]), "amount_label", True)],
@@ -98,7 +97,7 @@ def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     scored = papers.accuracies_at(mine, step)
     items = [drawn, *tasks(scored, table, "published_tasks")]
     caption = (
-        f"{model}: perplexity in windows of {int(read['window'].iloc[0])} tokens, accuracy in percent. {cited(table)}"
+        f"{model}: perplexity in windows of {int(read['window'].iloc[0])} tokens, accuracy in percent. {table.cited}"
     )
     file = export_name(table.title, "table")
     items.append(widgets.show_table("published_table", papers.wide(rows, "dataset"), caption, SHARES, file=file))
@@ -159,11 +158,6 @@ def ours_by_task(printed: pd.DataFrame) -> list[Item]:
     file = export_name(model_part(model), "accuracy-as-published")
     alt = "Zero-shot accuracy per task as measured here, a marker for each method"
     return [_show_accuracies("published_ours_by_task", rows, caption, file, alt)]
-
-
-def cited(table: papers.Table) -> str:
-    """Return the citation of a table."""
-    return f"{table.citation} ({', '.join(table.tables)})."
 
 
 def page() -> None:

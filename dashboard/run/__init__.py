@@ -1,1 +1,0 @@
-"""The Run page: its view, its forms and its jobs."""

@@ -176,17 +176,13 @@ def _card(place: int, ids: Sequence[int]) -> tuple[cards.Part, DeltaGenerator]:
                 up, down, remove = (cards.key(card, label) for label in ("Move up", "Move down", "Remove"))
                 icon_button("Move up", "arrow_upward", up, place == 0, _move, (place, place - 1))
                 icon_button("Move down", "arrow_downward", down, place == len(ids) - 1, _move, (place, place + 1))
-                icon_button("Remove", "close", remove, False, _remove, (place,))
+                icon_button("Remove", "close", remove, False, st.session_state[CARDS].pop, (place,))
         return cards.show_fields(card, not removed, not several), box
 
 
 def _move(place: int, to: int) -> None:
     ids = st.session_state[CARDS]
     ids[place], ids[to] = ids[to], ids[place]
-
-
-def _remove(place: int) -> None:
-    del st.session_state[CARDS][place]
 
 
 def _add() -> None:

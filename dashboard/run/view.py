@@ -13,11 +13,10 @@ from core.request.settings import RunSettings
 from core.request.sweeps import Grid, count, expand_grid
 from core.specs import DTYPES
 from dashboard.run.chain_form import Chain, chain_input, present_chain
+from dashboard.run.fields import measuring_inputs, model_input
 from dashboard.run.grid_form import GRID, MODE, MOST_RUNS, ONE, Series, prefill, seeds_input, series_input, several
 from dashboard.run.imports import show_imports
 from dashboard.run.joblist import show_current, show_queue, watch_for_jobs
-from dashboard.run.measuring import measuring_inputs
-from dashboard.run.model_field import model_input
 from dashboard.run.start import RunRequest, show_start
 from dashboard.run.sweep import show_sweep
 from dashboard.shared import job_form

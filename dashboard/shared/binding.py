@@ -13,25 +13,17 @@ from core.findings.rows import naming
 from dashboard.shared.literal import literal
 
 
-class Bound(TypedDict):
-    """Widget arguments that store the value in the page's address."""
+class Stored(TypedDict, total=False):
+    """Widget arguments that store the value in the page's address, in the session, or in both."""
 
     bind: Literal["query-params"]
-
-
-class SessionState(TypedDict):
-    """Widget arguments that store the value in the session."""
-
     persist_state: Literal["session"]
 
 
-class LinkedSessionState(Bound, SessionState):
-    """Widget arguments that store the value in the address and in the session."""
-
-
-BOUND: Bound = {"bind": "query-params"}
-KEPT: SessionState = {"persist_state": "session"}  # also while another page is open
-HELD: LinkedSessionState = {**BOUND, **KEPT}  # links and a return to the page both restore the value
+UNBOUND: Stored = {}
+BOUND: Stored = {"bind": "query-params"}
+KEPT: Stored = {"persist_state": "session"}  # also while another page is open
+HELD: Stored = {**BOUND, **KEPT}  # links and a return to the page both restore the value
 
 Number = TypeVar("Number", bound=float | None)
 Width = int | Literal["stretch"]
@@ -100,13 +92,9 @@ class Between(Container[str]):
 def check_link(key: str, field: str, accepted: Container[str], form: Callable[[str], str] = str) -> None:
     """Remember the values in the address that a field does not have; call it before the field.
 
-    Streamlit itself removes such values from the address, and shows the default.
-
-    Args:
-        key: Key of the field and parameter of the address.
-        field: Name of the field in a sentence, such as "model".
-        accepted: The texts of its options in the address.
-        form: Function from a value of the field to its text.
+    Streamlit itself removes such values from the address, and shows the default. `key` is that of the field and its
+    parameter of the address, `field` its name in a sentence, such as "model". `accepted` are the texts of its options
+    in the address, and `form` returns the text of a value.
     """
     if values := [one for one in st.query_params.get_all(key) if one and one not in accepted]:
         st.session_state.setdefault(LACKING, {})[key] = Lacking(field, values, form)
@@ -118,7 +106,7 @@ def segments(
     key: str,
     field: str,
     form: Callable[[str], str] = str,
-    bound: Bound = BOUND,
+    bound: Stored = BOUND,
     *,
     start: str | None = None,
     help: str | None = None,
@@ -126,20 +114,10 @@ def segments(
     labelled: bool = True,
     on_change: Callable[[], None] | Literal["rerun"] = "rerun",
 ) -> str:
-    """Show options side by side and return the chosen one.
+    """Show options side by side and return the chosen one, at first `start` or the first.
 
-    Args:
-        label: Label of the field.
-        options: Its options.
-        key: Its key and parameter of the address.
-        field: Its name in a sentence, as of `check_link`.
-        form: Function from an option to its text.
-        bound: Where the value is stored.
-        start: The default; None is the first option.
-        help: Tooltip.
-        wrap: Whether the options may take several lines.
-        labelled: Whether the page shows the label.
-        on_change: Callback of a new choice.
+    `key`, `field` and `form` are as of `check_link`. `bound` is where the value is stored, `wrap` whether the options
+    may take several lines, and `labelled` whether the page shows the label.
     """
     check_link(key, field, [form(one) for one in options], form)
     return st.segmented_control(
@@ -163,7 +141,7 @@ def select(
     key: str,
     field: str,
     form: Callable[[str], str] = str,
-    bound: Bound = BOUND,
+    bound: Stored = BOUND,
     *,
     index: int = 0,
     help: str | None = None,
@@ -180,7 +158,7 @@ def number(
     usual: Number,
     key: str,
     field: str,
-    bound: Bound = HELD,
+    bound: Stored = HELD,
     *,
     step: float | None = None,
     format: str | None = None,

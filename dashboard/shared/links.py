@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Sequence
-from typing import NamedTuple
 
 import pandas as pd
 import streamlit as st
@@ -24,8 +23,7 @@ from core.registry import METHODS
 from core.request.stages import DEFAULT_BITS, DEFAULT_MODEL, DEFAULT_RATIO, default_amount
 from dashboard import data
 from dashboard.shared.binding import ALONE
-from dashboard.shared.pickers import AT, AXIS, BY_BITS, BY_SIZE, FAMILIES, MODEL, SHOWN, TEXT
-from dashboard.shared.series import ELSEWHERE, SERIES
+from dashboard.shared.pickers import AT, AXIS, BY_BITS, BY_SIZE, ELSEWHERE, FAMILIES, MODEL, SERIES, SHOWN, TEXT
 
 CHAIN = "chain"  # parameter of the Run page's address
 ANSWERS_PROMPT, ANSWERS_VARIANTS = "inside_answers_prompt", "inside_answers_variants"  # of Inside's address
@@ -143,19 +141,12 @@ def shown(mine: pd.DataFrame, text: str) -> Address:
     return found | {key: texts[0] for key, texts in made_with if texts}
 
 
-class _View(NamedTuple):
-    """The first view of Explore for variants of some families: the choice of its sidebar."""
-
-    frame: pd.DataFrame  # of the model
-    axis: Axis
-    methods: list[str]
-
-    def measured(self, corpus: str, protocol: str) -> pd.DataFrame:
-        """Return the perplexities of the curve on a text, with the default data."""
-        rows = choices.on_text(choices.curved(self.frame, self.axis), corpus, protocol)
-        rows, known = choices.shown(rows, self.methods), zeroshot.scored(self.frame)
-        texts = (choices.calibrations(rows, known), choices.trainings(rows, known))
-        return choices.filter_by_text(rows, *(next(iter(one), None) for one in texts))
+def _first_view(frame: pd.DataFrame, axis: Axis, methods: list[str], corpus: str, protocol: str) -> pd.DataFrame:
+    """Return the perplexities of the curve that Explore first shows on a text, with the default data."""
+    rows = choices.shown(choices.on_text(choices.curved(frame, axis), corpus, protocol), methods)
+    known = zeroshot.scored(frame)
+    texts = (choices.calibrations(rows, known), choices.trainings(rows, known))
+    return choices.filter_by_text(rows, *(next(iter(one), None) for one in texts))
 
 
 def own(model: str, keys: Collection[str]) -> Address:
@@ -190,17 +181,17 @@ def _own(url: URL, stamp: Hashable, model: str, keys: tuple[str, ...], here: str
     families = [method.family for method in placed if method.family in set(mine["family"])]
     if families:
         found[FAMILIES] = [family.capitalize() for family in dict.fromkeys(families)]
-    view = _View(frame, axis, [one.name for one in placed if one.family in (families or [placed[0].family])])
+    methods = [one.name for one in placed if one.family in (families or [placed[0].family])]
     texts = choices.texts(frame, here)
     read = set(mine["protocol_id"])
     for text, (corpus, protocol) in texts.items():
-        measured = view.measured(corpus, protocol) if protocol in read else frame[:0]
+        measured = _first_view(frame, axis, methods, corpus, protocol) if protocol in read else frame[:0]
         bundled = measured[~points.is_dense(measured) & ~measured["key"].isin(theirs)]
         if len(bundled) and measured["key"].isin(keys).any():
             return found | {TEXT: text, SERIES: _series(measured, measured, keys)}
     for text, (corpus, protocol) in [*texts.items()][:1]:
-        measured = view.measured(corpus, protocol)
-        elsewhere = other_texts(frame, measured, view.methods, axis)
+        measured = _first_view(frame, axis, methods, corpus, protocol)
+        elsewhere = other_texts(frame, measured, methods, axis)
         if not points.is_dense(measured).all() and elsewhere["key"].isin(keys).any():
             return found | {TEXT: text, ELSEWHERE: "true", SERIES: _series(measured, elsewhere, keys)}
     found[SERIES] = list(mine["series_label"].unique())

@@ -24,7 +24,7 @@ from core.results import Result
 from dashboard.charts.elements.style import LIGHT, Properties, Theme, theme_named
 from dashboard.exports import files as exports
 from dashboard.exports.pivots import Pivot
-from dashboard.shared.export_menu import export_menu
+from dashboard.shared.binding import UNBOUND, segments
 
 Draw = Callable[[Theme], go.Figure]
 FEW = 3  # warnings that are shown unfolded
@@ -75,16 +75,10 @@ def show_chart(
 ) -> exports.Item:
     """Show a chart with its caption and Export menu.
 
-    Args:
-        name: Key of the chart.
-        draw: Function that draws the figure in a theme.
-        caption: Caption of the page and of exports, which also describes the table.
-        table: Data for exports.
-        alt: Alternative text.
-        file: Name of the exports, from `dashboard.exports.files`.
-        pivots: Tables in the layout of papers.
-        on_select: Callback with the keys of the chosen points: the clicked one, and others with the shift key.
-        explained: Sentences on the marks of the chart, each after a space; they follow the caption of figures.
+    `name` is its key, and `draw` draws it in a theme. The caption is that of the page and of exports, and describes the
+    table too, which is exported. `pivots` are tables in the layout of papers, and `file` is the name of the exports.
+    `on_select` gets the keys of the chosen points: the clicked one, and others with the shift key. `explained` are
+    sentences on the marks of the chart, each after a space; they follow the caption of figures.
     """
 
     def clicked() -> None:
@@ -155,17 +149,10 @@ def show_table(
 ) -> exports.Item:
     """Show a table with its caption and Export menu.
 
-    Args:
-        name: Key of the table.
-        table: Rows to show. Columns such as `A: b` and `A: c` have the shared heading A.
-        caption: Caption of the page and of exports.
-        formats: printf formats of number columns.
-        file: Name of the exports.
-        pivots: Tables in the layout of papers.
-        captioned: Whether the page shows the caption; False if a chart above already does.
-        widths: Widths in px of text columns with many empty cells, which browsers make too narrow.
-        lines: Lines of text in each row, for long texts to wrap.
-        on_select: Callback with the indices of the ticked rows.
+    Columns such as `A: b` and `A: c` have the shared heading A. `formats` are printf formats of number columns, and
+    `widths` are px of text columns with many empty cells, which browsers make too narrow. A row has as many `lines` of
+    text, for long texts to wrap. The page shows the caption only if `captioned`, because a chart above may already do.
+    `on_select` gets the indices of the ticked rows; the rest is as of `show_chart`.
     """
     columns = {
         column: st.column_config.NumberColumn(format=text) for column, text in formats.items() if column in table
@@ -307,4 +294,51 @@ def export_page(name: str, items: Callable[[], Sequence[exports.Item]]) -> None:
         key=f"{name}_zip",
         on_click="ignore",
         icon=":material/folder_zip:",
+    )
+
+
+@st.fragment
+def export_menu(name: str, item: exports.Item) -> None:
+    """Show the Export menu of an item; `name` begins the keys of its widgets."""
+    with st.popover("Export", icon=":material/download:", key=f"{name}_menu"):
+        if isinstance(item, exports.Chart):
+            _figures(name, item)
+        with st.container(horizontal=True):
+            _button(name, item, "csv", exports.csv, "text/csv")
+            if item.pivots:
+                _button(name, item, "csv", exports.csv_long, "text/csv", "CSV, long", "-long")
+            _button(name, item, "tex", exports.latex, "text/x-tex", "LaTeX")
+
+
+def _figures(name: str, item: exports.Chart) -> None:
+    widths = list(exports.WIDTHS)
+    width = segments("Width", widths, f"{name}_width", "width", bound=UNBOUND)
+    dpi = st.segmented_control(
+        "PNG resolution (dpi)", exports.DPI, default=exports.DPI[0], required=True, key=f"{name}_dpi"
+    )
+    help = "File metadata and LaTeX always include it."
+    captioned = st.toggle("Add the caption to figures", key=f"{name}_captioned", help=help)
+    draw = partial(exports.image, width=exports.WIDTHS[width], dpi=dpi, captioned=captioned)
+    with st.container(horizontal=True):
+        for format, mime in exports.IMAGES.items():
+            _button(name, item, format, partial(draw, format=format), mime)
+        _button(name, item, "html", exports.html, "text/html")
+
+
+def _button(
+    name: str,
+    item: exports.Item,
+    ending: str,
+    make: Callable[..., bytes],
+    mime: str,
+    label: str | None = None,
+    variant: str = "",
+) -> None:
+    st.download_button(
+        label or ending.upper(),
+        partial(make, item),
+        f"{item.name}{variant}.{ending}",
+        mime,
+        key=f"{name}_{ending}{variant}",
+        on_click="ignore",
     )

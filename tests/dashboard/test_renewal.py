@@ -2,7 +2,7 @@
 
 import pytest
 
-from dashboard.renewal import PAUSE, Renewal
+from dashboard.data import PAUSE, Renewal
 
 
 class Rows:

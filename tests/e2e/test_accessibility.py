@@ -34,7 +34,7 @@ STATES = {
     "methods": "methods",
 }
 STILL = "document.getAnimations().every(one => one.playState !== 'running' || one.effect.getTiming().iterations > 1)"
-# Streamlit draws the style of `dashboard.shared.navigation` up to half a second after the page has run.
+# Streamlit draws the style of `dashboard.shared.about` up to half a second after the page has run.
 STYLED = "[...document.querySelectorAll('style')].some(one => one.textContent.includes('stCaptionContainer\"'))"
 # What is just being drawn anew, as where a job is looked for, is pale for a moment.
 OPAQUE = "[data-stale=true] {opacity: 1 !important; transition: none !important}"

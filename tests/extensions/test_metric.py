@@ -15,7 +15,7 @@ from core.imports.uploads import Upload
 from core.specs import ModelId
 from core.store.store import Store
 from dashboard.charts.compared import PANELS
-from dashboard.explore.budget.fields import MORE
+from dashboard.explore.budget import MORE
 from tests.synthetic import result
 
 store = Store()

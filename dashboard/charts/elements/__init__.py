@@ -1,1 +1,0 @@
-"""The parts of every chart: axes, facets, labels, marks and the style of methods."""

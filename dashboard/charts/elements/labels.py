@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from core.notation.formatting import format_number
-from dashboard.charts.elements.marks import is_hollow
+from dashboard.charts.elements.style import is_hollow
 
 Place = tuple[float, float]
 LETTER, LINE = 0.0195, 0.054  # width of a letter, height of a line
@@ -109,13 +109,9 @@ def named(
 ) -> list[str]:
     """Return the side of each marker with room for its name; "" without room.
 
-    Args:
-        markers: Places to name, the most important first.
-        names: Name of each marker; `<br>` separates lines.
-        sides: Sides to try, the preferred first.
-        taken: Labels that already exist.
-        others: Places that a name may cover, if nothing better exists.
-        unnamed: Other markers; a name keeps at least the distance from them that it has from its own.
+    The first of the `markers` is the most important, and the first of the `sides` the preferred one. `<br>` separates
+    lines of a name. Labels that are `taken` already exist. A name may cover `others` if nothing better exists. From
+    `unnamed` markers it keeps at least the distance that it has from its own.
     """
     there, found = list(taken), []
     for marker, text in zip(markers, names, strict=True):

@@ -1,11 +1,13 @@
 """Styles of methods and pages: a method has the same colour, dash and marker on every chart.
 
 Colours are from Okabe and Ito, then three from Tol (safe for colour-blind readers), lightened for dark pages. A marker
-shows the family of a method.
+shows the family of a method. A small picture of a style is beside the name of a method or series.
 """
 
 from __future__ import annotations
 
+import math
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +26,22 @@ FONT = "Source Sans, Arial, Liberation Sans, Helvetica, DejaVu Sans, sans-serif"
 FADED, SHADE = 0.42, 0.55  # share of its own colour in a faded mark, and in another shade
 LINES = ("solid", "dash", "dot", "dashdot", "longdash")
 PATTERN_MARKS = {"4:8": "-dot"}  # suffixes of hollow markers by N:M amount
+WIDTH, HEIGHT, RADIUS = 36, 16, 5.5  # pixels
+DASHES = {"dot": "1.5 3", "dash": "5 3", "dashdot": "5 2.5 1.5 2.5", "longdash": "8 3"}
+CORNERS = {  # of a marker: (number, angle of the first in degrees, relative radius of every second)
+    "square": (4, 45, 1.0),
+    "diamond": (4, 0, 1.0),
+    "diamond-tall": (4, -90, 0.6),
+    "diamond-wide": (4, 0, 0.6),
+    "pentagon": (5, -90, 1.0),
+    "hexagon": (6, -90, 1.0),
+    "star": (10, -90, 0.45),
+    "star-diamond": (8, -90, 0.45),
+    "triangle-down": (3, 90, 1.0),
+    "triangle-left": (3, 180, 1.0),
+    "triangle-right": (3, 0, 1.0),
+}
+BARS = {"cross": 0, "x": 45}  # two crossed bars, with their rotation in degrees
 
 
 @dataclass(frozen=True)
@@ -72,6 +90,24 @@ class SeriesStyle:
     color: str
     dash: str
     symbol: str
+
+    def marker(self, theme: Theme, pattern: str | None = None, **extra: float) -> Properties:
+        """Return a marker: filled, or hollow in the style of its N:M amount; imported series are always hollow."""
+        mark: Properties = {"symbol": self.symbol_of(pattern), "size": 9, "color": self.color}
+        if self.symbol.endswith("-open"):
+            return mark | {"line": {"width": 2}} | extra
+        if is_hollow(pattern):
+            return mark | {"color": theme.paper, "line": {"width": 2, "color": self.color}} | extra
+        return mark | {"line": {"width": 0}} | extra
+
+    def symbol_of(self, pattern: str | None) -> str:
+        """Return the name of the marker for an N:M amount."""
+        return self.symbol + PATTERN_MARKS.get(pattern or "", "")
+
+
+def is_hollow(pattern: str | float | None) -> bool:
+    """Return whether an amount is N:M sparsity and not a ratio, bits per weight or a factor."""
+    return isinstance(pattern, str) and ":" in pattern
 
 
 class MarkStyle(NamedTuple):
@@ -293,3 +329,44 @@ def _mixed(color: str, other: str, share: float) -> str:
     """Mix two colours; `share` is that of the first."""
     parts = zip(*(bytes.fromhex(one[1:]) for one in (color, other)), strict=True)
     return "#" + "".join(f"{round(share * own + (1 - share) * rest):02x}" for own, rest in parts)
+
+
+def swatch(method: type[Method], theme: Theme) -> str:
+    """Return an HTML image of a method's line and marker in the colours of a page.
+
+    Streamlit's HTML sanitiser allows SVG only as an image.
+    """
+    return f'<img src="{picture(look(method.name, theme))}" width="{WIDTH}" height="{HEIGHT}" alt="">'
+
+
+def picture(drawn: SeriesStyle) -> str:
+    """Return the address of a picture of a line with its marker, which contains the picture itself."""
+    dash = DASHES.get(drawn.dash)
+    dashes = f' stroke-dasharray="{dash}"' if dash else ""
+    middle = HEIGHT / 2
+    drawing = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}">'
+        f'<path d="M1 {middle}H{WIDTH - 1}" stroke="{drawn.color}" stroke-width="2"{dashes}/>{_marker(drawn)}</svg>'
+    )
+    return f"data:image/svg+xml;base64,{b64encode(drawing.encode()).decode()}"
+
+
+def _marker(drawn: SeriesStyle) -> str:
+    x, y = WIDTH / 2, HEIGHT / 2
+    symbol = drawn.symbol.removesuffix("-open")
+    fill = f'fill="{drawn.color}"'
+    if symbol != drawn.symbol:
+        fill = f'fill="none" stroke="{drawn.color}" stroke-width="2"'
+    if symbol in BARS:
+        arms = f"M{x - RADIUS} {y}H{x + RADIUS}M{x} {y - RADIUS}V{y + RADIUS}"
+        turned = f"rotate({BARS[symbol]} {x} {y})"
+        return f'<path d="{arms}" transform="{turned}" stroke="{drawn.color}" stroke-width="4"/>'
+    if symbol not in CORNERS:
+        return f'<circle cx="{x}" cy="{y}" r="{RADIUS}" {fill}/>'
+    count, start, second = CORNERS[symbol]
+    corners = []
+    for corner in range(count):
+        angle = math.radians(start + 360 * corner / count)
+        far = RADIUS * (second if corner % 2 else 1.0)
+        corners.append(f"{x + far * math.cos(angle):.1f},{y + far * math.sin(angle):.1f}")
+    return f'<polygon points="{" ".join(corners)}" {fill}/>'

@@ -1,1 +1,0 @@
-"""The family tree of a model's variants: its layout and its chart."""

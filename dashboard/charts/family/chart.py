@@ -9,11 +9,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from core.findings.inside.family import path_to
-from dashboard.charts.elements import marks
-from dashboard.charts.elements.drawing import Drawing
+from dashboard.charts.elements.drawing import UNSEEN, Drawing
 from dashboard.charts.elements.style import Properties, Theme
-from dashboard.charts.family.layout import lay_out
-from dashboard.charts.family.places import DIVERGED, FOLDED, KNOWN, OPENED, SYMBOLS, Point, Tree, marks_of
+from dashboard.charts.family.layout import DIVERGED, FOLDED, KNOWN, OPENED, SYMBOLS, Point, Tree, lay_out, marks_of
 
 CAP = 10.0  # multiple of dense at the end of the colours
 TICKS = (1, 1.2, 1.5, 2, 3, 5, CAP)
@@ -44,12 +42,12 @@ def family_tree(
     _draw_lines(drawing, path, theme.text, 2.5)
     for node, color in zip(chosen, (theme.text, theme.muted), strict=False):
         if place := tree.places.get(node):  # its row is open
-            marks.ring(drawing, place[:1], place[1:], RING, color)
+            drawing.ring(place[:1], place[1:], RING, color)
     _draw_marks(drawing, marks_of(nodes, tree), theme)
     folded = [fold for fold in tree.folds if not fold.opened]
     x, y = ([fold.place[axis] for fold in folded] for axis in (0, 1))
-    mark = marks.UNSEEN | {"size": MARK}
-    marks.write(drawing, x, y, [fold.text for fold in folded], "middle right", TEXT, theme.muted, marker=mark)
+    mark = UNSEEN | {"size": MARK}
+    drawing.label(x, y, [fold.text for fold in folded], "middle right", TEXT, theme.muted, marker=mark)
     name_rows(drawing, tree)
     _name_amounts(drawing, tree)
     drawing.lay_out(margin={"t": ABOVE, "b": BELOW})
@@ -59,8 +57,7 @@ def family_tree(
 def _draw_lines(drawing: Drawing, lines: Sequence[Sequence[Point]], color: str, width: float) -> None:
     """Draw several lines as one trace."""
     corners = [corner for line in lines for corner in (*line, (None, None))]
-    line = {"color": color, "width": width}
-    drawing.scatter(x=[x for x, _ in corners], y=[y for _, y in corners], mode="lines", line=line)
+    drawing.line([x for x, _ in corners], [y for _, y in corners], color, width)
 
 
 def _draw_marks(drawing: Drawing, found: pd.DataFrame, theme: Theme) -> None:
@@ -71,7 +68,7 @@ def _draw_marks(drawing: Drawing, found: pd.DataFrame, theme: Theme) -> None:
         grey = {"size": MARK, "color": theme.muted, "line": {"width": 2 * symbol.endswith("-open")}}
         _draw(drawing, found[~coloured & (found["kind"] == kind)], grey)
         if kind not in (KNOWN, OPENED) and (found["kind"] == kind).any():
-            marks.entry(drawing, kind, kind, "markers", grey | {"symbol": symbol})
+            drawing.entry(kind, kind, "markers", grey | {"symbol": symbol})
 
 
 def _draw(drawing: Drawing, rows: pd.DataFrame, marker: Properties) -> None:
@@ -127,19 +124,9 @@ def name_rows(drawing: Drawing, tree: Tree) -> None:
     heights, names = [row.height for row in tree.rows], [row.lines for row in tree.rows]
     axis = {"range": [tree.pixels, 0], "tickvals": heights, "ticktext": names, "showticklabels": False}
     drawing.lay_out(margin={"l": left}, yaxis=axis | {"showgrid": False, "showline": False, "ticks": ""})
+    place = {"xref": "paper", "x": 0, "xanchor": "left", "yanchor": "middle", "align": "left", "showarrow": False}
     for name, indent, height in zip(names, indents, heights, strict=True):
-        drawing.write(
-            text=name,
-            xref="paper",
-            x=0,
-            xanchor="left",
-            xshift=indent - left,
-            y=height,
-            yanchor="middle",
-            align="left",
-            showarrow=False,
-            font={"size": TEXT},
-        )
+        drawing.write(text=name, xshift=indent - left, y=height, font={"size": TEXT}, **place)
 
 
 def _name_amounts(drawing: Drawing, tree: Tree) -> None:

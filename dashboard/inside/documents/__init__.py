@@ -1,1 +1,0 @@
-"""The tab of documents: answers that two variants give differently."""

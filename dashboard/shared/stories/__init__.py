@@ -1,1 +1,0 @@
-"""Stories: short tours of Explore, with numbers of stored results."""

@@ -10,9 +10,8 @@ from core.findings.laws.law import law
 from core.findings.laws.limit import Limit
 from core.findings.laws.measured import of_perplexities
 from core.store import bundled
-from dashboard.charts import dots, papers
+from dashboard.charts import papers, scores
 from dashboard.charts.curve import perplexity_curve
-from dashboard.charts.elements import figures
 from dashboard.charts.elements.style import DARK, LIGHT
 from dashboard.charts.laws import law_chart, points
 from tests.dashboard.charts.drawn import arrows, trace
@@ -70,7 +69,7 @@ def test_charts_of_published_tables_draw_every_value(table):
         for corpus in ("wikitext2", "ptb", "c4"):
             part = read[read["dataset"] == corpus]
             models = list(dict.fromkeys(part["model"]))
-            figure = figures.perplexity_by_model(papers.by_model(part), models, LIGHT, corpus)
+            figure = papers.perplexity_by_model(papers.by_model(part), models, LIGHT, corpus)
             assert sum(len(one.y) for one in figure.data) == len(part) == 42
     if table.by == "ratio":
         part = read[(read["dataset"] == "wikitext2") & ~read["tuned"]]
@@ -80,7 +79,7 @@ def test_charts_of_published_tables_draw_every_value(table):
         figure = perplexity_curve(*papers.by_ratio(both), axes.RATIO, LIGHT, "wikitext2")
         assert len(arrows(figure)) == both["tuned"].sum() > 0
         drawn = papers.by_task(scored[scored["removed"].isin(["0 %", "50 %"])])
-        figure = dots.accuracy_dots(drawn, LIGHT, list(dict.fromkeys(drawn["task"])))
+        figure = scores.accuracy_dots(drawn, LIGHT, list(dict.fromkeys(drawn["task"])))
         assert len(arrows(figure)) == drawn["recovery"].notna().sum() > 0
     if len(scored):
         shown = papers.by_task(scored[~scored["tuned"] & scored["removed"].isin(["0 %", "20 %", "50 %", "2:4", "4:8"])])

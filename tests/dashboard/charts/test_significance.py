@@ -11,7 +11,7 @@ from core.findings.numbers.frame import tidy
 from core.findings.rows import choices, points, zeroshot
 from core.registry import METHODS
 from core.store import bundled
-from dashboard.charts import dots
+from dashboard.charts import scores
 from dashboard.charts.curve import perplexity_curve, styles_of
 from dashboard.charts.elements.style import DARK, LIGHT, SeriesStyle, look
 from dashboard.exports.print_figures import draw
@@ -111,7 +111,7 @@ def test_each_chain_has_its_own_style_and_arrow():
     assert len(set(looks)) == len(names)
     rows = points.at_amount(zeroshot.headline(frame), "50 %")
     shown = zeroshot.with_mean(zeroshot.accuracies(rows), zeroshot.means_above_chance(rows))
-    drawn = dots.accuracy_dots(shown, LIGHT, list(dict.fromkeys(shown["task"])))
+    drawn = scores.accuracy_dots(shown, LIGHT, list(dict.fromkeys(shown["task"])))
     assert list(trace(drawn, "Wanda + AdaPrune + LoRA").y) == list(trace(drawn, "Wanda").y)
     assert len(arrows(drawn)) == 3 * 8 and len(draw(drawn, 6.75).axes) == 1  # seven tasks and their mean
 

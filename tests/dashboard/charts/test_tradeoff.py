@@ -16,7 +16,6 @@ from core.findings.pairs.paired import CANNOT
 from core.findings.rows import points
 from core.store import bundled
 from dashboard.charts import tradeoff
-from dashboard.charts.elements import marks
 from dashboard.charts.elements.style import LIGHT, family_look, look
 from tests.bundled import bundled_rows
 from tests.dashboard.charts.drawn import PHONE, boxes, each_mark, overlapping
@@ -85,8 +84,8 @@ def test_every_variant_has_one_marker_in_the_style_of_its_family(every):
     found = marked(chart(every, quality=ACCURACY))
     assert set(found) == set(every.loc[every[ACCURACY].notna(), "key"])
     style = look("rtn", LIGHT)
-    assert marks.marker(style, LIGHT, "4bit")["color"] == style.color
-    assert marks.marker(style, LIGHT, "2:4")["color"] == LIGHT.paper
+    assert style.marker(LIGHT, "4bit")["color"] == style.color
+    assert style.marker(LIGHT, "2:4")["color"] == LIGHT.paper
     names = [trace.name for trace in chart(every).data if trace.showlegend is not False]
     assert names == ["Pareto front", "Unstructured", "Structured", "Low rank", "Best within budget", "Dense"]
 

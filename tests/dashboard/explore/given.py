@@ -17,7 +17,7 @@ from core.findings.within import BudgetQuery, gather, within
 from core.request.stages import DEFAULT_MODEL
 from dashboard import data
 from dashboard.charts.tradeoff import PACKED
-from dashboard.explore.budget.view import _rows
+from dashboard.explore.budget import _rows
 from dashboard.explore.curve_data import Shown, drawn_points, shown_series, with_winners
 from dashboard.shared.literal import literal
 from dashboard.shared.pickers import Chosen

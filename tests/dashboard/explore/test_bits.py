@@ -6,8 +6,7 @@ from core.findings.axes import PACKED, RATIO
 from core.findings.numbers.frame import tidy
 from core.findings.rows import choices, missing, points
 from core.findings.rows.stages import stage_table
-from dashboard.charts.elements.marks import is_hollow
-from dashboard.charts.elements.style import LIGHT
+from dashboard.charts.elements.style import LIGHT, is_hollow
 from dashboard.charts.matrices import layer_heatmap
 from tests.dashboard.explore.given import answer_at, ranked, shown
 from tests.dashboard.opened import chain_field, open_app

@@ -47,7 +47,7 @@ def test_points_are_shown_with_their_stages_losses_and_command(filled):
     assert f"run smollm2-135m {CHAIN} " in app.code[0].value
     assert "--train passages-calibration:512x256" in app.code[0].value
     (stage,) = (group for group in app.get("button_group") if group.key.startswith("explore_stage_"))
-    stage.set_value(0).run()
+    stage.set_value("1. Magnitude").run()
     assert "relative weight error of each linear layer, by block, after stage 1, Magnitude." in captions(app)
     point.set_value(chained("lora", 19.0).variant.key).run()
     assert drawer(app) == "Dense + LoRA" and not app.exception

@@ -2,7 +2,7 @@
 
 from core.notation.chain import format_chain
 from dashboard import data
-from dashboard.explore import missing, offers
+from dashboard.explore import missing
 from tests.dashboard.opened import captions, control, open_app
 from tests.synthetic import chained, result
 
@@ -79,7 +79,7 @@ def test_an_offer_needs_every_text_of_the_chain(store, monkeypatch):
     own = "wanda@0.5,text={}+adaprune,text={}".format(*texts)
     monkeypatch.setattr("core.data.files.find", lambda name: None)
     elsewhere, here = (
-        offers.runs_of("smollm2-135m", [offers.Wanted(chain)], offers.Measures())
+        missing.runs_of("smollm2-135m", [missing.Wanted(chain)], missing.Measures())
         for chain in (own, own.replace(texts[1], texts[0]))
     )
     assert "c4-sample is not on this machine" in elsewhere.error and here.error is None

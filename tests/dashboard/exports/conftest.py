@@ -9,11 +9,11 @@ from core.findings.pairs.comparison import comparison
 from core.findings.rows import points, zeroshot
 from core.findings.rows.zeroshot import in_percent
 from core.store import bundled
-from dashboard.charts import dots, papers
+from dashboard.charts import papers, scores
 from dashboard.charts.curve import perplexity_curve
-from dashboard.charts.elements import figures
 from dashboard.charts.elements.style import LIGHT
 from dashboard.charts.matrices import layer_heatmap
+from dashboard.charts.papers import perplexity_by_model
 from dashboard.exports.files import Chart
 from dashboard.exports.pivots import Pivot
 from tests.synthetic import curve
@@ -60,9 +60,9 @@ def charts(frame, perplexities, perplexity_pivot, shown):
         "tasks": chart(
             "tasks",
             shown,
-            lambda: dots.accuracy_dots(shown, LIGHT, order),
+            lambda: scores.accuracy_dots(shown, LIGHT, order),
             Pivot("Zero-shot accuracy (%)", in_percent(shown), "task", False, form=".1f"),
         ),
         "layers": chart("layers", layers, lambda: layer_heatmap(layers, LIGHT, "error", "Output error")),
-        "sizes": chart("sizes", sizes, lambda: figures.perplexity_by_model(sizes, models, LIGHT, "WikiText-2")),
+        "sizes": chart("sizes", sizes, lambda: perplexity_by_model(sizes, models, LIGHT, "WikiText-2")),
     }

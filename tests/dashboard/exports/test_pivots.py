@@ -12,8 +12,7 @@ import pytest
 from core.findings.numbers.latex import escaped
 from dashboard.exports import files, print_figures
 from dashboard.exports.files import LONGEST, export_name, model_part, text_part
-from dashboard.exports.latex import HIGHEST
-from dashboard.exports.pivots import DENSE_COLUMN, Pivot, of_means, wide
+from dashboard.exports.pivots import DENSE_COLUMN, HIGHEST, Pivot, of_means, wide
 from tests.core.notation.latex import check_table
 from tests.dashboard.exports.conftest import CAPTION
 

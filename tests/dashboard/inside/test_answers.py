@@ -12,9 +12,7 @@ from core.base.errors import UserError
 from core.evaluation.generation.sampling import Candidate, Token
 from core.request.stages import DEFAULT_MODEL
 from dashboard import data
-from dashboard.inside.answers import shown
-from dashboard.inside.answers.form import PROMPTS
-from dashboard.inside.answers.shown import difference
+from dashboard.inside.answers.view import PROMPTS, difference
 from dashboard.shared import links
 from tests.dashboard.opened import control, open_app, read
 from tests.synthetic import chained
@@ -61,7 +59,7 @@ class Process:
 @pytest.fixture
 def asked(monkeypatch):
     made = Process()
-    monkeypatch.setattr(shown, "answerer", lambda: made)
+    monkeypatch.setattr("dashboard.inside.answers.view.answerer", lambda: made)
     return made
 
 

@@ -22,10 +22,9 @@ from dashboard.charts.documents import margin_chart
 from dashboard.charts.elements.style import LIGHT
 from dashboard.exports import print_figures
 from dashboard.exports.files import WIDTHS
-from dashboard.inside.documents import compared
-from dashboard.inside.documents.compared import SPACE
+from dashboard.inside.documents import tab
 from dashboard.inside.documents.one import DOCUMENT
-from dashboard.inside.documents.tab import measuring_address
+from dashboard.inside.documents.tab import SPACE, measuring_address
 from dashboard.shared import widgets
 from tests.bundled import bundled_rows
 from tests.dashboard.opened import charts, decoded, open_app, read
@@ -78,10 +77,10 @@ def test_counts_and_tests_agree_with_the_stored_answers_and_with_the_comparison(
     mean = pairs.loc[(MEAN, "acc", 3500)].to_dict()
     assert f"**All tasks**: {lost} of 3,500 documents flip to wrong and {gained} to right: " in text
     assert f"{in_points(mean['difference'], mean['low'], mean['high'])} points of mean accuracy, p{SPACE}" in text
-    assert compared.compare(MODEL, dense.variant.key, one.variant.key).overall.p == pytest.approx(mean["p"])
+    assert tab.compare(MODEL, dense.variant.key, one.variant.key).overall.p == pytest.approx(mean["p"])
     assert len(table(app)) == lost + gained
     check_chart(app, 3500, lost, gained)
-    app.selectbox(key=compared.TASK).set_value("BoolQ").run()
+    app.selectbox(key=tab.TASK).set_value("BoolQ").run()
     assert len(table(app)) == sum(flips["boolq"])
     assert set(table(app)["Direction"]) == {"Right to wrong", "Wrong to right"}
     check_chart(app, 500, *flips["boolq"])
@@ -102,12 +101,12 @@ def test_a_link_sets_every_filter(bundled):
     app = documents_tab(
         inside_variant="sparsegpt@0.5", **{f"inside_doc_{kind}": value for kind, value in query.items()}
     )
-    found = compared.compare(MODEL, dense.variant.key, one.variant.key).documents["PIQA"]
+    found = tab.compare(MODEL, dense.variant.key, one.variant.key).documents["PIQA"]
     large = found[found["margin_change"].abs() >= 3]
     assert set(table(app)["Document"]) == set(large.loc[large["direction"] == TO_WRONG, "label"])
-    for group, directions in compared.GROUPS.items():
+    for group, directions in tab.GROUPS.items():
         wanted = large[large["direction"].isin(directions)]
-        app.selectbox(key=compared.DIRECTION).set_value(group).run()
+        app.selectbox(key=tab.DIRECTION).set_value(group).run()
         if wanted.empty:  # a second choice cannot be another wrong one
             assert group == "Both wrong, choice changed" and no_match(app)
             continue
@@ -192,7 +191,7 @@ def test_a_document_shows_its_escaped_text_and_both_choices(store, piqa):
     assert [row.count("chosen") for row in rows] == [1, 1]
     assert "class=right" in rows[0] and "&lt;b&gt;Food&lt;/b&gt; 1" in rows[0] and "<b>-1.00</b>" in rows[0]
     assert "class=right" not in rows[1] and "Paint" in rows[1] and "-4.00" in rows[1]
-    app.selectbox(key=compared.DIRECTION).set_value("Both right").run()
+    app.selectbox(key=tab.DIRECTION).set_value("Both right").run()
     assert f"**{label} 2**" in read(app)  # also a document that the filters hide
 
 
@@ -223,9 +222,9 @@ def test_another_task_closes_the_document(store):
     measured(store, "boolq")
     app = documents_tab(inside_doc_task="PIQA", inside_doc_document="PIQA 3")
     assert app.selectbox(key=DOCUMENT).value == "PIQA 3" and "**PIQA 3**: both right" in read(app)
-    app.selectbox(key=compared.TASK).set_value("All tasks").run()
+    app.selectbox(key=tab.TASK).set_value("All tasks").run()
     assert app.selectbox(key=DOCUMENT).value == "PIQA 3" and "**PIQA 3**: both right" in read(app)
-    app.selectbox(key=compared.TASK).set_value("BoolQ").run()
+    app.selectbox(key=tab.TASK).set_value("BoolQ").run()
     assert app.selectbox(key=DOCUMENT).value is None and "Click a point to read its document" in read(app)
 
 

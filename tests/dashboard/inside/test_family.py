@@ -10,8 +10,9 @@ from core.findings.rows import choices, naming
 from core.specs import PUBLISHED
 from core.store.bundled import read_measured
 from dashboard import data
-from dashboard.charts.family.places import ELSEWHERE
-from dashboard.inside.family import fields, panel
+from dashboard.charts.family.layout import ELSEWHERE
+from dashboard.inside.family import tree as fields
+from dashboard.inside.family import view
 from dashboard.inside.family.tree import node_names, nodes_of
 from dashboard.inside.selection import Subject
 from tests.bundled import bundled_rows
@@ -162,7 +163,7 @@ def test_the_panel_follows_the_chosen_node(bundled, nodes):
 def test_every_kind_of_variant_has_a_link_that_opens_its_point(chain, bundled):
     subject = subject_of(MODEL)
     key = next(key for key, name in subject.names.items() if f"· {chain}" in name)
-    app = open_app(None, **panel.explore_address(subject, key, choices.texts(subject.rows), TEXT))
+    app = open_app(None, **view.explore_address(subject, key, choices.texts(subject.rows), TEXT))
     assert app.session_state["explore_point"] == key
     assert not any("asks for" in info.value for info in app.info)
 
@@ -191,7 +192,7 @@ def test_a_node_without_results_offers_the_run_that_gives_it_some(fresh):
     assert not open_app("run/view.py", **query).error
     nodes = nodes_of(data.frame(MODEL), choices.texts(data.frame(MODEL))[TEXT])
     node = nodes[nodes["chain"] == "slimllm@0.2+tensor-train@2x"].iloc[0]
-    app = open_app("run/view.py", **panel.run_address(MODEL, node))
+    app = open_app("run/view.py", **view.run_address(MODEL, node))
     app.button(key="run_start").click().run()
     (job,) = data.queue().active()
     assert job.spec.variant.key == node["node"]

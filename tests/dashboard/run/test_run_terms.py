@@ -4,7 +4,7 @@ import pytest
 
 from core.base.errors import UserError
 from core.models import terms
-from dashboard.run import model_field
+from dashboard.run import fields
 from tests.dashboard.opened import open_app
 
 GEMMA = "gemma3-270m"
@@ -17,7 +17,7 @@ def shown(store, tmp_path, monkeypatch):
 
 
 def opened():
-    return open_app("run/view.py", typed={model_field.KEY: GEMMA})
+    return open_app("run/view.py", typed={fields.KEY: GEMMA})
 
 
 def infos(app):

@@ -10,7 +10,7 @@ from core.findings.numbers.reporting import ratio_words
 from core.notation.formatting import format_number
 from core.request.stages import DEFAULT_MODEL
 from dashboard import data
-from dashboard.shared.stories import choosing, tour
+from dashboard.shared.stories import tour
 from dashboard.shared.stories.story import STEP, STORY
 from tests.dashboard.opened import charts, open_app, read
 from tests.synthetic import result
@@ -85,20 +85,20 @@ def test_the_table_choose_is_a_step_and_a_row_opens_its_point(by_name):
     story = by_name["choose"]
     app = open_app(**story.address(0))
     table = next(one.value for one in app.dataframe if ("", choose.SIZE) in one.value)
-    wanted = choose.table(choosing.chosen(DEFAULT_MODEL, DEFAULT_MODEL))
+    wanted = choose.table(tour.chosen(DEFAULT_MODEL, DEFAULT_MODEL))
     assert [": ".join(filter(None, names)).lower() for names in table] == [name.lower() for name in wanted]
     assert table.to_numpy().tolist() == wanted.to_numpy().tolist()
-    assert len(table) == len(choose.SIZES) and choosing.chosen(DEFAULT_MODEL, DEFAULT_MODEL).advice in read(app)
+    assert len(table) == len(choose.SIZES) and tour.chosen(DEFAULT_MODEL, DEFAULT_MODEL).advice in read(app)
 
 
 @pytest.mark.matrix(size=None)
-@pytest.mark.parametrize("size", choosing.ALONE_AT)
+@pytest.mark.parametrize("size", tour.ALONE_AT)
 def test_a_step_of_a_size_agrees_with_the_budget_below(size, by_name):
     story = by_name["choose"]
-    app = open_app(**story.address(1 + choosing.ALONE_AT.index(size)))
+    app = open_app(**story.address(1 + tour.ALONE_AT.index(size)))
     assert app.number_input(key="explore_limit_packed_mb").value == size
     fits = next(one.value for one in app.dataframe if "Chain" in one.value)
-    text = story.steps[1 + choosing.ALONE_AT.index(size)].write().replace("\\", "")
+    text = story.steps[1 + tour.ALONE_AT.index(size)].write().replace("\\", "")
     if "Misses by" in fits:
         assert "No measured chain" in text
         return

@@ -14,7 +14,7 @@ from core.findings.numbers.seven import ABOVE_CHANCE, chance_of, counted_tasks
 from core.findings.pairs import paired
 from core.findings.pairs.comparison import comparison
 from core.findings.rows import naming, points, zeroshot
-from dashboard.charts import dots, scores
+from dashboard.charts import scores
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.elements.style import DARK, LIGHT, faded
 from tests.synthetic import answered, result
@@ -173,7 +173,7 @@ def test_unpaired_variants_are_named_with_the_reason(without_wanda, kept):
 
 def test_accuracies_have_both_baselines_of_the_scored_documents(kept):
     both, _ = scored(kept)
-    figure = dots.accuracy_dots(both, LIGHT, list(dict.fromkeys(both["task"])))
+    figure = scores.accuracy_dots(both, LIGHT, list(dict.fromkeys(both["task"])))
     lines = {one.name: one for one in figure.data if one.mode == "lines"}
     assert set(lines) == {"chance", "majority class"}
     assert lines["chance"].line.dash != lines["majority class"].line.dash
@@ -193,7 +193,7 @@ def test_without_stored_answers_chance_comes_from_the_catalogue(kept):
     both, _ = scored((results, {one.variant.key: {} for one in results}))
     assert both["majority"].isna().all()
     assert list(both.loc[both["task"] == "HellaSwag", "chance"].unique()) == [0.25]
-    figure = dots.accuracy_dots(both, LIGHT, list(dict.fromkeys(both["task"])))
+    figure = scores.accuracy_dots(both, LIGHT, list(dict.fromkeys(both["task"])))
     assert "majority class" not in {one.name for one in figure.data}
 
 

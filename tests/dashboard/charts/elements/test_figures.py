@@ -12,10 +12,9 @@ from core.findings.numbers.differences import differences
 from core.findings.numbers.frame import tidy
 from core.findings.pairs.comparison import comparison
 from core.findings.rows import choices, points, zeroshot
-from dashboard.charts import dots
+from dashboard.charts import scores
 from dashboard.charts.curve import explained, perplexity_curve
-from dashboard.charts.elements import figures
-from dashboard.charts.elements.figures import SCREEN
+from dashboard.charts.elements.drawing import SCREEN, log_ticks
 from dashboard.charts.elements.style import LIGHT, look
 from tests.bundled import bundled_rows
 from tests.dashboard.charts.drawn import PHONE, boxes, overlapping, trace
@@ -166,7 +165,7 @@ def test_labels_without_room_are_omitted():
     ("low", "high", "expected"), [(15, 120, [20, 50, 100]), (18, 4000, [30, 100, 300, 1000, 3000]), (9, 1e5, None)]
 )
 def test_log_ticks_are_few_and_inside(low, high, expected):
-    ticks = figures.log_ticks(low, high)
+    ticks = log_ticks(low, high)
     assert ticks == (expected or [10, 100, 1000, 10_000, 100_000])
 
 
@@ -174,7 +173,7 @@ def test_accuracy_shows_chance_every_task_and_the_mean_above_chance(frame):
     rows = points.at_amount(zeroshot.headline(frame), "50 %")
     shown = zeroshot.with_mean(zeroshot.accuracies(rows), zeroshot.means_above_chance(rows))
     order = list(dict.fromkeys(shown["task"]))
-    figure = dots.accuracy_dots(shown, LIGHT, order)
+    figure = scores.accuracy_dots(shown, LIGHT, order)
     assert len(order) == 8 and order[-1] == "Mean above chance"
     assert sorted({x for x in trace(figure, "chance").x if x is not None}) == [0.25, 0.5]
     dense = trace(figure, "Dense")
@@ -222,7 +221,7 @@ def test_the_chosen_amount_and_the_winners_are_marked(perplexities):
 
     def marked(axis):
         drawn = perplexity_curve(found, dense, axis, LIGHT, "x", at="50 %", winners=[best["key"]])
-        traces = [trace for trace in drawn.data if trace.meta == figures.SCREEN]
+        traces = [trace for trace in drawn.data if trace.meta == SCREEN]
         (label,) = (trace for trace in traces if trace.text == ("<b>50 %</b>",))
         (area,) = (trace for trace in traces if trace.fillcolor == LIGHT.chosen)
         (ring,) = (trace for trace in traces if trace.marker.symbol == "circle-open")

@@ -16,16 +16,27 @@ from core.methods.unstructured.base import ScoreMethod
 from core.registry import METHODS, STAGES
 from core.store import bundled
 from core.training.base import TrainPruneMethod
-from dashboard.charts import dots, papers
+from dashboard.charts import papers, scores
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.elements.drawing import Drawing
-from dashboard.charts.elements.style import DARK, LIGHT, OF_FAMILIES, MarkStyle, layout, look, style_of
-from dashboard.charts.elements.swatch import BARS, CORNERS, DASHES, swatch
+from dashboard.charts.elements.style import (
+    BARS,
+    CORNERS,
+    DARK,
+    DASHES,
+    LIGHT,
+    OF_FAMILIES,
+    MarkStyle,
+    layout,
+    look,
+    style_of,
+    swatch,
+)
 
 
 def test_each_pattern_has_its_own_marker():
     drawn = papers.by_task(papers.rows_of(bundled.published(), papers.TABLES[1]))
-    published = dots.accuracy_dots(drawn, LIGHT, list(dict.fromkeys(drawn["task"])))
+    published = scores.accuracy_dots(drawn, LIGHT, list(dict.fromkeys(drawn["task"])))
     marks = {one.name: one.marker.symbol for one in published.data}
     assert marks["SparseGPT, 4:8"] != marks["SparseGPT, 2:4"]
 

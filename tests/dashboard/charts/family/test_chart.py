@@ -13,8 +13,7 @@ from core.findings.numbers.frame import tidy
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.style import DARK, LIGHT
 from dashboard.charts.family.chart import CAP, family_tree, name_rows
-from dashboard.charts.family.layout import STEP, lay_out
-from dashboard.charts.family.places import DIVERGED, ELSEWHERE, FOLDED, LINE, LONGEST, UNKNOWN, Tree
+from dashboard.charts.family.layout import DIVERGED, ELSEWHERE, FOLDED, LINE, LONGEST, STEP, UNKNOWN, Tree, lay_out
 from dashboard.exports import print_figures
 from tests.dashboard.charts.drawn import each_mark
 from tests.dashboard.exports.test_print import drawn

@@ -1,1 +1,0 @@
-"""Trade-off view of Explore: a budget, the best variant within it, the list of all, and their chart."""
