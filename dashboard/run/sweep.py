@@ -71,9 +71,12 @@ def _show_failures(jobs: Sequence[Job]) -> None:
     if len(failed) > SHOWN:
         st.caption(f"{len(failed) - SHOWN} more runs failed; see the ended jobs.")
     if failed:
-        retry, specs = data.queue().submit_all, [job.spec for job in failed]
         icon = ":material/refresh:"
-        st.button("Retry the failed runs", key="run_retry_failed", icon=icon, on_click=retry, args=(specs,))
+        st.button("Retry the failed runs", key="run_retry_failed", icon=icon, on_click=_retry, args=(failed,))
+
+
+def _retry(failed: Sequence[Job]) -> None:
+    data.queue().submit_all([job.spec for job in failed])
 
 
 def _show_chart(model: str, keys: Collection[str]) -> None:
