@@ -13,8 +13,7 @@ from core.methods.cost import LOGIT_BYTES
 from core.methods.parameters import MethodParameters
 from core.methods.terms import STORED
 from core.models.lazy import PreTrainedTokenizerBase
-from core.results import LayerReport
-from core.training.lazy import Batch, Example, SparseLora, Teacher, TextData
+from core.training.lazy import Batch, Example, LayerReport, SparseLora, Teacher, TextData
 
 MICRO_TOKENS = 2048  # tokens per micro-batch
 AT_ONCE = 16  # prompts per batch of a teacher's answers

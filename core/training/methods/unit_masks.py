@@ -16,9 +16,9 @@ from core.methods.structured.base import StructuredBlockView, keep_heads, keep_l
 from core.methods.structured.budget import Removal
 from core.methods.structured.loraprune import averaged, normed_sums
 from core.models.removal.units import KeptUnits, spread
-from core.results import LayerReport
 from core.training.adapters import NAME, SparseLora
 from core.training.base import Pruning
+from core.training.lazy import LayerReport
 
 REMOVED = -1.0  # score of a masked unit: below all others, so that it stays masked
 

@@ -8,9 +8,9 @@ from core.methods.numerics.levels import level_shares
 from core.methods.numerics.masks import smallest_mask, zeros_lowest
 from core.models.parts.blocks import Blocks
 from core.models.parts.constraints import constraint_of, set_constraint
-from core.results import LayerReport
 from core.training.adapters import NAME
 from core.training.base import Pruning
+from core.training.lazy import LayerReport
 
 
 class WeightMasks(Pruning):

@@ -136,7 +136,7 @@ def choose_format(app, spec, name):
 
 
 def test_a_point_is_saved_in_a_format_to_the_typed_folder_and_scanned(two_points, tmp_path, monkeypatch):
-    monkeypatch.setattr("core.shipping.huggingface.tokenizer_bytes", lambda source: 4_000_000)
+    monkeypatch.setattr("core.shipping.base.tokenizer_bytes", lambda source: 4_000_000)
     monkeypatch.setattr("core.shipping.gguf.format.vocabulary_bytes", lambda source, size: 2_000_000)
     magnitude, chain = two_points
     app = open_app(explore_point="magnitude@0.5")
