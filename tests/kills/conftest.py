@@ -11,17 +11,14 @@ from sqlalchemy.pool import NullPool
 
 from core.answers import client
 from core.base import paths
-from core.jobs import supervisor, worker
+from core.jobs import supervisor
 from core.jobs.executor import Executor
-from core.request.expected import estimate
-from core.search import question, session
-from core.search.autopilot import Estimates
 from core.store import database
-from tests.core.search.texts import CALIBRATION, JUDGE, TEXT, write_wide
+from tests.core.search.texts import write_wide
 from tests.core.tiny import tiny
 from tests.core.tiny_folder import write_tiny_folder
 from tests.kills import processes
-from tests.kills import worker as made_up
+from tests.kills.searcher import MADE_UP
 
 pytest.register_assert_rewrite("tests.kills.world")
 
@@ -42,15 +39,10 @@ def place(tmp_path_factory):
         patch.setattr(paths, "SHIPPED_MEASURED", folder / "measured")
         patch.setattr(supervisor, "ACTIVE_SECONDS", 0.05)
         patch.setattr(supervisor, "IDLE_SECONDS", 0.1)
-        patch.setattr(worker, "LEASE_SECONDS", made_up.LEASE_SECONDS)
         patch.setattr(Executor, "launch", processes.launch)
         patch.setattr(client, "subprocess", SimpleNamespace(**vars(subprocess) | {"Popen": processes.ForkedAnswers}))
-        # Made-up trials, of which a search chooses the same, whatever the time.
-        patch.setattr(session, "run_alone", made_up.slow_run)
-        patch.setattr(question, "texts", lambda shape: (TEXT, JUDGE))
-        patch.setattr(question, "default_text", lambda *_: CALIBRATION)
-        patch.setattr(estimate, "START_SECONDS", 0.1)
-        patch.setattr(Estimates, "of_trial", lambda *_: 0.1)
+        for made_up in MADE_UP:
+            patch.setattr(*made_up)
         patch.setattr(database, "create_engine", _engine)
         yield folder
 

@@ -14,17 +14,18 @@ from typing import Any
 
 import psutil
 
-from core.jobs import queue, worker
+from core.jobs import kinds, queue, worker
 from core.jobs.executor import End, Executor, LocalHandle, handle_text
-from core.jobs.kinds import SEARCHER
 from core.jobs.logs import log_file
 from core.jobs.queue import Queue
 from core.store.slots import slots
 from core.store.store import Store
 from tests.attacks.machine import forked
+from tests.kills.searcher import SEARCHER
 from tests.kills.worker import WORKER
 
 SECONDS = 300  # that only a hang takes
+MADE_UP = {kinds.WORKER: WORKER, kinds.SEARCHER: SEARCHER}
 launch_process = Executor.launch
 
 
@@ -56,11 +57,9 @@ def _afresh(work: Callable[..., int], *arguments: str) -> int:
 
 def launch(self: Executor, job_id: int, token: str, spec: str) -> Any:
     """Launch a job as `Executor` does; a program of several threads cannot be forked safely."""
-    from core.search import session
-
-    if self.command == SEARCHER or slots() == 1:
-        return Forked(partial(_afresh, session.main if self.command == SEARCHER else worker.main), job_id, token)
-    self.command = WORKER
+    if self.command == kinds.WORKER and slots() == 1:
+        return Forked(partial(_afresh, worker.main), job_id, token)
+    self.command = MADE_UP.get(self.command, self.command)
     return launch_process(self, job_id, token, spec)
 
 
