@@ -129,7 +129,7 @@ class RayExecutor(Executor):
         return self._states.get(token)
 
     def _needs(self, spec: RunSpec) -> Resources:
-        most = max((int(node.cores) for node in self.nodes or ()), default=1)
+        most = max([1, *(int(node.cores) for node in self.nodes or ())])  # a head that is alone has none
         memory = spec.memory
         if memory is None:
             try:

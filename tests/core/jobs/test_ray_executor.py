@@ -20,14 +20,15 @@ class PlayedAgent:
 
     def __init__(self):
         self.requests, self.states, self.lacking, self.error = [], {}, None, None
-        self.replies, self.silent = [Reply((NODE, NODE))], False
+        self.nodes, self.silent = (NODE, NODE), False
+        self.replies = [Reply(self.nodes)]
 
     def send(self, request):
         self.requests.append(request)
         method, *arguments = request
         states = {token: self.states.get(token, "waiting") for token in arguments if method == "states"}
         if not self.silent:
-            self.replies.append(Reply((NODE, NODE), self.lacking if method == "lacking" else states, self.error))
+            self.replies.append(Reply(self.nodes, self.lacking if method == "lacking" else states, self.error))
 
     def poll(self, seconds=0):
         return bool(self.replies)
@@ -175,3 +176,9 @@ def test_a_seat_runs_attempts_one_after_another_and_records_a_crash(played, stor
     assert found.token() in (works[1].token, None)
     found.wait(works[1].token)
     assert found.token() is None and played.job(second).state == "running"  # the worker writes its own end
+
+
+def test_a_job_waits_for_a_core_while_only_the_head_is_there(agent, ray):
+    agent.nodes = (Resources(),)
+    waits = [ray.launch(1, token, run(threads=None).model_dump_json()).waits_for() for token in "ab"]
+    assert waits[1] == "no machine of the cluster has 1 core and 1.0 GB of memory"
