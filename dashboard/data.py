@@ -4,8 +4,6 @@ A page shows a change at its next run. While new rows keep arriving, all session
 seconds, so that they share cached computations.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from math import inf
 from threading import Lock

@@ -4,8 +4,6 @@ Without `[auth]` in Streamlit's secrets and without `SLIMSCOPE_USERS` there is n
 gets in.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Set
 from contextlib import contextmanager

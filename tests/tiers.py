@@ -9,8 +9,6 @@ The mark `full` leaves a test to that tier whose class of behaviour another test
 `--tier` everything runs.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.abc import MetaPathFinder

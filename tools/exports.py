@@ -6,8 +6,6 @@ of two columns. The tool reports TeX's errors and tables that are wider than the
 `apt-get install texlive-latex-recommended`; without it, the tool only writes the files.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import re

@@ -5,8 +5,6 @@ position. A row has two fp32, scale and lowest value, and a uint16 code per toke
 number. A code stands for code * scale + lowest. llama.cpp only scores the second half of each window.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

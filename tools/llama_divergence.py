@@ -8,8 +8,6 @@ contain, on the same tokens. llama.cpp only scores the second half of each windo
 docs/benchmarks.md describes the build, and the differences to expect.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

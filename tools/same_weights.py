@@ -4,8 +4,6 @@ Both checkouts compress the same tiny random models on this machine, one after t
 stored, since the order of additions, and so the last digits, depends on the processor.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

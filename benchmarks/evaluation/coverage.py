@@ -10,8 +10,6 @@ test with the true variance detects in 80 %. A record is short, so even exact in
 correlations from the texts.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from functools import partial

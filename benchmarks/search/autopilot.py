@@ -12,8 +12,6 @@ The second table replays the first two rungs of the races: the share in which th
 that passes them counts as measured on all windows of the last one.
 """
 
-from __future__ import annotations
-
 import csv
 import random
 import warnings

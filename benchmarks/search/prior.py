@@ -6,8 +6,6 @@ Each bundled series of a single pruning stage loses one ratio at a time. The pri
 the other ratios: ln(perplexity / dense), the mean over the texts. `inside` the other ratios, or `beyond` them.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """The parent's end of the process that generates answers: it starts the process, asks, stops, and collects tokens."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import threading

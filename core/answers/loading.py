@@ -1,7 +1,5 @@
 """Loading of the dense model or of a cached variant for answers; nothing is compressed."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 from core.answers.models import Loaded

@@ -1,7 +1,5 @@
 """A question to several models, and the lines that the process of the answers reads and writes; imports no torch."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field

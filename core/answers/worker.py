@@ -4,8 +4,6 @@ Each question that it answers is a job, whose row others see and cancel. The pro
 closes, thus with the process that started it. It writes no log, as prompts and answers are private.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

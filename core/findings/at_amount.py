@@ -1,7 +1,5 @@
 """The best variants of a curve at an amount, with their ties, their accuracy, and a smaller and better variant."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection
 from typing import NamedTuple, Protocol

@@ -1,7 +1,5 @@
 """Axes of amounts, costs and qualities: the column of the rows, and its title."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from core.data.texts import called

@@ -3,8 +3,6 @@
 A time beside other programs says little of a method, so it is never compared with others.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """The question which method keeps perplexity lowest at an amount, and its answer: Explore's curve without its page."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """The form of every answer: a sentence, and the rows that it looked at."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import pandas as pd

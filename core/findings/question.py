@@ -1,7 +1,5 @@
 """The question which variant of a model is best, as a command or Python asks it, and its answer."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What findings read besides their rows: results, and paired differences between their stored outcomes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Protocol

@@ -4,8 +4,6 @@ Stages that read text or draw random numbers depend on a seed. Chains with such 
 variance in each number, as three seeds of one chain leave two degrees of freedom (random effects).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 from math import inf, log

@@ -4,8 +4,6 @@ Every `SharedTable` has a unique number, which the cache uses as a key. A new ro
 new number, so results of the old table are not used again.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from copy import copy

@@ -1,7 +1,5 @@
 """The best variants of a model within a budget: the question, the rows that it looks at, and the answer."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property

@@ -3,8 +3,6 @@
 It starts at the estimate for the stage. Once the stage has reported enough progress, its own pace counts.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """The record of a crash in the row of an attempt, by the process that started it."""
 
-from __future__ import annotations
-
 from sqlalchemy import case, update
 
 from core.store.clock import Now

@@ -1,7 +1,5 @@
 """What a job does now, in words."""
 
-from __future__ import annotations
-
 from core.jobs.queue import Job
 
 STAGES = {

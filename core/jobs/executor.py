@@ -1,7 +1,5 @@
 """Executors, which start and find the processes of jobs: children in sessions of their own, unless a class differs."""
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

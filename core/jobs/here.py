@@ -5,8 +5,6 @@ stages of a chain. A job waits while another one computes a part that both need.
 others at once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from functools import lru_cache
 

@@ -1,7 +1,5 @@
 """Logs of jobs: a file on the machine that runs the job, and a copy in the shared storage."""
 
-from __future__ import annotations
-
 import os
 from contextlib import suppress
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Jobs that this process does itself, with a row that other processes see and cancel."""
 
-from __future__ import annotations
-
 import secrets
 import socket
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """The runs of a sweep or a search: here, or as jobs that run at once where the executor has room."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence

@@ -1,7 +1,5 @@
 """What all child processes of this program share: their environment, and words on their end."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

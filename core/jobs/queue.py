@@ -4,8 +4,6 @@ A job is a row. Any process with the store may submit and cancel; `core.jobs.sup
 Queued jobs are ordered by `created`. Moving a job swaps these times, and a restarted job keeps its own.
 """
 
-from __future__ import annotations
-
 import os
 import secrets
 import socket

@@ -6,8 +6,6 @@ The row names one attempt by its token. The process of another attempt can neith
 process extends its lease with each heartbeat. One that loses it stops, and ends by force after a grace period.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

@@ -1,7 +1,5 @@
 """The loop of the autopilot: choose a chain, race it against the best one, and learn from the result."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -3,8 +3,6 @@
 What the search expects of a chain before its trial is a mean over all stored texts, perhaps that of the judge, too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 
 import pandas as pd

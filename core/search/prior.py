@@ -8,8 +8,6 @@ A sum that ends in a stage on the embedding or head has the errors of the estima
 (`core.findings.estimates.rule`).
 """
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The question of the autopilot, checked before the search: a model, a budget, a time, and what the user allows."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import PurePath

@@ -5,8 +5,6 @@ rungs, because each one is another chance of a false decision. Few windows say l
 pooled with an expected one: the difference of two chains varies between windows in proportion to their loss.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -9,8 +9,6 @@ Chains that share a part share its error, and parts of one method share some of 
 chains that have something in common with it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import islice

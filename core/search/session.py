@@ -1,7 +1,5 @@
 """A search from its question to its certificate, in this process; others see its state and may stop it."""
 
-from __future__ import annotations
-
 import errno
 import logging
 import sys

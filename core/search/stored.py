@@ -1,7 +1,5 @@
 """Stored variants within the budget of a search: the best one on the text of the judgement, and those on any text."""
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence

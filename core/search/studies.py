@@ -3,8 +3,6 @@
 SQLite has these tables in a file of the results folder, and PostgreSQL in a schema of the store's database.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections import defaultdict

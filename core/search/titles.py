@@ -1,7 +1,5 @@
 """The titles of jobs of all kinds, for pages and commands."""
 
-from __future__ import annotations
-
 from core.answers.question import QuestionRow
 from core.base.errors import UserError
 from core.jobs.kinds import QUESTION, SEARCH

@@ -1,7 +1,5 @@
 """The trials of a search: a chain is measured on more and more windows, until it loses against the best or has won."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -4,8 +4,6 @@ A text without a record has its own one in a measurement that is long enough. In
 by the largest factor of the bundled records.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable

@@ -5,8 +5,6 @@ independent values: its variance is s^2 / n times f = 1 + 2 sum (1 - k / n) rho_
 lag k.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from functools import lru_cache

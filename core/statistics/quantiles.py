@@ -1,7 +1,5 @@
 """The interval of a quantile of values that belong to consecutive windows, such as the tokens of a text."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.special import stdtrit
 

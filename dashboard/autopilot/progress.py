@@ -1,7 +1,5 @@
 """A search on the page: its chart, what runs, the time left, and its certificate."""
 
-from __future__ import annotations
-
 from functools import partial
 from shlex import quote
 

@@ -1,7 +1,5 @@
 """Autopilot page: a budget of size and time in, the best chain out."""
 
-from __future__ import annotations
-
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 

@@ -1,7 +1,5 @@
 """Charts and tables of compared variants: differences in each number, accuracies by task, numbers and costs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import pandas as pd

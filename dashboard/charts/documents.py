@@ -1,7 +1,5 @@
 """Chart of documents: the margins of two variants, a point per document."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go

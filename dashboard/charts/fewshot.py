@@ -3,8 +3,6 @@
 Pure functions: DataFrame in, DataFrame or plotly Figure out.
 """
 
-from __future__ import annotations
-
 from textwrap import wrap
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """The figure of a finding, as its page draws it."""
 
-from __future__ import annotations
-
 import plotly.graph_objects as go
 
 from core.base.errors import UserError

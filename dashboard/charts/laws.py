@@ -1,7 +1,5 @@
 """Chart of a compression law with its data points: pure functions from a law to a Figure and its table."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go

@@ -1,7 +1,5 @@
 """Maps of a number of each matrix and of a part of one, and histograms: of the matrices, and of the weights of one."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

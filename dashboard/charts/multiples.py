@@ -5,8 +5,6 @@ Perplexities of different tokenizers cannot share an axis; these multiples can.
 Pure functions: DataFrame in, DataFrame or plotly Figure out.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import cycle

@@ -1,7 +1,5 @@
 """Published values (`core.store.bundled.published`) in charts and tables: pure functions."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 

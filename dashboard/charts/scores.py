@@ -1,7 +1,5 @@
 """Charts of zero-shot accuracies: a row for each variant and a panel for each task, or a row for each task."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 

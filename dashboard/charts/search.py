@@ -1,7 +1,5 @@
 """Chart of a search: the effect of each measured chain against its size, the prior's expectation and the budget."""
 
-from __future__ import annotations
-
 import pandas as pd
 import plotly.graph_objects as go
 

@@ -3,8 +3,6 @@
 Pure functions: results in, DataFrame or plotly Figure out.
 """
 
-from __future__ import annotations
-
 import math
 import re
 

@@ -3,8 +3,6 @@
 Perplexities are drawn as multiples of the dense model's. Values above a log axis are in a band at the upper edge.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Parts of the trade-off chart: heights of its points, ends of its quality axis, and its plot with free places."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field

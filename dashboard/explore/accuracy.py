@@ -1,7 +1,5 @@
 """Zero-shot accuracy on Explore: as paired differences to dense where per-document answers are stored, and absolute."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial

@@ -1,7 +1,5 @@
 """Trade-off of a model's variants: limits, filters, quality and cost, then the answer, list, chart and details."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """The comparison of two points: its field, ticks and drawer, and the test of variants against the best of a table."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import cache
 

@@ -1,7 +1,5 @@
 """The data of Explore's curve view, computed once for all sessions, and its answer at the chosen amount."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import pandas as pd

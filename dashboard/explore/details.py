@@ -1,7 +1,5 @@
 """The drawer of a point: stages, layers, training, command, export, scan, deletion, and its differences to dense."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from functools import partial

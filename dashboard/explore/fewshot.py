@@ -1,7 +1,5 @@
 """Few-shot view of Explore: how examples change the cost of compression, and the prompts themselves."""
 
-from __future__ import annotations
-
 import html
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """The missing points of a curve and numbers of variants, and the buttons that run them with their time estimates."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Comparison of several models on Explore: perplexities relative to each model's own dense perplexity."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Explore page: quality and size of a model's variants at every amount of compression."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Export of figures and tables with captions that state the protocol, in several formats, and names of the files."""
 
-from __future__ import annotations
-
 import io
 import re
 import zipfile

@@ -1,7 +1,5 @@
 """Tables in the layout of papers: a row for each method, a column for each amount, task or model; also as LaTeX."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -6,8 +6,6 @@ metric at its axis, names lines at their ends if there is room, and is never tal
 Matplotlib's font is embedded, so that a figure is the same on every machine.
 """
 
-from __future__ import annotations
-
 import io
 import threading
 from collections.abc import Iterator

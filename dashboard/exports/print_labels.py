@@ -3,8 +3,6 @@
 Widths are measured on the drawn letters.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from functools import lru_cache

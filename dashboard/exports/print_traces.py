@@ -4,8 +4,6 @@ It covers the trace types of the charts: scatter (lines, markers, error bars, co
 heat maps.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """The tab that compares two to four variants in columns; the leftmost is the baseline."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import partial
 

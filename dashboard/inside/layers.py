@@ -1,7 +1,5 @@
 """The tab of layers: each matrix after a stage, alone or against another variant, and the weights of one matrix."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Jobs that create chosen variants which are not in the cache, and links to the Run page that measure variants."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import streamlit as st

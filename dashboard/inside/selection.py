@@ -1,7 +1,5 @@
 """The model and the variants that the tabs of Inside show: fields whose values are in the address."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Inside page: what compression changed in a variant, layer by layer and answer by answer."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import streamlit as st

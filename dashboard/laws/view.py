@@ -1,7 +1,5 @@
 """Laws page: how the quality of a model falls with its pruning ratio, and how much may be removed."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import pandas as pd

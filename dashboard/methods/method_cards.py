@@ -1,7 +1,5 @@
 """The map of methods by kind and a card for each, built from their declarations and stored results."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Sequence
 from html import escape
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Methods page: a map of the compression methods, a card for each, and the glossary."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from core.methods.base import Method

@@ -1,7 +1,5 @@
 """Published page: tables of the papers and comparable results measured here; each chart has a single protocol."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """The card of one stage: its method, amount and the fields of its parameters, and their notation in a chain."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import NamedTuple
 

@@ -4,8 +4,6 @@ The session stores the ids of the cards in order, and each field under a key wit
 with its card. The text is written from the cards; a typed text, or one from the address, is parsed into the cards.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """The fields of the model to compress, from the catalogue, a folder or the hub, and of its measurements."""
 
-from __future__ import annotations
-
 from typing import Literal, NamedTuple
 
 import pandas as pd

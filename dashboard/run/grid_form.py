@@ -1,7 +1,5 @@
 """The form of a grid: chains x amounts x seeds, expanded like a sweep, and the amounts that it proposes."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress

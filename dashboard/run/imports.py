@@ -1,7 +1,5 @@
 """Import of results of other tools: preview of the files, then storage as series of the charts."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Sequence
 
 import pandas as pd

@@ -4,8 +4,6 @@ The running jobs, or else the one that ended last, have their own place. Below i
 ended ones.
 """
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Callable, Sequence
 from typing import Literal

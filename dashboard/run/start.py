@@ -1,7 +1,5 @@
 """The card that estimates the runs of the form and queues them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

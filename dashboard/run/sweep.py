@@ -1,7 +1,5 @@
 """The newest sweep, while it runs and until another job is queued: progress, failures, machines and its chart."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import partial

@@ -1,7 +1,5 @@
 """Run page: compress a model by a chain of stages and measure it, or run a grid of chains."""
 
-from __future__ import annotations
-
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 

@@ -8,8 +8,6 @@ Back would skip the visitor's own steps and repeat the corrections. Streamlit ha
 script in the page decides.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Sequence

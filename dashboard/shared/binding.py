@@ -1,7 +1,5 @@
 """Fields whose values are in the page's address: where they store them, and values of a link that they lack."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict, TypeVar, cast

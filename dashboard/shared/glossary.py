@@ -1,7 +1,5 @@
 """The terms of docs/glossary.md: as tooltips, and as a list."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Parts of the forms that start jobs: errors, the permission to read local files, and the fields of model and texts."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

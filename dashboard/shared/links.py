@@ -1,7 +1,5 @@
 """Addresses of pages: of Run and Explore for a method, of Explore for own variants, of Inside and of Laws."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Hashable, Sequence
 
 import pandas as pd

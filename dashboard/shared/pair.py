@@ -1,7 +1,5 @@
 """Parts on variants: two compared by their paired differences, the layer sensitivity of one, and a method's notes."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import pandas as pd

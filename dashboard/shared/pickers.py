@@ -1,7 +1,5 @@
 """The fields in Explore's sidebar, whose values are in the address, and the list of series that charts highlight."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Elements that every page uses: charts and tables with their caption and Export menu."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Hashable, Sequence

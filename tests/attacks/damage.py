@@ -1,7 +1,5 @@
 """Strategies that damage texts and JSON values so that some of their structure remains, and their settings."""
 
-from __future__ import annotations
-
 import copy
 import json
 import math

@@ -1,7 +1,5 @@
 """A machine with a small model and few results, and commands in forked processes, which may hang or die."""
 
-from __future__ import annotations
-
 import json
 import os
 import resource

@@ -6,8 +6,6 @@ memory, so numbers equal the CPU's. As on a GPU, operations that mix tensors of 
 its own registers it.
 """
 
-from __future__ import annotations
-
 import ctypes
 from functools import partial
 from typing import Any

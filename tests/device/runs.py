@@ -1,7 +1,5 @@
 """Runs and single operations on the CPU and on the pretend device, in a process of their own."""
 
-from __future__ import annotations
-
 import os
 import sys
 import tempfile

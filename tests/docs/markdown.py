@@ -1,7 +1,5 @@
 """Read links, anchors of headings and tables of a Markdown page."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

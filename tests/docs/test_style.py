@@ -1,7 +1,5 @@
 """The rules of docs/style.md that a program can check: words of public names, the length of sentences, and `Any`."""
 
-from __future__ import annotations
-
 import ast
 import re
 import tokenize

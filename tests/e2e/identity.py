@@ -1,7 +1,5 @@
 """A stub of an OpenID Connect provider on this machine, at which everyone is signed in at once."""
 
-from __future__ import annotations
-
 import json
 import threading
 import time

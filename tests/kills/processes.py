@@ -1,7 +1,5 @@
 """The processes of the kills: forks, which need not import anything."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sqlite3

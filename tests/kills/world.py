@@ -1,7 +1,5 @@
 """A work with the processes that do it, from the view of its user."""
 
-from __future__ import annotations
-
 import random
 import signal
 import time

@@ -1,7 +1,5 @@
 """Tables that name variants by their chains and compare them with dense."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd

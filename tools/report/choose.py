@@ -1,7 +1,5 @@
 """The page "Which method should I choose?": tables by size and answers by aim, as on pages and of `slimscope best`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

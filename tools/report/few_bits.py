@@ -1,7 +1,5 @@
 """The table of quantised variants."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from statistics import fmean
 

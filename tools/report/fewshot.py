@@ -1,7 +1,5 @@
 """The tables of few-shot prompts."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 

@@ -1,7 +1,5 @@
 """The table of flips: whether the KL divergence or the perplexity of a variant predicts its changed answers better."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import NamedTuple

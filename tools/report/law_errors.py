@@ -1,7 +1,5 @@
 """The tables of the prediction errors of the published compression laws."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd

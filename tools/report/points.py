@@ -1,7 +1,5 @@
 """The numbers of the pages of results, one row per point of the bundled results, and their formats."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, cast

@@ -1,7 +1,5 @@
 """Tables of paired differences between bundled variants, of the baselines of guessing, and of seeds."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
 

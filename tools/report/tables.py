@@ -1,7 +1,5 @@
 """The tables of the pages of results, from points to formatted cells."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import cast

@@ -1,7 +1,5 @@
 """The table of a second model's variants, compared with the same chains of the default model."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

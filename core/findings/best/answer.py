@@ -1,7 +1,5 @@
 """Explore's answer in words: the best of the drawn variants at an amount, with and without training."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple

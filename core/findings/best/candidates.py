@@ -1,7 +1,5 @@
 """From tidy rows to the candidates for a budget: one row per variant, with its qualities and costs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import chain
 

@@ -1,7 +1,5 @@
 """The best chain within each packed size, with and without training: as a table, and the advice in sentences."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

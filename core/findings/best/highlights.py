@@ -1,7 +1,5 @@
 """The series that charts highlight by default."""
 
-from __future__ import annotations
-
 import math
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Qualities by which the trade-off ranks variants, and their names, units and formats."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace

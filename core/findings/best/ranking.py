@@ -1,7 +1,5 @@
 """The variants within a budget, in words and as a table, from rows of `core.findings.best.budget.ranked`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import pandas as pd

@@ -4,8 +4,6 @@ One part changes block linears, the other embedding or head. The size of both to
 packed alone. The perplexity follows the additive rule (`core.findings.estimates.rule`).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -4,8 +4,6 @@ The error depends on the stage on the embedding or head. So its mean corrects th
 spread gives their prediction intervals.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Estimated chains in words and as rows of the list of variants."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """The allocation of a pruning ratio to blocks that a sensitivity scan suggests."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Comparison of the answers of two models to the same prompt, token by token."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import takewhile
 from typing import NamedTuple

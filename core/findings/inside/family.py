@@ -1,7 +1,5 @@
 """The variants of a model as a tree: every prefix of a chain is a node below the next shorter prefix."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple

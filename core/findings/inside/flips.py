@@ -1,7 +1,5 @@
 """Two variants compared document by document, in each task that both answered under the same protocol."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import pandas as pd

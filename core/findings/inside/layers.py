@@ -1,7 +1,5 @@
 """The question what a stage changed in each matrix of a variant, its answer, and the difference of two variants."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Prefixes of chains: the nodes of a family tree, their labels and their order among siblings."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple

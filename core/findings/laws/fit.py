@@ -1,7 +1,5 @@
 """Fits of a law to a group's points, with bootstrap intervals, prediction errors and critical ratios."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

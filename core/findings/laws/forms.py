@@ -6,8 +6,6 @@ the tokens of the training afterwards in millions. Accuracies are above
 chance, unlike those of the papers.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """The points that one law is fitted to."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """The question how much of a model may be removed, and its answer: a compression law within a loss of quality."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

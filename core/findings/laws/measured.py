@@ -4,8 +4,6 @@ Variants without a pruning ratio of all block weights are left out: quantised mo
 and variants with only some compressed layers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

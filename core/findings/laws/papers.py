@@ -1,7 +1,5 @@
 """The papers' tables as groups: across models if a table has one ratio, else one group per model."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Tables of laws, and the groups without one in words."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 

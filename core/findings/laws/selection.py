@@ -1,7 +1,5 @@
 """Selection of the numbers to fit for a metric: those under the protocol that most rows have."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from core.base.errors import UserError, echo

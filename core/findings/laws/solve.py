@@ -4,8 +4,6 @@ A refit without some points gives them the weight 0. A bootstrap draw gives each
 drawn.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Prediction errors of a law at points that were left out of its fit."""
 
-from __future__ import annotations
-
 import math
 from typing import Literal, NamedTuple
 

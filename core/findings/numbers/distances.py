@@ -1,7 +1,5 @@
 """Intervals of a variant's distance to the dense model: each number is a paired difference to the dense model."""
 
-from __future__ import annotations
-
 from core.findings.numbers.intervals import interval
 from core.metrics import metric
 from core.results import Measurement

@@ -1,7 +1,5 @@
 """Accuracies after few-shot prompts, with paired differences to dense and to zero-shot."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 

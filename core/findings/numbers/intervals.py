@@ -1,7 +1,5 @@
 """Confidence intervals and t tests of means, and standard errors of means over tasks."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 

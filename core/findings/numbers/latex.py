@@ -3,8 +3,6 @@
 Widths are estimated from the letters of Computer Modern.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

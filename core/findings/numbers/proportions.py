@@ -6,8 +6,6 @@ variance. Without the two added documents, intervals from few differing document
 the test use the same statistic, so the interval excludes zero exactly if p is at most ALPHA.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Formats of paired differences for tables and sentences."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 

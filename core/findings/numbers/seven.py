@@ -4,8 +4,6 @@ A model that collapses gains on a task that the dense model does worse than a co
 rewards that. The mean above chance counts only the tasks on which the dense model shows knowledge.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 

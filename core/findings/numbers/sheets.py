@@ -4,8 +4,6 @@ A spreadsheet computes a cell that begins like a formula, and the name of a mode
 quote in front makes it text (https://owasp.org/www-community/attacks/CSV_Injection).
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import re

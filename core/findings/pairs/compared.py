@@ -1,7 +1,5 @@
 """The question which of two variants is better, and its answer."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import pandas as pd

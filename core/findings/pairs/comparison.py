@@ -1,7 +1,5 @@
 """The table of all points of a curve with the dense model."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

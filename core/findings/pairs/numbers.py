@@ -1,7 +1,5 @@
 """Two variants compared in each number that both have: the rows of their chart, and the better one in words."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from core.findings.numbers.reporting import TableRow, form_of, format_difference, listed, verdict_text

@@ -1,7 +1,5 @@
 """Paired differences to the dense model (`core.findings.numbers.differences`) in the form of charts and tables."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Collection
 

@@ -1,7 +1,5 @@
 """Choices that tidy rows (`core.findings.numbers.frame`) offer, the default first, and the rows of a choice."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """The documents on which accuracies are measured: their number and the evaluation precision."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Latency and peak memory of a variant compared with the dense model."""
 
-from __future__ import annotations
-
 import math
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Missing points of curves, as chains in the notation of the command line."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd

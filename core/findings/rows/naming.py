@@ -1,7 +1,5 @@
 """Names of points and variants in links and pickers."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """Variants that a curve lacks because they use other texts; they compare by multiples of dense on their own text."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """From tidy rows (`core.findings.numbers.frame`) to the points of charts and tables: DataFrame in, DataFrame out."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

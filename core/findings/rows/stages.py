@@ -1,7 +1,5 @@
 """Table of a variant's stages (`core.results.Variant.stage_runs`, layer reports): cost, pruning ratio, error."""
 
-from __future__ import annotations
-
 import math
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Accuracies of zero-shot tasks and their mean for charts, from tidy rows (`core.findings.numbers.frame`)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd

@@ -4,8 +4,6 @@ Ray ends a process that is connected to it 60 seconds after the cluster's head h
 connected. This process ends with its pipe.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import sys

@@ -4,8 +4,6 @@ Ray starts a process for each actor, which takes as long as the worker's own. So
 attempt, and this module imports what a crash needs only then.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 import time

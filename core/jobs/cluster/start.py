@@ -3,8 +3,6 @@
 Whoever reaches these ports and has the token can run any code as this user.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -5,8 +5,6 @@ written above the plot instead of along the y axis, and the legend below the plo
 `dashboard.exports.print_figures` draws the same traces with matplotlib.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -4,8 +4,6 @@ Colours are from Okabe and Ito, then three from Tol (safe for colour-blind reade
 shows the family of a method. A small picture of a style is beside the name of a method or series.
 """
 
-from __future__ import annotations
-
 import math
 from base64 import b64encode
 from collections import Counter

@@ -1,7 +1,5 @@
 """Chart of a family tree, whose nodes are coloured by their multiple of the dense perplexity."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Sequence
 

@@ -4,8 +4,6 @@ Each series has one line with its amounts in order. A later stage has a row of i
 and its nodes hang from their parents. Methods that are not open, and other families, are one row each.
 """
 
-from __future__ import annotations
-
 import math
 import re
 import textwrap

@@ -3,8 +3,6 @@
 The texts of tokens come from a model: the script writes them as text only, never as HTML.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

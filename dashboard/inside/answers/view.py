@@ -1,7 +1,5 @@
 """The tab of answers: one prompt to the dense model and up to three of its variants, answered side by side."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """One document: its question and choices, with the log-likelihoods of both variants."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from html import escape
 from string import ascii_uppercase

@@ -1,7 +1,5 @@
 """The tab of documents: answers that two variants give differently, or why there are none to compare."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Sequence
 from functools import partial
 from typing import NamedTuple

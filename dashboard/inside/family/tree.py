@@ -1,7 +1,5 @@
 """The nodes of the family tree of a model: their names and table, and the fields that choose among them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple

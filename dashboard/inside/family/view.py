@@ -1,7 +1,5 @@
 """The tab of the family tree: the variants of a model by the prefixes of their chains, and the details of a node."""
 
-from __future__ import annotations
-
 import math
 from functools import partial
 

@@ -3,8 +3,6 @@
 A story has steps with sentences on stored results, each with the address of its chart on Explore.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 "Which method should I use?" has the table "Choose", and the answer within some packed sizes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 

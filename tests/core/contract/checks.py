@@ -1,7 +1,5 @@
 """What every method of the registry must hold to: each check raises `AssertionError` where one does not."""
 
-from __future__ import annotations
-
 import random
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What every method of the registry must declare: each check raises `AssertionError` where one does not."""
 
-from __future__ import annotations
-
 import re
 from typing import get_args
 
