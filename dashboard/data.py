@@ -23,6 +23,7 @@ from core.findings.numbers.reporting import TableRow
 from core.findings.reading import Number, pairs
 from core.findings.seeds import Seeds
 from core.findings.sharing import SharedTable
+from core.jobs.doing import Outlook
 from core.jobs.queue import Job, Queue
 from core.models.names import UNTOLD, display_names, meant_by
 from core.models.sources import typed_name
@@ -98,6 +99,16 @@ def _queue(url: URL) -> Queue:
     jobs = Queue(_store(url))
     jobs.start()
     return jobs
+
+
+def outlook() -> Outlook:
+    """Return what tells the remaining time of jobs, which all sessions show alike, as it only falls."""
+    return _outlook(store().url)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _outlook(url: URL) -> Outlook:
+    return Outlook(_store(url))
 
 
 def stamp(model: str | None = None) -> Hashable:

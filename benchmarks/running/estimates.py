@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.smoke import run
-from core.jobs.countdown import Countdown, job_left
+from core.jobs.doing import Outlook
 from core.jobs.queue import Queue
 from core.request.complete import complete
 from core.request.expected.estimate import estimate_left, slowdown
@@ -59,16 +59,12 @@ def timed(queue: Queue, specs: Sequence[RunSpec], names: Sequence[str]) -> list[
     factor = slowdown()
     before = [estimate_left([spec], queue.store) for spec in specs]
     ids = queue.submit_all(specs)
-    countdowns = {job_id: Countdown(one.stages) for job_id, one in zip(ids, before, strict=True)}
+    outlook = Outlook(queue.store)
     shown: dict[int, list[tuple[float, float]]] = {job_id: [] for job_id in ids}  # elapsed and left
     while any(queue.job(job_id).active for job_id in ids):
-        for job_id, one in zip(ids, before, strict=True):
-            job = queue.job(job_id)
+        for job in map(queue.job, ids):
             if job.state == "running" and job.started:
-                left = countdowns[job_id]
-                left.update(job.stage, job.done, job.total, job.read, job.stage_started if job.stage else job.started)
-                elapsed = job.read - job.started
-                shown[job_id].append((elapsed, job_left(one.seconds, elapsed, left.seconds_left(job.read))))
+                shown[job.id].append((job.read - job.started, outlook.seconds_left([job]) or 0.0))
         time.sleep(POLL_SECONDS)
     return [
         _timed(name, factor * one.seconds, queue, job_id, shown[job_id])

@@ -9,26 +9,20 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import streamlit as st
-from sqlalchemy import URL
 from streamlit.delta_generator import DeltaGenerator
 
 from core.base.errors import UserError, counted
-from core.jobs.countdown import Countdown, job_left, left_words
-from core.jobs.doing import progress_words
+from core.jobs.countdown import left_words
 from core.jobs.here import lacking_here
 from core.jobs.kinds import QUESTION, SEARCH
 from core.jobs.logs import log_tail
 from core.jobs.queue import Job
 from core.jobs.supervisor import ACTIVE, ENDED, FETCH_SECONDS
-from core.models.facts import load_shape
-from core.models.sources import identify_again
 from core.notation.formatting import variant_name
 from core.notation.removal import describe_gap
-from core.request.expected.estimate import estimate_left
 from core.search.titles import work_title
 from core.shipping.formats import saved_words, type_words
-from core.specs import ModelId, RunSpec
-from core.store.slots import slots
+from core.specs import ModelId
 from dashboard import data
 from dashboard.shared import links
 from dashboard.shared.literal import literal
@@ -44,57 +38,6 @@ STATES = {  # icon and word; a running job has a progress bar instead
     "failed": (":material/error:", "failed"),
     "cancelled": (":material/cancel:", "cancelled"),
 }
-
-
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _countdown(url: URL, job_id: int, attempt: int, _spec: RunSpec) -> Countdown:
-    """Return the countdown of a running job, shared by all sessions."""
-    try:
-        return Countdown(estimate_left([_spec], data.store()).stages)
-    except UserError:  # its model or text is missing, which the job reports
-        return Countdown()
-
-
-def time_left(job: Job, now: float) -> float | None:
-    """Return the remaining seconds of the current stage; None if unknown."""
-    countdown = _countdown(data.store().url, job.id, job.attempts, job.spec)
-    countdown.update(job.stage, job.done, job.total, now, job.stage_started if job.stage else job.started)
-    return countdown.seconds_left(now)
-
-
-def all_left(active: Sequence[Job], now: float) -> float | None:
-    """Return the remaining seconds of all active jobs; None without jobs or without an estimate."""
-    running = [job for job in active if job.state == "running"]
-    whole, own = _expected(active), _expected(running)
-    if not whole:
-        return None
-    left = [job_left(_expected([job]), now - (job.started or now), time_left(job, now)) for job in running]
-    return max(left, default=0.0) + max(0.0, whole - own) / max(slots(), len(running))
-
-
-def _expected(jobs: Sequence[Job]) -> float:
-    """Return the estimated seconds of jobs, computed again only if the set of jobs changes."""
-    ordered = sorted(jobs, key=lambda job: job.id)
-    return _seconds(data.store().url, tuple(job.id for job in ordered), [job.spec for job in ordered])
-
-
-@st.cache_data(max_entries=32, show_spinner=False)
-def _seconds(url: URL, ids: tuple[int, ...], _specs: Sequence[RunSpec]) -> float:
-    models = {(spec.variant.model, spec.variant.revision) for spec in _specs}
-    here = {model for model in models if _is_here(*model)}
-    specs = [spec for spec in _specs if (spec.variant.model, spec.variant.revision) in here]
-    try:
-        return estimate_left(specs, data.store()).seconds
-    except UserError:  # a text or a method is missing, which the job reports
-        return 0.0
-
-
-def _is_here(model: str, revision: str) -> bool:
-    try:
-        load_shape(identify_again(model, revision))
-    except UserError:
-        return False
-    return True
 
 
 def _ids() -> list[int]:
@@ -200,12 +143,11 @@ def _is_active() -> bool:
 
 
 def queue_words(jobs: Sequence[Job]) -> str:
-    """Return the number of waiting jobs among the active ones, and the remaining time of all."""
+    """Return the number of waiting jobs among the active ones, and the remaining time of several."""
     waiting = sum(job.state == "queued" for job in jobs)
-    left = left_words(all_left(jobs, jobs[0].read) if jobs else None)
+    left = left_words(data.outlook().seconds_left(jobs)) if len(jobs) > 1 else ""
     counts = f"{counted(waiting, 'job')} waiting" if waiting else "No job is waiting"
-    whose = "This job" if len(jobs) == 1 else f"All {len(jobs)} jobs"
-    return f"{counts} · {whose}: {left}" if left else counts
+    return f"{counts} · All {len(jobs)} jobs: {left}" if left else counts
 
 
 def _show_waiting(job: Job, place: int, waiting: int, others: Sequence[ModelId]) -> None:
@@ -237,7 +179,7 @@ def _show_other(work: Job) -> None:
         elif not work.cancel:
             _button("Cancel", work, data.queue().cancel)
     if work.active:
-        st.progress(work.share, progress_words(work))
+        st.progress(work.share, data.outlook().words(work))
     elif work.error:
         st.error(literal(work.error))
 
@@ -291,7 +233,7 @@ def _show(job: Job, others: Sequence[ModelId]) -> None:
         if job.active:
             _actions(job)
     if job.state == "running":
-        st.progress(job.share, progress_words(job, left_words(time_left(job, job.read))))
+        st.progress(job.share, data.outlook().words(job))
     if job.state != "failed":
         _show_saved(job)
     if job.state == "failed":

@@ -15,7 +15,6 @@ from core.notation.formatting import variant_name
 from dashboard import data
 from dashboard.charts.curve import perplexity_curve
 from dashboard.exports.files import export_name, model_part
-from dashboard.run.joblist import all_left
 from dashboard.shared.literal import literal
 from dashboard.shared.widgets import show_chart
 
@@ -57,8 +56,7 @@ def progress_words(jobs: Sequence[Job]) -> str:
     if waiting := states["running"] - len(placed):
         parts.append(f"{waiting} waiting for a machine")
     active = [job for job in jobs if job.active]
-    left = all_left(active, active[0].read) if active else None
-    return " · ".join(filter(None, [*map(literal, parts), left_words(left)]))
+    return " · ".join(filter(None, [*map(literal, parts), left_words(data.outlook().seconds_left(active))]))
 
 
 def _show_failures(jobs: Sequence[Job]) -> None:

@@ -9,7 +9,7 @@ from core.cli.groups import DEFAULT, DefaultGroup
 from core.cli.printing.console import messages
 from core.cli.printing.layout import Row
 from core.cli.printing.tables import print_table
-from core.jobs.doing import progress_words
+from core.jobs.doing import Outlook
 from core.jobs.queue import Job, Queue
 from core.jobs.supervisor import ACTIVE
 from core.notation.formatting import format_duration
@@ -32,10 +32,12 @@ def of_jobs() -> None:
 @app.command(DEFAULT)
 def list_jobs(limit: Annotated[int, typer.Option(min=1, metavar="N", help="At most so many jobs.")] = 20) -> None:
     """List the newest jobs, the newest first."""
-    works = Queue(Store()).works(limit=limit)
+    store = Store()
+    works = Queue(store).works(limit=limit)
     if not works:
         messages.print("There are no jobs; the page Run and `slimscope autopilot` make them.", markup=False)
-    print_table([_row(work) for work in works])
+    outlook = Outlook(store)
+    print_table([_row(work, outlook) for work in works])
 
 
 @app.command()
@@ -55,7 +57,7 @@ def retry(job: JobId) -> None:
     messages.print(f"Job {new} is queued; it runs while a dashboard does.", markup=False)
 
 
-def _row(work: Job) -> Row:
+def _row(work: Job, outlook: Outlook) -> Row:
     since = work.finished or work.started or work.created
     return {
         "id": str(work.id),
@@ -63,5 +65,5 @@ def _row(work: Job) -> Row:
         "job": work_title(work),
         "state": work.state,
         "since": format_duration(work.read - since),
-        "progress": progress_words(work) if work.active else work.error or "",
+        "progress": outlook.words(work) if work.active else work.error or "",
     }

@@ -9,9 +9,11 @@ from sqlalchemy import update
 
 from core.answers.question import QuestionRow
 from core.engine.variants import describe
+from core.jobs import doing
 from core.jobs.kinds import QUESTION
 from core.jobs.queue import insert_job
 from core.request.complete import complete
+from core.request.expected.estimate import Estimate
 from core.store.tables import jobs
 from dashboard import data
 from dashboard.shared.literal import literal
@@ -100,8 +102,7 @@ def test_all_running_jobs_are_visible_and_stop_at_once(become):
     submit(0.33)
     become(1, state="running", started=time.time())
     app = page()
-    (words,) = (caption.value for caption in app.caption if "waiting" in caption.value)
-    assert re.fullmatch(r"No job is waiting · This job: about [\d.]+ (s|min|h) left", words)
+    assert re.search(r" so far · about [\d.]+ (s|min|h) left$", app.progress[0].text)
     submit(0.44)
     app.run()
     assert any(caption.value.startswith("1 job waiting · All 2 jobs: ") for caption in app.caption)
@@ -180,20 +181,22 @@ def test_the_remaining_time_of_a_job_only_decreases(become, monkeypatch):
     monkeypatch.setattr(
         data, "active_jobs", lambda: [job.model_copy(update={"read": clock["now"]}) for job in active()]
     )
+    expected = Estimate(seconds=60, bytes=0, stages={"": 10, "perplexity": 40})
+    monkeypatch.setattr(doing, "estimate_left", lambda *_: expected)
     app = page()
     click(app, "run_start")
     started = {"state": "running", "started": 995.0, "stage": "", "stage_started": None}
+    measuring = {"stage": "perplexity", "total": 2, "done": 1, "stage_started": 1009.0}
     for now, values, words in (
-        (1000.0, started, "about 5 s left"),  # as estimated for the start
-        (1009.0, {}, "longer than expected"),
-        (1039.0, {"stage": "perplexity", "total": 2, "done": 1, "stage_started": 1009.0}, "about 30 s left"),
-        (1051.0, {}, "about 18 s left"),
-        (1091.0, {"detail": "done", "done": 2}, "done"),
+        (1000.0, started, "Starting · 5 s so far · about 55 s left"),  # as estimated for the run
+        (1039.0, measuring, "Measuring perplexity · 50 % · 44 s so far · about 30 s left"),  # as its pace tells
+        (1051.0, {}, "Measuring perplexity · 50 % · 56 s so far · about 18 s left"),
+        (1091.0, {"done": 2}, "Measuring perplexity · 100 % · 2 min so far · longer than expected"),
     ):
         clock["now"] = now
         if values:
             become(1, **values)
-        assert app.run().progress[0].text.rpartition(" · ")[2] == words and not app.exception
+        assert app.run().progress[0].text == words and not app.exception
 
 
 def test_a_sweep_shows_its_progress_failures_machines_and_chart(filled, become):
