@@ -19,7 +19,7 @@ from core.specs import Stage, VariantSpec
 from dashboard import data
 from dashboard.autopilot.progress import show_searches
 from dashboard.shared import job_form
-from dashboard.shared.binding import HELD, check_link, number, select
+from dashboard.shared.binding import HELD, check_link, multiselect, number, select
 from dashboard.shared.literal import literal
 
 MOST_MB, MOST_MINUTES = 1e6, 10_080.0  # a week
@@ -70,9 +70,10 @@ def _methods(place: DeltaGenerator) -> tuple[str, ...]:
     """Show the field of the methods that a chain may have; return their names, none for all."""
     labels = {method.name: method.label for method in searched_methods()}
     check_link(METHODS, "method", labels.values(), labels.__getitem__)
-    return tuple(
-        place.multiselect("Methods", list(labels), format_func=labels.__getitem__, key=METHODS, placeholder=ALL, **HELD)
-    )
+    with place:
+        return tuple(
+            multiselect("Methods", list(labels), format_func=labels.__getitem__, key=METHODS, placeholder=ALL, **HELD)
+        )
 
 
 def _describe(model: str) -> None:

@@ -31,7 +31,7 @@ from dashboard.explore.missing import offer_estimates, offer_numbers
 from dashboard.exports.files import Item
 from dashboard.exports.pivots import Pivot
 from dashboard.shared import links, widgets
-from dashboard.shared.binding import BOUND, check_link, number, segments, select
+from dashboard.shared.binding import BOUND, check_link, multiselect, number, segments, select
 from dashboard.shared.glossary import terms
 from dashboard.shared.literal import literal
 from dashboard.shared.pickers import COST, TEXT, Chosen
@@ -125,7 +125,7 @@ def pick_filters(every: pd.DataFrame) -> dict[str, list[str]]:
             key = f"explore_only_{name.split()[0].lower()}"
             there = list(dict.fromkeys(values))
             check_link(key, "filter", [shown(one) for one in there], shown)
-            chosen[column] = st.multiselect(name, there, format_func=shown, key=key, placeholder="all", **BOUND)
+            chosen[column] = multiselect(name, there, format_func=shown, key=key, placeholder="all", **BOUND)
     return chosen
 
 

@@ -17,7 +17,7 @@ from dashboard import data
 from dashboard.exports.files import export_name, model_part
 from dashboard.exports.pivots import SignificanceTest
 from dashboard.shared import links, widgets
-from dashboard.shared.binding import BOUND, check_named, keep_in_address
+from dashboard.shared.binding import BOUND, check_named, keep_in_address, multiselect
 from dashboard.shared.pair import pair_caption, show_differences, show_pair
 
 COMPARED = "explore_compared"  # key of the field and parameter of the address
@@ -54,7 +54,7 @@ def significance_of_best(rows: pd.DataFrame) -> SignificanceTest:
 def pick_pair(options: Mapping[str, str]) -> None:
     """Show the field of the two points to compare; `options` are their names, by key."""
     check_named(COMPARED, "point", options)
-    st.multiselect(
+    multiselect(
         "Compare two points",
         list(options),
         format_func=options.__getitem__,

@@ -29,6 +29,7 @@ from core.specs import DTYPES, EXTERNAL, Dtype, Perplexity, RunSpec, Task, TextW
 from dashboard import data
 from dashboard.charts.elements.style import is_hollow
 from dashboard.shared import links
+from dashboard.shared.binding import multiselect
 from dashboard.shared.pickers import ELSEWHERE, Chosen
 
 OPEN, UNSCORED, ESTIMATED = "explore_missing", "explore_unscored", "explore_estimated"  # keys of the expanders
@@ -261,7 +262,7 @@ def offer_numbers(chosen: Chosen, found: pd.DataFrame, quality: Quality) -> None
     with box:
         names = {row["key"]: points.point_name(row) for _, row in lacking.iterrows()}
         quick = lacking.loc[lacking["chain"].map(missing.is_training_free).astype(bool), "key"]
-        keys = st.multiselect(
+        keys = multiselect(
             "Variants to measure",
             list(names),
             default=list(quick[:PRESELECTED]),

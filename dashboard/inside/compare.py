@@ -17,7 +17,7 @@ from dashboard.exports.files import Item, export_name, model_part
 from dashboard.inside.offers import link_to_run, variant_address
 from dashboard.inside.selection import VARIANT, Subject, first_variant
 from dashboard.shared import widgets
-from dashboard.shared.binding import BOUND, check_named, pick_named, segments
+from dashboard.shared.binding import BOUND, check_named, multiselect, pick_named, segments
 from dashboard.shared.literal import literal
 from dashboard.shared.pair import show_pair
 
@@ -60,7 +60,7 @@ def _pick(subject: Subject) -> list[str]:
     check_named(COMPARED, "variant", subject.names)
     one = st.session_state.get(VARIANT)
     start = [key for key in (subject.dense, one if one in keys else first_variant(subject)) if key]
-    chosen = st.multiselect(
+    chosen = multiselect(
         "Variants",
         keys,
         default=list(dict.fromkeys(start)),

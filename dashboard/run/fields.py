@@ -25,7 +25,7 @@ from core.specs import DTYPES, MAX_FEWSHOT, PRECISIONS, Dtype, Fewshot, Perplexi
 from dashboard import data
 from dashboard.run.grid_form import fill
 from dashboard.shared import job_form
-from dashboard.shared.binding import HELD, check_link, number, select
+from dashboard.shared.binding import HELD, check_link, multiselect, number, select
 from dashboard.shared.literal import literal
 
 KEY = "run_model"
@@ -176,7 +176,7 @@ def measuring_inputs(shape: ModelShape | None, mistakes: job_form.FormErrors) ->
 
 
 def _perplexity(shape: ModelShape | None, mistakes: job_form.FormErrors) -> list[Perplexity]:
-    corpora = st.multiselect(
+    corpora = multiselect(
         "Perplexity on",
         [corpus.id for corpus in CORPORA if not corpus.calibration_only],
         default=[data.corpora_here()[0]],
@@ -208,7 +208,7 @@ def _perplexity(shape: ModelShape | None, mistakes: job_form.FormErrors) -> list
 
 def _tasks(mistakes: job_form.FormErrors) -> tuple[list[Task], Dtype | None]:
     check_link("run_tasks", "task", [card.label for card in TASKS.values()], lambda name: TASKS[name].label)
-    names = st.multiselect(
+    names = multiselect(
         "Tasks",
         list(TASKS),
         format_func=lambda name: TASKS[name].label,

@@ -20,7 +20,7 @@ from core.request.resolve import method_of, parse_seed
 from core.request.stages import DEFAULT_MODEL, DEFAULT_RATIO, check_ratio
 from dashboard import data
 from dashboard.run.card import PATTERNS
-from dashboard.shared.binding import HELD
+from dashboard.shared.binding import HELD, multiselect
 from dashboard.shared.job_form import FormErrors
 
 # Every twentieth, those near the default ratio first.
@@ -135,7 +135,7 @@ def series_input(present: str, mistakes: FormErrors) -> Series:
 
 def _amounts(usual: str, mistakes: FormErrors, fixed: list[str]) -> tuple[Amount, ...]:
     first = st.session_state[AMOUNTS] if AMOUNTS in st.session_state else grid_amounts(usual)
-    chosen = st.multiselect(
+    chosen = multiselect(
         "Amounts",
         list(dict.fromkeys([*RATIOS, *PATTERNS, *fixed, *first])),
         default=None if AMOUNTS in st.session_state else first,
@@ -158,7 +158,7 @@ def _amounts(usual: str, mistakes: FormErrors, fixed: list[str]) -> tuple[Amount
 def seeds_input(mistakes: FormErrors) -> tuple[int, ...]:
     """Show the field of the grid's seeds."""
     seeds, help = [str(seed) for seed in range(5)], "Each seed resamples the data; deterministic methods run once."
-    chosen = st.multiselect("Seeds", seeds, default=["0"], key=SEEDS, accept_new_options=True, help=help, **HELD)
+    chosen = multiselect("Seeds", seeds, default=["0"], key=SEEDS, accept_new_options=True, help=help, **HELD)
     with mistakes.catch():
         if not chosen:
             raise UserError("The grid has no seed; choose at least one, such as 0.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypedDict, TypeVar, cast
 
 import streamlit as st
@@ -96,6 +97,9 @@ def check_link(key: str, field: str, accepted: Container[str], form: Callable[[s
     """
     if values := [one for one in st.query_params.get_all(key) if one and one not in accepted]:
         st.session_state.setdefault(LACKING, {})[key] = Lacking(field, values, form)
+
+
+multiselect = partial(st.multiselect, select_all=False)  # else Enter would take all that match
 
 
 def segments(

@@ -22,7 +22,7 @@ from dashboard import data
 from dashboard.charts.curve import styles_of
 from dashboard.charts.elements.style import HEIGHT, WIDTH, SeriesStyle, Theme, picture
 from dashboard.exports.files import export_name, model_part, text_part
-from dashboard.shared.binding import BOUND, HELD, check_link, select
+from dashboard.shared.binding import BOUND, HELD, check_link, multiselect, select
 
 FAMILIES, SHOWN, AXIS, TEXT = "explore_families", "explore_methods", "explore_x", "explore_text"  # keys
 AT = "explore_at"  # key of the chosen amount
@@ -243,7 +243,7 @@ def _pick_methods(rows: pd.DataFrame, curved: pd.DataFrame, axis: str) -> list[s
         return []
     check_link(SHOWN, "method", labels.values(), labels.__getitem__)
     default = list(labels)
-    return st.multiselect("Methods", default, default=default, format_func=labels.__getitem__, key=SHOWN, **HELD)
+    return multiselect("Methods", default, default=default, format_func=labels.__getitem__, key=SHOWN, **HELD)
 
 
 @shared

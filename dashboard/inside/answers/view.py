@@ -21,7 +21,7 @@ from dashboard.exports.files import Item
 from dashboard.inside.answers.tokens import show_tokens
 from dashboard.inside.offers import offer_jobs
 from dashboard.inside.selection import Subject
-from dashboard.shared.binding import BOUND, KEPT, check_link, check_named, number
+from dashboard.shared.binding import BOUND, KEPT, check_link, check_named, multiselect, number
 from dashboard.shared.links import ANSWERS_PROMPT, ANSWERS_VARIANTS
 from dashboard.shared.literal import literal
 from dashboard.shared.widgets import show_download_hint
@@ -118,7 +118,7 @@ def _prepare() -> None:
 def pick_compared(found: Candidates) -> list[str]:
     """Show the field of the variants and the sliders of their amounts, and return the chosen keys."""
     check_named(VARIANTS, "variant", found.names)
-    chosen = st.multiselect(
+    chosen = multiselect(
         "Variants to compare with dense",
         list(found.names),
         default=found.first,

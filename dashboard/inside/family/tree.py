@@ -19,7 +19,7 @@ from dashboard import data
 from dashboard.charts.family.layout import FAMILY as FAMILY_FOLD
 from dashboard.charts.family.layout import METHOD as METHOD_FOLD
 from dashboard.inside.selection import Subject
-from dashboard.shared.binding import BOUND, check_link
+from dashboard.shared.binding import BOUND, check_link, multiselect
 from dashboard.shared.literal import literal
 
 FORMATS = {"Times dense": "%.3f", "Perplexity": "%.4g", "Packed size (MB)": "%.1f"}
@@ -190,7 +190,7 @@ def pick_rows(nodes: pd.DataFrame) -> tuple[str, list[str]]:
     methods = list(dict.fromkeys(first.loc[first["family"] == family, "method"]))
     _check(METHODS, "method", methods, label)
     largest, help = largest_method(nodes, family), "A method that is not open is one row of the tree."
-    opened = st.multiselect("Open methods", methods, largest, label, METHODS, help, placeholder="None", **BOUND)
+    opened = multiselect("Open methods", methods, largest, label, METHODS, help, placeholder="None", **BOUND)
     return family, opened
 
 
