@@ -31,7 +31,7 @@ from core.specs import Perplexity, RunSpec, TextWindows
 from core.store.store import Store
 
 CHAINS = (
-    "magnitude@0.5;wanda@0.5;sparsegpt@0.5;rtn@4bit;gptq@4bit;awq@4bit;slimllm@0.2;flap@0.2;svd_llm@0.2;"
+    "magnitude@0.5;wanda@0.5;sparsegpt@0.5;rtn@4bit;gptq@4bit;awq@4bit;slimllm@0.2;flap@0.2;svd-llm@0.2;"
     "wanda@0.5+lora,steps=16"
 )
 SMOKE = {"chains": "magnitude@0.5;wanda@0.5", "perplexity": "wikitext2@24:2", "calibration": "c4-sample:4x24"}
@@ -130,12 +130,13 @@ def main(
             ),
         ).model_copy(update={"force": True})
 
+    alone_specs, beside_specs = ([requested(name, seed) for name in names] for seed in (0, 1))
     with own_queue() as queue:
-        alone = [timed(queue, [requested(name, 0)], [name])[0] for name in names]
+        alone = [timed(queue, [spec], [name])[0] for spec, name in zip(alone_specs, names, strict=True)]
         show("alone", alone)
         with patch.dict(os.environ, {"SLIMSCOPE_SLOTS": "2"}):
-            pairs = zip(names[::2], names[1::2], strict=True)
-            beside = [row for pair in pairs for row in timed(queue, [requested(name, 1) for name in pair], pair)]
+            pairs = [slice(at, at + 2) for at in range(0, len(names), 2)]
+            beside = [row for pair in pairs for row in timed(queue, beside_specs[pair], names[pair])]
         show("beside another", beside)
 
 

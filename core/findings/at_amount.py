@@ -6,7 +6,18 @@ from typing import NamedTuple, Protocol
 
 import pandas as pd
 
-from core.findings.best.answer import MOST_TESTED, Best, Escape, Winner, answer, find_best, find_smaller, smaller
+from core.findings.best.answer import (
+    MOST_TESTED,
+    Best,
+    Escape,
+    Winner,
+    answer,
+    find_best,
+    find_smaller,
+    headline,
+    smaller,
+    times_words,
+)
 from core.findings.numbers.seven import ABOVE_CHANCE
 from core.findings.numbers.verdicts import SIGNIFICANT
 from core.findings.pairs import paired
@@ -14,6 +25,7 @@ from core.findings.reading import Reader
 from core.findings.rows import choices, points, zeroshot
 from core.findings.sharing import shared
 from core.findings.within import numbers_of
+from core.notation.formatting import capitalise
 from core.specs import EXTERNAL
 
 
@@ -65,6 +77,7 @@ class Smaller(NamedTuple):
     """The sentence on a smaller and better variant of another family, and the rows to show for it."""
 
     sentence: str
+    label: str  # of the link to it
     rows: pd.DataFrame  # of this variant and of the winners
     families: list[str]  # their families
 
@@ -137,6 +150,14 @@ def answer_at(
     return answer(drawn.model, at, best, winners, known, escape)
 
 
+@shared
+def headline_at(dense: pd.DataFrame, found: pd.DataFrame, best: Best, at: str, perplexities: pd.DataFrame) -> str:
+    """Return the finding at an amount as one plain sentence; the arguments are as of `answer_at`."""
+    point = found[found["key"] == best.overall]
+    first = Winner(point.iloc[0], paired.of_points(perplexities, point).iloc[0])
+    return headline(at, best, first, dense.iloc[0] if len(dense) else None)
+
+
 def _ties(drawn: Drawn, here: pd.DataFrame, best: Best, key: str, reader: Reader) -> list[str]:
     """Return the series without a significant loss difference to a winner, Holm-adjusted over those that it beats."""
     beaten = here[here["key"].isin(best.beaten_by(key))].sort_values("value", kind="stable").head(MOST_TESTED)
@@ -188,4 +209,5 @@ def smaller_at(
     to_dense = reader.paired([seeds[key]], points.dense_key(drawn.measured), numbers)
     named = Winner(first.iloc[0], paired.of_points(to_dense, first).iloc[0])
     shown = rows[rows["key"].isin([key, *best.keys])]
-    return Smaller(smaller(named, family, known, escape), shown, list(dict.fromkeys(shown["family"])))
+    label = f"{capitalise(family)}: {first['packed_mb'].iloc[0]:.0f} MB, {times_words(named, known)}"
+    return Smaller(smaller(named, family, known, escape), label, shown, list(dict.fromkeys(shown["family"])))

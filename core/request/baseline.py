@@ -39,6 +39,15 @@ def baseline(spec: RunSpec) -> RunSpec | None:
     return spec.model_copy(update={"variant": dense, **unsaved, "force": False})
 
 
+def numbers_of(spec: RunSpec, stored: Result) -> list[Measurement]:
+    """Return the stored numbers that a run wanted on its texts and tasks."""
+    wanted = [
+        *((text, spec.variant.dtype) for text in spec.perplexity),
+        *((one, spec.scoring_dtype) for one in spec.tasks),
+    ]
+    return [row for row in stored.measurements if any(satisfies(row, *one) for one in wanted)]
+
+
 def missing_part(spec: RunSpec, stored: Result | None) -> RunSpec | None:
     """Return the part of `spec` that is not in `stored`, or None if everything is.
 

@@ -13,9 +13,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from core.amount import Ratio
+from core.data.texts import called
 from core.findings.axes import RATIO, Axis, perplexity_title
 from core.findings.best.budget import meaningful
-from core.findings.numbers.reporting import TableRow
+from core.findings.numbers.reporting import UNADJUSTED, TableRow
 from core.findings.rows.points import amounts
 from core.notation.formatting import format_number
 from core.specs import IMPORTED
@@ -32,6 +33,7 @@ TOP = 50  # px above the plot: the title, and below it the name of the chosen am
 HEIGHT = 440  # px
 SLOT = 0.1  # ratio from the highest ratio to the first N:M amount, and from one to the next
 PLOT = HEIGHT - 80  # px
+MOST = 5.0  # times dense: the end of the axis of multiples
 LETTER, LINE, BETWEEN = 6.4, 15, 6  # px: of a label at the end of a line, and between labels
 AFTER = 12  # px from the end of the plot to a label
 
@@ -46,26 +48,29 @@ def perplexity_curve(
     at: str | None = None,
     winners: Collection[str] = (),
     elsewhere: Collection[str] = (),
-    title: str = "",
+    multiples: bool = False,
 ) -> go.Figure:
     """Draw perplexity (log) against an axis: lines through ratios or bits, hollow markers for N:M amounts.
 
     Along the pruning ratio, each N:M amount has a place of its own at the right of the highest ratio. Diverged
-    points are in a separate band, labelled with their values and without lines.
+    points are in a separate band, labelled with their values and without lines. The values are perplexities or, as
+    `multiples`, those over dense, whose band begins at `MOST`.
 
     `points` are rows of `core.findings.rows.points.collapse`, and `dense` is the dense model's, or none. Series that
     are not `bright` are thin and grey, and only hover texts name them; None highlights all. `at` is the amount to mark,
     an `amount_label`: a line at its place, or a band over its highlighted points. `winners` are keys of points with a
-    ring, and series `elsewhere`, on other texts, are hollow. Other values than perplexities need a `title`.
+    ring, and series `elsewhere`, on other texts, are hollow.
     """
+    points, dense = (one.assign(perplexity=one.get("perplexity", one["value"])) for one in (points, dense))
     trained = points["ratio"].isna() & (points["method"] != IMPORTED)  # the dense model
     points = points.assign(ratio=points["ratio"].mask(trained, 0.0))
     points = points.dropna(subset=[axis.column, "value"])
     slots = _slots_of(points) if axis == RATIO else {}
     points = points.assign(**{axis.column: points["pattern"].map(slots).fillna(points[axis.column])})
-    drawing = Drawing(theme, HEIGHT, title or perplexity_title(corpus), axis.title)
+    title = multiples_title(corpus, bool(elsewhere)) if multiples else perplexity_title(corpus)
+    drawing = Drawing(theme, HEIGHT, title, axis.title)
     drawing.lay_out(showlegend=False, xaxis=PERCENT if axis.percent else {})  # names are at the ends of lines
-    cap = _cap_of(dense)
+    cap = MOST if multiples else _cap_of(dense)
     if points.empty and dense.empty:
         return drawing.figure()
     if slots:
@@ -108,23 +113,30 @@ def perplexity_curve(
         x, y, text, side = (part[column] for column in (axis.column, "place", "text", "side"))
         drawing.label(x, y, text, side, 11, styles[str(name)].color, cliponaxis=False)
     _write_names(frame, of_series, styles)
-    drawing.log_axis(low, high, top, {place: "diverged"} if share else {})
+    drawing.log_axis(low, high, top, {place: f"over {MOST:g}" if multiples else "diverged"} if share else {})
     drawing.lay_out(xaxis={"range": span})
     return drawing.figure()
 
 
-def explained(points: pd.DataFrame, dense: pd.DataFrame) -> str:
+def multiples_title(corpus: str, several: bool) -> str:
+    """Return the title of a chart of perplexities over dense, on one text or on `several`."""
+    return f"Perplexity {'on each text' if several else f'on {called(corpus)}'}, times dense (log scale)"
+
+
+def explained(points: pd.DataFrame, dense: pd.DataFrame, multiples: bool = False) -> str:
     """Return the part of a caption that explains the marks of `perplexity_curve` in use."""
     text = ""
-    if (points["low"] < points["high"]).any():
+    if multiples:
+        text += f" Bars: {UNADJUSTED}, of paired differences to dense."
+    elif (points["low"] < points["high"]).any():
         over_seeds = ", or the range over seeds" if (points["seeds"] > 1).any() else ""
         text += f" Bars: one standard error{over_seeds}."
     if origin_pairs(points):
         text += " Arrows connect a pruned model to its reconstructed or fine-tuned version."
     if points["pattern"].map(is_hollow).any():
         text += " Hollow markers: N:M sparsity."
-    if (points["value"] > _cap_of(dense)).any():
-        text += " Grey band: diverged models."
+    if (points["value"] > (MOST if multiples else _cap_of(dense))).any():
+        text += f" Grey band: more than {MOST:g} times dense." if multiples else " Grey band: diverged models."
     return text
 
 
@@ -183,7 +195,7 @@ def _draw_series(frame: Frame, series: str, rows: Sequence[TableRow], style: Ser
             line={"color": style.color, "dash": style.dash, "width": 1 if quiet else 2},
             marker=mark,
             error_y=None if quiet else error_bars(low, shown, high, [row["value"] <= cap for row in part], style.color),
-            customdata=[[row[of] for of in ("key", "amount_label", "value", "spread")] for row in part],
+            customdata=[[row["key"], row["amount_label"], row["perplexity"], row["spread"]] for row in part],
             hovertemplate=f"<b>{series}</b>, %{{customdata[1]}}<br>perplexity %{{customdata[2]:.4g}}"
             "%{customdata[3]}<extra></extra>",
             hoverlabel={"bgcolor": own},  # also for grey and hollow marks
@@ -212,7 +224,10 @@ def _draw_dense(frame: Frame, dense: pd.DataFrame) -> None:
         place = math.nan
     right = bool(pd.isna(place) or place < sum(span) / 2)  # the label is on the other side than the marker
     drawing.line(span, [row["value"]] * 2, theme.text, 1.4, "dot")
-    side, text = "bottom left" if right else "bottom right", [f"dense {format_number(row['value'])}"]
+    side, text = (
+        "bottom left" if right else "bottom right",
+        [f"dense {format_number(row['perplexity'])}"],
+    )
     drawing.label([span[right]], [row["value"]], text, side, 12, theme.text)
     if pd.notna(place):
         drawing.scatter(
@@ -221,7 +236,7 @@ def _draw_dense(frame: Frame, dense: pd.DataFrame) -> None:
             mode="markers",
             name="Dense",
             marker={"symbol": look("dense", theme).symbol, "size": 11, "color": theme.text},
-            customdata=[[row["key"], "nothing removed", row["value"], row["spread"]]],
+            customdata=[[row["key"], "nothing removed", row["perplexity"], row["spread"]]],
             hovertemplate="<b>Dense</b><br>perplexity %{customdata[2]:.4g}%{customdata[3]}<extra></extra>",
         )
 

@@ -12,7 +12,6 @@ from itertools import cycle
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.data.texts import called
 from core.findings.axes import Axis
 from core.findings.best.highlights import MAX_HIGHLIGHTED
 from core.findings.numbers import seven
@@ -124,8 +123,7 @@ def by_size(found: pd.DataFrame, theme: Theme, corpus: str) -> go.Figure:
 def _drawn(found: pd.DataFrame, axis: Axis, theme: Theme, corpus: str) -> go.Figure:
     """Draw the multiples against an axis; a series has one colour for all models."""
     dense = pd.DataFrame([{"value": 1.0, "key": "", "spread": "", "ratio": 0.0, "packed_share": 1.0, "size": math.nan}])
-    title = f"Perplexity on {called(corpus)}, times dense (log scale)"
-    return perplexity_curve(found.assign(series_chain=found["of"]), dense, axis, theme, corpus, title=title)
+    return perplexity_curve(found.assign(series_chain=found["of"]), dense, axis, theme, corpus, multiples=True)
 
 
 def exported(found: pd.DataFrame) -> pd.DataFrame:

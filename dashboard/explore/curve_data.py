@@ -3,11 +3,10 @@
 from typing import NamedTuple
 
 import pandas as pd
-import streamlit as st
 
-from core.findings.at_amount import Scored, answer_at, differences_to_dense, score, smaller_at
+from core.findings.at_amount import Scored, differences_to_dense, score
 from core.findings.axes import Axis
-from core.findings.best import answer as words
+from core.findings.best.answer import Best
 from core.findings.numbers.differences import NUMBER, adjust_together
 from core.findings.numbers.few import few_in
 from core.findings.numbers.reporting import seeds_words
@@ -19,9 +18,7 @@ from core.findings.sharing import shared
 from dashboard import data
 from dashboard.charts import curve
 from dashboard.exports.pivots import of_means
-from dashboard.shared import links
-from dashboard.shared.literal import literal
-from dashboard.shared.pickers import AXIS, BY_SIZE, FAMILIES, SHOWN, TEXT, Chosen
+from dashboard.shared.pickers import Chosen
 
 
 class Shown(NamedTuple):
@@ -73,28 +70,33 @@ def curve_data(shown: Shown) -> Described:
 
 @shared
 def multiples_data(shown: Shown, elsewhere: pd.DataFrame, names: list[str]) -> Described:
-    """Return `curve_data` as multiples of dense, with the points `elsewhere` (`other_texts`) behind those of the curve.
+    """Return `curve_data` as multiples of dense, with any points `elsewhere` (`other_texts`) behind those of the curve.
 
     `names` are the highlighted series of both.
     """
     chosen, base = shown.chosen, float(shown.dense["value"].iloc[0])
-    dense, own = times_dense(shown.dense, base), times_dense(shown.points, base)
-    elsewhere = times_dense(elsewhere, elsewhere["dense_value"])
+    dense, own = times_dense(shown.dense, base), paired.over_dense(shown.perplexities, shown.points, base)
     highlighted = points.among(own, "series_label", series_of(shown.highlighted))
+    plain = paired.of_curve(shown.perplexities, own if shown.show_context else highlighted)
+    explained = curve.explained(highlighted, dense, multiples=True)
+    alt = f"Perplexity of {chosen.model} as a multiple of dense against {chosen.axis.title.lower()}, a line for each "
+    alt += f"of {', '.join(series_of(highlighted))}."
+    if elsewhere.empty:
+        described = curve_data(shown)
+        return described._replace(drawn=plain, dense=dense, alt=alt, explained=explained)
+    elsewhere = times_dense(elsewhere, elsewhere["dense_value"])
     others = points.among(elsewhere, "series_label", names)
     caption = f"{chosen.model}, perplexity divided by that of dense on the same text; solid markers: "
     caption += f"{chosen.corpus_name}, {chosen.protocol_caption}"
     caption += points.describe_seeds(highlighted)
-    explained = " Hollow markers on dotted lines: other texts, precisions or data, which compare with the rest only by"
-    explained += f" these multiples.{curve.explained(highlighted, dense)}"
-    context = shown.show_context
-    drawn = [paired.of_curve(shown.perplexities, own if context else highlighted), elsewhere if context else others]
+    hollow = " Hollow markers on dotted lines: other texts, precisions or data, which compare with the rest only by"
+    hollow += " these multiples."
+    drawn = pd.concat([plain, elsewhere if shown.show_context else others], ignore_index=True)
     table = points.with_dense(dense, pd.concat([highlighted, others]))
     table = table.assign(times_dense=table["value"], value=table["perplexity"])
-    alt = f"Perplexity of {chosen.model} as a multiple of dense against {chosen.axis.title.lower()}, a line for each "
-    alt += f"of {', '.join([*series_of(highlighted), *series_of(others)])}."
+    alt = f"{alt.removesuffix('.')}, {', '.join(series_of(others))}."
     table = table.drop(columns=["low", "high", "perplexity", "dense_key", "dense_value", *NUMBER])
-    return Described(pd.concat(drawn, ignore_index=True), dense, caption, table, alt, explained)
+    return Described(drawn, dense, caption, table, alt, hollow + explained)
 
 
 @shared
@@ -104,7 +106,7 @@ def drawn_points(found: pd.DataFrame, names: list[str], others: bool, axis: Axis
 
 
 @shared
-def with_winners(found: pd.DataFrame, names: list[str], best: words.Best | None) -> list[str]:
+def with_winners(found: pd.DataFrame, names: list[str], best: Best | None) -> list[str]:
     """Return the chosen series and those of the best points, in row order."""
     winners = found.loc[found["key"].isin(best.keys if best else []), "series_label"]
     return series_of(points.among(found, "series_label", [*names, *winners]))
@@ -131,33 +133,3 @@ def points_data(shown: Shown) -> Described:
     names = [*shown.dense["series_label"], *shown.highlighted["series_label"]]
     means = points.among(shown.scored.means, "series_label", names)
     return Described(table, shown.dense, caption, of_means(means))
-
-
-def show_answer(shown: Shown, drawn: pd.DataFrame, best: words.Best, at: str) -> None:
-    """Show the best of the drawn points at an amount, and a smaller and better variant of another family."""
-    chosen, rows = shown.chosen, data.frame(shown.chosen.model)
-    given = best, at, shown.perplexities, shown.scored
-    st.markdown(answer_at(chosen, shown.dense, drawn, *given, data, literal))
-    found = smaller_at(chosen, shown.dense, rows, best, data, literal)
-    if found is None:
-        return
-    address = links.shown(found.rows, st.session_state[TEXT])
-    del address[SHOWN]  # all methods of these families
-    families = points.among(chosen.measured, "method", chosen.methods)["family"]
-    there = [one.capitalize() for one in dict.fromkeys((*families, *found.families))]
-    address |= {FAMILIES: there, AXIS: BY_SIZE, "explore_at": at}
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(found.sentence, width="content")
-        if not (chosen.axis.of_bits and set(found.families) <= set(chosen.measured["family"])):
-            links.show("explore", "Compare by packed size", "compare", address)
-
-
-def show_elsewhere(here: pd.DataFrame) -> None:
-    """Show the points at an amount that were measured on other texts, each as a multiple of dense on its text."""
-    if here.empty:
-        return
-    winners = []
-    for _, one in times_dense(here, here["dense_value"]).iterrows():
-        found = data.paired([(one["key"],)], one["dense_key"], [tuple(one[list(NUMBER)])])
-        winners.append(words.Winner(one, paired.of_points(found, one.to_frame().T).iloc[0]))
-    st.markdown(words.elsewhere(winners, literal))

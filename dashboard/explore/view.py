@@ -24,12 +24,11 @@ from dashboard.explore.curve_data import (
     multiples_data,
     points_data,
     series_of,
-    show_answer,
-    show_elsewhere,
     shown_series,
     with_winners,
 )
 from dashboard.explore.fewshot import show_shots
+from dashboard.explore.headline import show_answer, show_elsewhere, show_headline
 from dashboard.explore.missing import offer_points
 from dashboard.explore.models import pick_against, show_models
 from dashboard.exports.files import Item
@@ -40,33 +39,37 @@ from dashboard.shared.glossary import terms
 from dashboard.shared.pickers import AT, Chosen, Picked, pick, pick_elsewhere, pick_model, pick_series, rename_values
 from dashboard.shared.stories.tour import show_tour
 
-CURVE, TRADE_OFF, MODELS, FEW_SHOT = MODES = ("Curve", "Trade-off", "Several models", "Few-shot")
+CURVE, TRADE_OFF, MODELS, FEW_SHOT = MODES = ("By amount", "By size", "Several models", "Few-shot")
+MODE = "explore_mode"  # key
+UNITS = "Times dense", "Perplexity"
 FILES = {TRADE_OFF: "tradeoff", MODELS: "models", FEW_SHOT: "fewshot"}  # names of the pages' exports
 CHART, TABLE = "explore_curve", "explore_points"  # keys
 SIDE = 500  # minimum width in px of two charts in a row
 CHAIN, PROMPT = "magnitude@0.5", "A fact"
 
 
-def show_curve(shown: Shown, at: str, winners: list[str], elsewhere: pd.DataFrame, picked: list[str]) -> list[Item]:
+def show_curve(
+    shown: Shown, at: str, winners: list[str], elsewhere: pd.DataFrame, picked: list[str], multiples: bool
+) -> list[Item]:
     """Show the perplexity curve, with a mark at the chosen amount and a ring around each of the `winners` there.
 
-    With points `elsewhere`, on other texts, it shows multiples of dense; `picked` are the chosen series of both.
+    It shows perplexities, or `multiples` of dense, as points `elsewhere`, on other texts, need. `picked` are the chosen
+    series of both.
     """
     chosen = shown.chosen
     if shown.highlighted[chosen.axis.column].isna().all():
         st.info("These points have no latency yet. Enable Latency on the Run page to measure it.")
         return []
-    names, title = series_of(shown.highlighted), ""
-    if elsewhere.empty:
-        drawn, dense, caption, table, alt, explained = curve_data(shown)
-    else:
-        drawn, dense, caption, table, alt, explained = multiples_data(shown, elsewhere, picked)
-        names = [*names, *(name for name in series_of(elsewhere) if name in picked)]
-        title = "Perplexity, times dense on the same text (log scale)"
-    draw = partial(curve.perplexity_curve, drawn, dense, chosen.axis, corpus=str(chosen.corpus), bright=names, at=at)
+    names = series_of(shown.highlighted)
+    plain = curve_data(shown)
+    found = multiples_data(shown, elsewhere, picked) if multiples else plain
+    drawn, dense, caption, table, alt, explained = found
+    names = [*names, *(name for name in series_of(elsewhere) if name in picked)]
+    marked = {"corpus": str(chosen.corpus), "at": at, "winners": winners}
+    draw, others = partial(curve.perplexity_curve, axis=chosen.axis, **marked), series_of(elsewhere)
     item = widgets.show_chart(
         CHART,
-        partial(draw, winners=winners, elsewhere=series_of(elsewhere), title=title),
+        partial(draw, drawn, dense, bright=names, elsewhere=others, multiples=multiples),
         caption,
         table.drop(columns=["key", "spread"]),
         file=chosen.file("perplexity"),
@@ -74,6 +77,7 @@ def show_curve(shown: Shown, at: str, winners: list[str], elsewhere: pd.DataFram
         alt=alt,
         on_select=lambda keys: clicked(keys, drawn),
         explained=explained,
+        printed=None if others else (partial(draw, plain.drawn, plain.dense, bright=names), plain.explained),
     )
     return [item]
 
@@ -142,27 +146,45 @@ def charts(
     picked: Picked,
     items: list[Item],
 ) -> None:
-    """Show the answer and both charts at the chosen amount, and store their exports in `items`.
+    """Show the finding and both charts at the chosen amount, and store their exports in `items`.
 
     Only these depend on the amount, hence the fragment. `elsewhere` are the points on other texts.
     """
+    if st.session_state.get(MODE, CURVE) != CURVE:
+        st.rerun()  # the field below the headline has another view
+    head, fields, grid = st.container(), st.container(horizontal=True), st.grid(2, min_column_width=SIDE, gap="medium")
+    with fields:
+        pick_view()
+        unit = UNITS[0]
+        if len(dense) and elsewhere.empty:
+            unit = segments("Unit", UNITS, "explore_unit", "unit", labelled=False)
+    curve_cell, scores_cell = grid.cell(), grid.cell()
+    with curve_cell:
+        place = st.container()
     drawn = drawn_points(found, picked.names, picked.others, chosen.axis)
     beside = drawn_points(elsewhere, picked.names, picked.others, chosen.axis)
     steps = points.amounts(pd.concat([drawn, beside])) or points.amounts(found) or [points.UNKNOWN_AMOUNT]
-    at = pick_amount(steps, points.first_amount(steps))
+    with curve_cell:
+        at = pick_amount(steps, points.first_amount(steps))
     best = best_at(chosen, dense, drawn, at)
     shown = shown_series(chosen, dense, found, with_winners(found, picked.names, best), picked.others)
-    if best:
-        show_answer(shown, drawn, best, at)
-    show_elsewhere(points.rows_at(points.among(beside, "series_label", picked.names), at))
-    with st.grid(2, min_column_width=SIDE, gap="medium") as grid:
-        with grid.cell():
-            curves = show_curve(shown, at, best.keys if best else [], elsewhere, picked.names)
-            every = points.with_dense(dense, found)
-            addresses = details.pick_point(pd.concat([every, elsewhere]))
-        with grid.cell():
-            names = series_of(shown.highlighted)
-            accuracy = show_accuracy(chosen, found, shown.scored, at, names, shown.show_context)
+    smaller, multiples = None, len(dense) > 0 and unit == UNITS[0]
+    with head:
+        if best:
+            smaller = show_headline(shown, drawn, best, at)
+        else:
+            st.title(chosen.model, anchor=False)
+    with place:
+        curves = show_curve(shown, at, best.keys if best else [], elsewhere, picked.names, multiples)
+    with curve_cell:
+        if best:
+            show_answer(shown, drawn, best, at, smaller)
+        show_elsewhere(points.rows_at(points.among(beside, "series_label", picked.names), at))
+        every = points.with_dense(dense, found)
+        addresses = details.pick_point(pd.concat([every, elsewhere]))
+    with scores_cell:
+        names = series_of(shown.highlighted)
+        accuracy = show_accuracy(chosen, found, shown.scored, at, names, shown.show_context)
     items[:] = [*curves, *accuracy]
     key = st.session_state[details.POINT]
     own = key in set(elsewhere["key"])
@@ -173,15 +195,17 @@ def page() -> None:
     """Show the page."""
     arrive("explore_")
     rename_values()
-    st.title("Explore", anchor=False)
     measured = data.models()
     if not measured:
+        st.title("Explore", anchor=False)
         widgets.show_no_results()
         return
     show_tour(details.open_points)
     models = [*measured, *(model for model in data.printed_models() if model not in measured)]
     above = st.container()
-    mode = segments("View", MODES, "explore_mode", "view", labelled=False)
+    mode = chosen_view()
+    if mode != CURVE:
+        show_title(mode)
     chosen = None
     if mode != FEW_SHOT:
         axis = None if mode == CURVE else pick_against() if mode == MODELS else axes.RATIO
@@ -208,6 +232,8 @@ def show_curves(chosen: Chosen) -> None:
     """Show the curve view of the chosen methods."""
     measured = chosen.measured
     dense, found = points.split_points(measured)
+    if found.empty:
+        show_title(chosen.model)
     if not chosen.methods and found.empty and points.is_dense(chosen.scores).all():
         st.info("Choose at least one method in the sidebar, or compare by packed size, where each has a place.")
         return
@@ -225,6 +251,7 @@ def show_curves(chosen: Chosen) -> None:
     elsewhere = pick_elsewhere(chosen, data.frame(chosen.model))
     picked = pick_series(found, elsewhere, widgets.page_theme())
     if not picked.names:
+        show_title(chosen.model)
         st.info("Choose at least one series.")
         return
     items: list[Item] = []  # filled by the fragment, for the export of the page
@@ -237,6 +264,23 @@ def show_curves(chosen: Chosen) -> None:
     offer_points(chosen, dense, found, picked.names)
     table = all_points(shown)
     widgets.export_page("slimscope-explore", lambda: [*items, table])
+
+
+def chosen_view() -> str:
+    """Return the view of the field or, before it is shown, of the address."""
+    given = st.session_state.get(MODE) or st.query_params.get(MODE)
+    return given if given in MODES else CURVE
+
+
+def show_title(title: str) -> None:
+    """Show the title and the views of a page without a finding."""
+    st.title(title, anchor=False)
+    pick_view()
+
+
+def pick_view() -> None:
+    """Show the field of the views."""
+    segments("View", MODES, MODE, "view", labelled=False)
 
 
 def refresh_when_done() -> None:

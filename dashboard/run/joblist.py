@@ -12,6 +12,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.base.errors import UserError, counted
+from core.findings.numbers.reporting import value_words
+from core.findings.pairs.paired import number_name
 from core.jobs.countdown import left_words
 from core.jobs.here import lacking_here
 from core.jobs.kinds import QUESTION, SEARCH
@@ -20,9 +22,11 @@ from core.jobs.queue import Job
 from core.jobs.supervisor import ACTIVE, ENDED, FETCH_SECONDS
 from core.notation.formatting import variant_name
 from core.notation.removal import describe_gap
+from core.request.baseline import baseline, numbers_of
+from core.results import Result
 from core.search.titles import work_title
 from core.shipping.formats import saved_words, type_words
-from core.specs import ModelId
+from core.specs import ModelId, RunSpec
 from dashboard import data
 from dashboard.shared import links
 from dashboard.shared.literal import literal
@@ -238,11 +242,26 @@ def _show(job: Job, others: Sequence[ModelId]) -> None:
         _show_saved(job)
     if job.state == "failed":
         st.error(job.error or "The job recorded no error message; see its log.")
-    if job.state == "done" and (result := data.result(job.spec.variant.key)) and (gap := describe_gap(result)):
-        st.caption(gap)
+    if job.state == "done" and (result := data.result(job.spec.variant.key)):
+        if numbers := _numbers(job.spec, result):
+            st.markdown(literal(numbers))
+        if gap := describe_gap(result):
+            st.caption(gap)
     if not job.active:
         with st.container(horizontal=True, vertical_alignment="center"):
             _actions(job)
+
+
+def _numbers(spec: RunSpec, result: Result) -> str:
+    """Return the numbers that a run wanted, each with that of the dense model, if known."""
+    dense = baseline(spec)
+    base = data.result(dense.variant.key) if dense else None
+    known = {row.identity: value_words(row.metric, row.value) for row in base.measurements} if base else {}
+    return " · ".join(
+        f"{number_name({'metric': row.metric, 'dataset': row.dataset})}: {value_words(row.metric, row.value)}"
+        + (f" (dense {known[row.identity]})" if row.identity in known else "")
+        for row in numbers_of(spec, result)
+    )
 
 
 def _row(key: str | None = None, gap: Literal["small", "xsmall"] = "small") -> DeltaGenerator:

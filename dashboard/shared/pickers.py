@@ -41,6 +41,7 @@ FORMER_AXES = {
     "time to read a token": "prefill latency",
     "time to write a token": "decode latency",
 }
+FORMER_VIEWS = {"Curve": "By amount", "Trade-off": "By size"}
 SERIES = "explore_series"  # key of the field and parameter of the address
 ELSEWHERE = "explore_elsewhere"  # key of the field and parameter of the address
 THERE = "explore_series_there"  # session key of the last run's options
@@ -135,15 +136,16 @@ def pick(models: list[str], by_method: bool = True, axis: axes.Axis | None = Non
         curved = choices.curved(rows, axis) if by_method else rows
         every = [method.name for method in METHODS]
         methods = _pick_methods(choices.of_methods(rows), curved, field) if by_method else every
-        corpus, protocol, known = pick_text(model)
-        shown = choices.shown(choices.on_text(curved, corpus, protocol), methods)
-        offered = None if by_method else 1  # the first is the default
-        there, help = choices.calibrations(shown, known)[:offered], "Calibration data: corpus, sequences x tokens."
-        calibration = _pick_text("Calibrated on", there, "explore_calibration", help)
-        there, help = choices.trainings(shown, known)[:offered], "Training data: corpus, examples x tokens."
-        training = _pick_text("Trained on", there, "explore_training", help)
-        read = choices.filter_by_text(choices.shown(curved, methods), calibration, training)
-        documents, several, scores = pick_documents(read, scored)
+        with st.expander("Protocol"):
+            corpus, protocol, known = pick_text(model)
+            shown = choices.shown(choices.on_text(curved, corpus, protocol), methods)
+            offered = None if by_method else 1  # the first is the default
+            there, help = choices.calibrations(shown, known)[:offered], "Calibration data: corpus, sequences x tokens."
+            calibration = _pick_text("Calibrated on", there, "explore_calibration", help)
+            there, help = choices.trainings(shown, known)[:offered], "Training data: corpus, examples x tokens."
+            training = _pick_text("Trained on", there, "explore_training", help)
+            read = choices.filter_by_text(choices.shown(curved, methods), calibration, training)
+            documents, several, scores = pick_documents(read, scored)
     return Chosen(
         model=model,
         methods=methods,
@@ -183,6 +185,7 @@ def rename_values() -> None:
         TEXT: choices.current_text_name,
         PROMPT: lambda name: name.replace(" demonstration", " example"),
         **dict.fromkeys((AXIS, COST, AGAINST), lambda name: FORMER_AXES.get(name, name)),
+        "explore_mode": lambda name: FORMER_VIEWS.get(name, name),
     }
     for key, rename in renamings.items():
         typed = st.query_params.get_all(key)

@@ -70,13 +70,15 @@ def show_chart(
     pivots: Sequence[Pivot] = (),
     on_select: Callable[[list[str]], None] | None = None,
     explained: str = "",
+    printed: tuple[Draw, str] | None = None,
 ) -> exports.Item:
     """Show a chart with its caption and Export menu.
 
     `name` is its key, and `draw` draws it in a theme. The caption is that of the page and of exports, and describes the
     table too, which is exported. `pivots` are tables in the layout of papers, and `file` is the name of the exports.
     `on_select` gets the keys of the chosen points: the clicked one, and others with the shift key. `explained` are
-    sentences on the marks of the chart, each after a space; they follow the caption of figures.
+    sentences on the marks of the chart, each after a space; they follow the caption of figures. `printed` draws the
+    exported figure, if it differs from that of the page, and explains its marks.
     """
 
     def clicked() -> None:
@@ -93,10 +95,11 @@ def show_chart(
         on_select=clicked if on_select else "ignore",
         selection_mode="points",
     )
+    build, marks = printed or (draw, explained)
     item = exports.Chart(
-        name=file, caption=caption, table=table, pivots=pivots, build=partial(draw, LIGHT), marks=explained
+        name=file, caption=caption, table=table, pivots=pivots, build=partial(build, LIGHT), marks=marks
     )
-    _underneath(name, item)
+    _underneath(name, item, caption + explained)
     return item
 
 
@@ -178,7 +181,7 @@ def show_table(
     with st.container(key=f"{NARROW}{name}"):
         st.html(_cards(table, formats))
     item = exports.Item(name=file, caption=caption, table=table, pivots=pivots, formats=formats)
-    _underneath(name, item, captioned)
+    _underneath(name, item, caption if captioned else "")
     return item
 
 
@@ -220,16 +223,16 @@ def _facts(texts: Sequence[tuple[str, str]]) -> str:
     return f"<dl>{''.join(f'<dt>{escape(name)}</dt><dd>{text}</dd>' for name, text in texts)}</dl>"
 
 
-def _underneath(name: str, item: exports.Item, captioned: bool = True) -> None:
-    """Show the caption and the Export menu; fold a long caption after its first sentence, the protocol."""
-    first, stop, rest = item.described, "", ""
+def _underneath(name: str, item: exports.Item, caption: str) -> None:
+    """Show the caption, if any, and the Export menu; fold a long caption after its first sentence, the protocol."""
+    first, stop, rest = caption, "", ""
     if len(first) > LONG:
-        first, stop, rest = item.described.partition(". ")
-    if captioned:
+        first, stop, rest = caption.partition(". ")
+    if caption:
         st.caption(first + stop.strip())
     with st.container(horizontal=True):
         export_menu(name, item)
-        if captioned and rest:
+        if rest:
             with st.popover("Read the notes", icon=":material/info:", key=f"{name}_notes"):
                 st.caption(rest)
 

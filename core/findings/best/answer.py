@@ -125,6 +125,25 @@ def answer(model: str, at: str, best: Best, winners: Sequence[Winner], dense: pd
     return text
 
 
+def headline(at: str, best: Best, first: Winner, dense: pd.Series | None) -> str:
+    """Return the finding at an amount as one plain sentence; the arguments are as of `answer`."""
+    start = f"At {at} pruning" if "%" in at else capitalise(_condition(at).lstrip(" ,"))
+    if best.diverged:
+        return f"{start}, every variant shown diverges"
+    name = first.point["series_label"]
+    if dense is None:
+        return f"{start}, {name} has a perplexity of {format_number(first.point['value'])}"
+    return f"{start}, {name} has {times_words(first, dense).removesuffix('dense')}the dense perplexity"
+
+
+def times_words(winner: Winner, dense: pd.Series | None) -> str:
+    """Return the perplexity of a variant as a multiple of dense, such as `1.52 times dense`."""
+    if dense is None:
+        return format_number(winner.point["value"])
+    ratio = winner.ratio["ratio"] if winner.ratio["paired"] else winner.point["value"] / dense["value"]
+    return f"{ratio_words(ratio)} times dense"
+
+
 def smaller(found: Winner, family: str, dense: pd.Series | None, escape: Escape) -> str:
     """Return the sentence in Markdown on a smaller and better variant of another family."""
     point = found.point
@@ -175,13 +194,12 @@ def _tied(winner: Winner, escape: Escape) -> str:
 
 def _times(winner: Winner, dense: pd.Series | None, first: bool = False) -> str:
     """Return the multiple of dense with its interval, which has its name if it is the `first` of the answer."""
-    value, ratio = winner.point["value"], winner.ratio
+    ratio, words = winner.ratio, times_words(winner, dense)
     if dense is None:
-        return format_number(value)
+        return words
     if not ratio["paired"]:
-        return f"{ratio_words(value / dense['value'])} times dense, without an interval"
-    interval = _interval(interval_words(ratio["ratio_low"], ratio["ratio_high"], ratio_words), first)
-    return f"{ratio_words(ratio['ratio'])} times dense{interval}"
+        return f"{words}, without an interval"
+    return words + _interval(interval_words(ratio["ratio_low"], ratio["ratio_high"], ratio_words), first)
 
 
 def _accuracy(winner: Winner, first: bool = False) -> str:

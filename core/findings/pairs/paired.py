@@ -25,6 +25,7 @@ from core.findings.numbers.reporting import (
 )
 from core.findings.numbers.seven import ABOVE_CHANCE, MEAN
 from core.findings.numbers.verdicts import CONTAINED, SEEDS, SIGNIFICANT, TWO_MODELS
+from core.findings.rows.other_texts import times_dense
 from core.findings.rows.points import is_dense
 from core.findings.rows.zeroshot import DATASETS, MEAN_LABEL, in_percent, unit_of
 from core.notation.formatting import capitalise
@@ -143,6 +144,13 @@ def of_curve(found: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
     pairs = of_points(found, points)
     texts = [_ratio(row) + _verdict(row) if row["paired"] else "" for row in pairs.to_dict("records")]
     return points.assign(spread=points["spread"] + pd.Series(texts, index=points.index, dtype=object))
+
+
+def over_dense(found: pd.DataFrame, points: pd.DataFrame, dense: float) -> pd.DataFrame:
+    """Return points as multiples of a dense perplexity, with the intervals of their paired differences, if any."""
+    shown, pairs = times_dense(points, dense), of_points(found, points)
+    ends = {end: pairs[f"ratio_{end}"].fillna(shown["value"]) for end in ("low", "high")}
+    return shown.assign(**ends, spread=shown["spread"].mask(pairs["paired"], points["spread"]))
 
 
 def of_points(found: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:

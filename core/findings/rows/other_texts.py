@@ -8,6 +8,7 @@ from core.data.texts import called
 from core.findings.axes import Axis
 from core.findings.numbers.differences import NUMBER
 from core.findings.numbers.frame import format_precision
+from core.findings.numbers.reporting import ratio_words
 from core.findings.rows import choices, points
 from core.findings.sharing import shared
 from core.specs import IMPORTED
@@ -63,7 +64,8 @@ def times_dense(found: pd.DataFrame, dense: float | pd.Series) -> pd.DataFrame:
     """Return points as multiples of a dense perplexity, or of one each, with their own one as `perplexity`."""
     value = found["value"] / dense
     values = dict.fromkeys(("value", "low", "high"), value)
-    return found.assign(perplexity=found["value"], **values, spread=" times dense")
+    spread = found["spread"] + value.map(lambda times: f"<br>{ratio_words(times)} times dense")
+    return found.assign(perplexity=found["value"], **values, spread=spread)
 
 
 def with_own_dense(found: pd.DataFrame, dense: pd.DataFrame, key: str) -> pd.DataFrame:

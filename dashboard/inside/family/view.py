@@ -42,7 +42,7 @@ from dashboard.shared.job_form import CALIBRATION, TRAINING
 from dashboard.shared.links import Address, compared, inside
 from dashboard.shared.literal import literal
 
-POINT, MODE, TRADE_OFF = "explore_point", "explore_mode", "Trade-off"  # parameters of Explore, and a value
+POINT, MODE, TRADE_OFF = "explore_point", "explore_mode", "By size"  # parameters of Explore, and a value
 NARROWEST = 130  # px of a metric
 CHART, TABLE = "inside_tree", "inside_tree_nodes"  # keys
 FIELD = 200  # px: minimum width of a field

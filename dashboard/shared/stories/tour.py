@@ -78,7 +78,7 @@ def _is_sized(model: str) -> bool:
 def _address(model: str, most: float | None = None) -> Address:
     """Return the address of a model's Trade-off within `most` MB, if given."""
     text = next(iter(choices.texts(data.frame(model))))
-    found: Address = {ALONE: "true", MODEL: model, TEXT: text, MODE: "Trade-off"}
+    found: Address = {ALONE: "true", MODEL: model, TEXT: text, MODE: "By size"}
     return found | ({} if most is None else {MOST_PACKED: f"{most:g}"})
 
 
@@ -152,7 +152,7 @@ def show_titles() -> None:
 
 
 def show_tour(open_points: OpenPoints) -> None:
-    """Show the step of the address with the links to its neighbours, or else the titles of the stories.
+    """Show the step of the address with the links to its neighbours, if it has one.
 
     `open_points` opens the points of the given keys that are ticked in a table, by the name of the table.
     """
@@ -162,7 +162,6 @@ def show_tour(open_points: OpenPoints) -> None:
     if place is None:
         if name:
             st.info(f"This link asks for a story without results here: {name}.")
-        show_titles()
         return
     story, following = found[place], found[(place + 1) % len(found)]
     typed = st.query_params.get(STEP, "1")
