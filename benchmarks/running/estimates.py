@@ -32,7 +32,7 @@ from core.store.store import Store
 
 CHAINS = (
     "magnitude@0.5;wanda@0.5;sparsegpt@0.5;rtn@4bit;gptq@4bit;awq@4bit;slimllm@0.2;flap@0.2;svd-llm@0.2;"
-    "wanda@0.5+lora,steps=16"
+    "wanda@0.5+lora,minutes=1"
 )
 SMOKE = {"chains": "magnitude@0.5;wanda@0.5", "perplexity": "wikitext2@24:2", "calibration": "c4-sample:4x24"}
 QUARTERS = (0.25, 0.5, 0.75)

@@ -257,11 +257,12 @@ def _numbers(spec: RunSpec, result: Result) -> str:
     dense = baseline(spec)
     base = data.result(dense.variant.key) if dense else None
     known = {row.identity: value_words(row.metric, row.value) for row in base.measurements} if base else {}
-    return " · ".join(
-        f"{number_name({'metric': row.metric, 'dataset': row.dataset})}: {value_words(row.metric, row.value)}"
-        + (f" (dense {known[row.identity]})" if row.identity in known else "")
-        for row in numbers_of(spec, result)
-    )
+    words = []
+    for row in numbers_of(spec, result):
+        name = number_name({"metric": row.metric, "dataset": row.dataset})
+        of_dense = f" (dense {known[row.identity]})" if row.identity in known else ""
+        words.append(f"{name}: {value_words(row.metric, row.value)}{of_dense}")
+    return " · ".join(words)
 
 
 def _row(key: str | None = None, gap: Literal["small", "xsmall"] = "small") -> DeltaGenerator:
