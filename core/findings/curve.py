@@ -44,6 +44,7 @@ class Curve(Finding):
         at: The amount, as `format_amount` writes it; None without any.
         winners: Keys of the best variants there: of all, and of the other kind, with or without training.
         highlighted: Series that charts name.
+        multiples: The rows as multiples of dense, with intervals; None without a dense perplexity.
     """
 
     view: View
@@ -51,6 +52,7 @@ class Curve(Finding):
     at: str | None
     winners: tuple[str, ...]
     highlighted: tuple[str, ...]
+    multiples: pd.DataFrame | None = None
 
 
 def curve(
@@ -95,7 +97,8 @@ def curve(
     sentence = answer_at(view, dense, found, best, at, differences, scored, reader, str)
     drawn = paired.of_curve(differences, found)
     words = sentence.replace("**", "").replace("  \n", "\n")
-    return Curve(drawn, words, view, dense, at, tuple(best.keys), tuple(highlighted))
+    over = paired.over_dense(differences, drawn, base) if len(dense) else None
+    return Curve(drawn, words, view, dense, at, tuple(best.keys), tuple(highlighted), over)
 
 
 def _view(model: str, rows: pd.DataFrame, here: str, family: str | None, text: Perplexity | None) -> View:

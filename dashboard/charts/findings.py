@@ -8,6 +8,7 @@ from core.findings.finding import Finding
 from core.findings.pairs.compared import Comparison
 from core.findings.pairs.numbers import number_rows
 from core.findings.question import BestFinding
+from core.findings.rows.other_texts import times_dense
 from dashboard.charts.compared import difference_chart
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.elements.style import Theme
@@ -25,8 +26,12 @@ def draw(finding: Finding, theme: Theme) -> go.Figure:
         return tradeoff(found.rows, finding.dense, found.estimates, cost, quality, budget, theme)
     if isinstance(finding, Curve):
         view, shown, at = finding.view, finding.highlighted, finding.at
-        given = finding.rows, finding.dense, view.axis, theme, view.corpus
-        return perplexity_curve(*given, bright=shown, at=at, winners=finding.winners)
+        marked = {"bright": shown, "at": at, "winners": finding.winners}
+        given, over = (view.axis, theme, view.corpus), finding.multiples
+        if over is None:
+            return perplexity_curve(finding.rows, finding.dense, *given, **marked)
+        dense = times_dense(finding.dense, finding.dense["value"])
+        return perplexity_curve(over, dense, *given, **marked, multiples=True)
     if isinstance(finding, Comparison):
         rows = number_rows(finding.rows)
         if rows.empty:
