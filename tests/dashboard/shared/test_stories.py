@@ -107,13 +107,14 @@ def test_a_step_of_a_size_agrees_with_the_budget_below(size, by_name):
     assert any(one.startswith(best["Method"].partition(", c4-sample")[0]) for one in named), (named, best["Method"])
 
 
-def test_a_step_or_story_that_is_not_there_shows_the_nearest_or_the_titles(filled):
+def test_a_step_or_story_that_is_not_there_shows_the_nearest_and_about_has_the_titles(filled):
     app = open_app(**{STORY: "cliff", STEP: "99"})
     assert re.search(r"Step [34] of [34]", read(app)) and "Back" in titles(app) and "Next" not in titles(app)
     app = open_app(**{STORY: "cliff", STEP: "x"})
     assert "Step 1 of" in read(app) and "Back" not in titles(app)
     app = open_app(**{STORY: "nope"})
     assert "nope" in app.info[0].value
+    app = open_app("about/view.py")
     for story in tour.stories(data.models(), data.frame):
         link = titles(app)[story.title]
         assert f"{STORY}={story.name}" in link.query_string and f"{STEP}=1" in link.query_string and not link.help

@@ -44,7 +44,7 @@ def test_a_run_is_on_the_bundled_chart_after_four_actions(page, address, computi
     ended(results)
     page.reload()  # in place of the minutes of a run
     page.get_by_role("link", name="Show on Explore").click()  # 4
-    page.get_by_role("heading", name="Explore").wait_for()
+    page.get_by_role("button", name="Get the file").wait_for()
     chart = page.locator(".js-plotly-plot").first
     chart.locator(".scatterlayer .point").first.wait_for()
     settled(page)
