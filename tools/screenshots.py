@@ -25,7 +25,7 @@ WIDTHS = (1280, 400, 1920)
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 HIGH, TALLEST = 900, 6000  # pixels: height of the window, and maximum height of a whole page
 STILL = 3  # seconds
-BUDGET = {"explore_mode": "Trade-off", "explore_limit_packed_mb": "180"}
+BUDGET = {"explore_mode": "By size", "explore_limit_packed_mb": "180"}
 STORY = {"explore_story": "cliff", "explore_others": "false", "explore_methods": ["Magnitude", "Wanda", "SparseGPT"]}
 COMPARED = ["Dense · dense", "GPTQ, 4 bit · gptq@4bit", "GPTQ, 3 bit · gptq@3bit"]
 STATES: dict[str, tuple[str, Mapping[str, str | Sequence[str]]]] = {  # name -> (page, address)
@@ -36,10 +36,10 @@ STATES: dict[str, tuple[str, Mapping[str, str | Sequence[str]]]] = {  # name -> 
     "explore-accuracies": ("", {"explore_tasks": "Task by task", "explore_as": "Accuracy"}),
     "explore-point": ("", {"explore_point": "sparsegpt@0.5"}),
     "story": ("", STORY | {"explore_step": "3", "explore_series": ["Magnitude", "Wanda", "SparseGPT"]}),
-    "story-choose": ("", {"explore_story": "choose", "explore_mode": "Trade-off"}),
+    "story-choose": ("", {"explore_story": "choose", "explore_mode": "By size"}),
     "budget": ("", BUDGET | {"explore_limit_times_dense": "2"}),
     "budget-nothing-fits": ("", BUDGET | {"explore_limit_times_dense": "1.2"}),
-    "budget-small": ("", {"explore_mode": "Trade-off", "explore_limit_packed_mb": "90"}),
+    "budget-small": ("", {"explore_mode": "By size", "explore_limit_packed_mb": "90"}),
     "budget-accuracy": ("", BUDGET | {"explore_quality": "Accuracy above chance"}),
     "inside-answers": ("inside", {"inside_tab": "Answers", "inside_answers_variants": "magnitude@0.5"}),
     "models": ("", {"explore_mode": "Several models"}),

@@ -26,7 +26,7 @@ from core.protocols import requested
 from core.registry import data_requirement
 from core.request.baseline import remaining_run
 from core.request.complete import check_home, check_save_folder, complete
-from core.request.expected.estimate import Estimate, estimate_left
+from core.request.expected.estimate import USUALLY, Estimate, estimate_left
 from core.request.expected.size import size_sentence
 from core.request.settings import RunSettings
 from core.request.stages import DEFAULT_RATIO, variant_spec
@@ -214,7 +214,8 @@ def estimate_words(cost: Estimate, device: str, dense: bool) -> str:
     memory = machine_bytes()
     more = f", more than the {memory / 1e9:.1f} GB of this machine" if device == "cpu" and cost.bytes > memory else ""
     baseline = ", the dense baseline included" if dense else ""
-    words = f"Estimated: {format_duration(cost.seconds)}, {cost.bytes / 1e9:.1f} GB of memory{more}{baseline}."
+    time = f"{format_duration(cost.seconds)} ({USUALLY})"
+    words = f"Estimated: {time}, {cost.bytes / 1e9:.1f} GB of memory{more}{baseline}."
     if (training := cost.stages.get("train", 0.0)) > LONG_TRAINING:
         words += f" Training takes {format_duration(training)} of it; minutes limits a stage, as in lora,minutes=5."
     return f"{words} {cost.streaming}" if cost.streaming else words

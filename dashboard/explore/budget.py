@@ -1,4 +1,4 @@
-"""Trade-off of a model's variants: limits, filters, quality and cost, then the answer, list, chart and details."""
+"""The view By size of a model: limits, filters, quality and cost, then the answer, list, chart and details."""
 
 from functools import partial
 from typing import NamedTuple

@@ -8,7 +8,7 @@ import streamlit as st
 from core.base.errors import UserError
 from core.notation.formatting import format_durations, variant_name
 from core.request.baseline import keys_of, remaining_run
-from core.request.expected.estimate import Estimate, cached_stages, estimate_left, slowdown
+from core.request.expected.estimate import USUALLY, Estimate, cached_stages, estimate_left, slowdown
 from core.request.expected.size import size_sentence
 from core.specs import RunSpec
 from dashboard import data
@@ -85,7 +85,7 @@ def _headline(
     factor = 1.0 if data.active_jobs() else slowdown()  # jobs run one after another, so they do not slow this one
     time = format_durations(expected.seconds, expected.seconds * factor)
     busy = ", because this machine is busy," if factor > 1 else ""
-    return f"Takes **{time}**{busy} and {expected.bytes / 1e9:.1f} GB of memory"
+    return f"Takes **{time}**{busy} ({USUALLY}) and {expected.bytes / 1e9:.1f} GB of memory"
 
 
 def _more(

@@ -25,6 +25,7 @@ from core.training.base import TrainingMethod
 
 LOADS = Path("/proc/loadavg")  # the means, then the running threads of all
 NOTICED = 1.25  # factor below which a machine counts as quiet
+USUALLY = "usually within a factor of 2"  # as of `benchmarks.running.estimates`, for the first run of a method
 START_SECONDS = 10  # to import the libraries
 LOAD_BYTES = 500e6  # per second
 FETCH_BYTES = 5e6  # per second

@@ -12,7 +12,7 @@ from core.store import bundled
 from dashboard.charts import papers, scores
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.elements.style import LIGHT
-from dashboard.charts.matrices import layer_heatmap
+from dashboard.charts.matrices import layer_heatmap, number_histogram
 from dashboard.charts.papers import perplexity_by_model
 from dashboard.exports.files import Chart
 from dashboard.exports.pivots import Pivot
@@ -37,10 +37,11 @@ def shown(frame):
 
 @pytest.fixture(scope="session")
 def charts(frame, perplexities, perplexity_pivot, shown):
-    """A curve, accuracies, a map of layers, and a paper's perplexities by model."""
+    """A curve, accuracies, a map and a histogram of layers, and a paper's perplexities by model."""
     found, dense = perplexities
     order = list(dict.fromkeys(shown["task"]))
     layers = pd.DataFrame([layer.model_dump() for layer in curve()[5].layers])
+    errors = layers.set_index("name")["error"]
     unpaired = differences([], curve()[0], lambda key, number: None)
     table = comparison(found, zeroshot.means_above_chance(zeroshot.headline(frame)), dense, unpaired, unpaired)
     rows = papers.rows_of(bundled.published(), papers.TABLES[0])
@@ -64,5 +65,8 @@ def charts(frame, perplexities, perplexity_pivot, shown):
             Pivot("Zero-shot accuracy (%)", in_percent(shown), "task", False, form=".1f"),
         ),
         "layers": chart("layers", layers, lambda: layer_heatmap(layers, LIGHT, "error", "Output error")),
+        "histogram": chart(
+            "histogram", layers, lambda: number_histogram(errors, LIGHT, "Output error", errors.index[0])
+        ),
         "sizes": chart("sizes", sizes, lambda: perplexity_by_model(sizes, models, LIGHT, "WikiText-2")),
     }

@@ -42,7 +42,9 @@ def texts(page) -> list[str]:
     return [text for text, _ in drawn(page)]
 
 
-@pytest.mark.parametrize(("kind", "width"), zip(("curve", "layers"), files.WIDTHS.values(), strict=True))
+@pytest.mark.parametrize(
+    ("kind", "width"), [*zip(("curve", "layers"), files.WIDTHS.values(), strict=True), ("histogram", 3.25)]
+)
 def test_a_pdf_has_the_column_width_and_embeds_font_and_title(charts, kind, width):
     pdf = files.image(charts[kind], "pdf", width)
     (box,) = re.findall(rb"/MediaBox \[ 0 0 ([\d.]+) ([\d.]+) \]", pdf)
