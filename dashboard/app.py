@@ -15,7 +15,7 @@ from dashboard.shared import around, binding  # noqa: E402
 # Two arrows that press on a line. The browser would fetch the picture of a `:material/` icon from a font host.
 ARROWS = "M4 11h16v2H4zM12 9 8 5h3V2h2v3h3zM12 15l4 4h-3v3h-2v-3H8z"
 WORDMARK = (
-    f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 132 24" fill="#1c83c4"><path d="{ARROWS}"/>'
+    f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 150 24" fill="#1c83c4"><path d="{ARROWS}"/>'
     '<text x="28" y="18" font-family="sans-serif" font-size="19" font-weight="600">Slimscope</text></svg>'
 )
 ICON = f'<svg viewBox="0 0 24 24"><path fill="#0068a5" d="{ARROWS}"/></svg>'

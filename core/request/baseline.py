@@ -9,7 +9,7 @@ from core.protocols import compares_on, satisfies
 from core.registry import leaves
 from core.request.stages import build_stage
 from core.results import Measurement, Result
-from core.specs import Perplexity, RunSpec, Task
+from core.specs import Dtype, Perplexity, RunSpec, Task
 from core.store.samples import lost, read_samples
 from core.store.store import Store
 
@@ -41,10 +41,8 @@ def baseline(spec: RunSpec) -> RunSpec | None:
 
 def numbers_of(spec: RunSpec, stored: Result) -> list[Measurement]:
     """Return the stored numbers that a run wanted on its texts and tasks."""
-    wanted = [
-        *((text, spec.variant.dtype) for text in spec.perplexity),
-        *((one, spec.scoring_dtype) for one in spec.tasks),
-    ]
+    wanted: list[tuple[Perplexity | Task, Dtype]] = [(text, spec.variant.dtype) for text in spec.perplexity]
+    wanted += [(task, spec.scoring_dtype) for task in spec.tasks]
     return [row for row in stored.measurements if any(satisfies(row, *one) for one in wanted)]
 
 

@@ -25,15 +25,17 @@ from dashboard.charts.elements.drawing import PERCENT, SCREEN, Drawing, error_ba
 from dashboard.charts.elements.style import Properties, SeriesStyle, Theme, faded, hollow, is_hollow, look, looks
 
 BAND, LEVEL = 0.09, 0.06  # shares of the plot's height: the band of diverged points, and each level of labels above
+EDGE = 0.12  # share of the band of multiples, from its ends to the points in it
 ASIDE = 0.018  # share of the plot's width, from an arrow to its points, so that their bars do not hide it
 ARROW_GAP = 0.01  # share of the plot's width, from one arrow to the next
 THIN = 0.012  # share of the plot's width: the mark of the chosen amount, if all its points are at one place
-RING = 18  # px
+HALO = 26  # px
 TOP = 50  # px above the plot: the title, and below it the name of the chosen amount
 HEIGHT = 440  # px
 SLOT = 0.1  # ratio from the highest ratio to the first N:M amount, and from one to the next
 PLOT = HEIGHT - 80  # px
 MOST = 5.0  # times dense: the end of the axis of multiples
+BAND_OF_MULTIPLES = 0.2  # share of the plot's height
 LETTER, LINE, BETWEEN = 6.4, 15, 6  # px: of a label at the end of a line, and between labels
 AFTER = 12  # px from the end of the plot to a label
 
@@ -54,12 +56,12 @@ def perplexity_curve(
 
     Along the pruning ratio, each N:M amount has a place of its own at the right of the highest ratio. Diverged
     points are in a separate band, labelled with their values and without lines. The values are perplexities or, as
-    `multiples`, those over dense, whose band begins at `MOST`.
+    `multiples`, those over dense, whose band begins at `MOST` and has no labels.
 
     `points` are rows of `core.findings.rows.points.collapse`, and `dense` is the dense model's, or none. Series that
     are not `bright` are thin and grey, and only hover texts name them; None highlights all. `at` is the amount to mark,
     an `amount_label`: a line at its place, or a band over its highlighted points. `winners` are keys of points with a
-    ring, and series `elsewhere`, on other texts, are hollow.
+    halo, and series `elsewhere`, on other texts, are hollow.
     """
     points, dense = (one.assign(perplexity=one.get("perplexity", one["value"])) for one in (points, dense))
     trained = points["ratio"].isna() & (points["method"] != IMPORTED)  # the dense model
@@ -79,17 +81,25 @@ def perplexity_curve(
     highlighted = points["series_label"].isin(points["series_label"] if bright is None else bright)
     named, behind = points[highlighted], points[~highlighted]
     finite, diverged = points[points["value"] <= cap], named[named["value"] > cap]
-    over = labels.place_diverged_labels(diverged, axis.column, span)
+    over = labels.place_diverged_labels(diverged[:0] if multiples else diverged, axis.column, span)
     levels = 1 + over["level"].max() if len(over) else 0
-    share = BAND + LEVEL * levels if (points["value"] > cap).any() else 0.0
+    share = (BAND_OF_MULTIPLES if multiples else BAND + LEVEL * levels) if (points["value"] > cap).any() else 0.0
     low, top, high = _heights(pd.concat([finite, dense]), cap, share)
     place = top * (high / top) ** (0.3 if levels else 0.5) if share else math.nan
-    frame = Frame(drawing, axis, theme, span, (low, high), cap, place)
+    frame = Frame(
+        drawing, axis, theme, span, (low, high), cap, place, top, points["value"].max() if multiples else None
+    )
     if share:
         drawing.box(span, (top, high), theme.band)
     of_series = _by_series(named)
     styles = styles_of(points, theme, elsewhere)
     _mark_amount(frame, named[named["amount_label"] == at])
+    won = named[named["key"].isin(winners)]
+    if len(won):  # behind the points
+        halo = {"size": HALO, "color": theme.muted, "opacity": 0.35}
+        drawing.scatter(
+            x=won[axis.column], y=won["value"].map(frame.height_of), mode="markers", marker=halo, meta=SCREEN
+        )
     for series, rows in _by_series(behind).items():
         style = look(rows[0]["parts"], theme)
         _draw_series(frame, series, rows, hollow(style) if series in elsewhere else style, quiet=True)
@@ -102,9 +112,6 @@ def perplexity_curve(
         grey = SeriesStyle(faded(theme.muted, theme), "solid", "circle")
         line = {"color": grey.color, "width": 1}
         drawing.entry("grey: other variants", "others", "lines+markers", grey.marker(theme), line)
-    won = named[named["key"].isin(winners)]
-    if len(won):
-        drawing.ring(won[axis.column], won["value"].map(frame.height_of), RING, theme.text, meta=SCREEN)
     _draw_dense(frame, dense)
     _arrows(frame, named[named["value"] <= cap], styles)
     unnamed = named[(named["value"] <= cap) & ~named["pattern"].isin(slots)]  # the axis names the slots
@@ -176,8 +183,8 @@ def _draw_series(frame: Frame, series: str, rows: Sequence[TableRow], style: Ser
     diverged = [row for row in rows if row["value"] > cap]
     for part, mode in ((curve, "lines+markers"), (patterns, "markers"), (diverged, "markers")):
         # Lines leave out diverged points, which are drawn separately.
-        apart = math.nan if part is curve else frame.place
-        shown = np.array([apart if row["value"] > cap else row["value"] for row in part], float)
+        heights = (row["value"] if row["value"] <= cap else math.nan for row in part)
+        shown = np.array([*heights] if part is curve else [frame.height_of(row["value"]) for row in part], float)
         if np.isnan(shown).all():  # also if `part` is empty
             continue
         mark = style.marker(theme, part[0]["pattern"])
@@ -272,10 +279,17 @@ class Frame(NamedTuple):
     height: tuple[float, float]
     cap: float  # above it, points have diverged
     place: float  # height of diverged points
+    top: float  # end of the axis below their band
+    most: float | None = None  # highest multiple, up to which the band of multiples is a coarser log axis
 
     def height_of(self, value: float) -> float:
         """Return the height of a point on the plot."""
-        return value if value <= self.cap else self.place
+        if value <= self.cap:
+            return value
+        if self.most is None:
+            return self.place
+        share = EDGE + (1 - 2 * EDGE) * min(1.0, math.log(value / self.cap) / math.log(self.most / self.cap))
+        return self.top * (self.height[1] / self.top) ** share
 
 
 def _slots_of(points: pd.DataFrame) -> dict[str, float]:

@@ -26,12 +26,11 @@ def draw(finding: Finding, theme: Theme) -> go.Figure:
         return tradeoff(found.rows, finding.dense, found.estimates, cost, quality, budget, theme)
     if isinstance(finding, Curve):
         view, shown, at = finding.view, finding.highlighted, finding.at
-        marked = {"bright": shown, "at": at, "winners": finding.winners}
-        given, over = (view.axis, theme, view.corpus), finding.multiples
-        if over is None:
-            return perplexity_curve(finding.rows, finding.dense, *given, **marked)
-        dense = times_dense(finding.dense, finding.dense["value"])
-        return perplexity_curve(over, dense, *given, **marked, multiples=True)
+        rows, dense, multiples = finding.rows, finding.dense, finding.multiples is not None
+        if finding.multiples is not None:
+            rows, dense = finding.multiples, times_dense(dense, dense["value"])
+        given = rows, dense, view.axis, theme, view.corpus
+        return perplexity_curve(*given, bright=shown, at=at, winners=finding.winners, multiples=multiples)
     if isinstance(finding, Comparison):
         rows = number_rows(finding.rows)
         if rows.empty:

@@ -25,13 +25,15 @@ def show_headline(shown: Shown, drawn: pd.DataFrame, best: words.Best, at: str) 
     point = drawn[drawn["key"] == best.overall]
     pair = paired.of_points(shown.perplexities, point).iloc[0]
     interval = interval_words(pair["ratio_low"], pair["ratio_high"], ratio_words)
-    known = [chosen.model, f"best of {len(best.kinds)}", *([f"{UNADJUSTED} {interval}"] if interval else [])]
+    known = [f"best of {len(best.kinds)}", *([f"{UNADJUSTED} {interval}"] if interval else [])]
     found = smaller_at(chosen, shown.dense, data.frame(chosen.model), best, data, literal)
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         st.markdown(f":small[{literal(' · '.join(known))}]", width="content")
-        st.button("Get the file", icon=":material/download:", on_click=_open, args=(best.overall,), key="explore_file")
+        st.button(
+            "Get the file", "explore_file", None, _open, (best.overall,), icon=":material/download:", type="tertiary"
+        )
         if result := data.result(best.overall):
-            with st.popover("Copy command", icon=":material/terminal:"):
+            with st.popover("Copy command", icon=":material/terminal:", type="tertiary"):
                 widgets.show_command(result)
         if found is not None:
             links.show("explore", found.label, "compare", _by_size(shown, found, at))

@@ -18,6 +18,7 @@ from dashboard.explore.accuracy import show_accuracy
 from dashboard.explore.budget import show_tradeoff
 from dashboard.explore.comparison import significance_of_best
 from dashboard.explore.curve_data import (
+    Described,
     Shown,
     curve_data,
     drawn_points,
@@ -38,6 +39,7 @@ from dashboard.shared.binding import arrive, segments
 from dashboard.shared.glossary import terms
 from dashboard.shared.pickers import AT, Chosen, Picked, pick, pick_elsewhere, pick_model, pick_series, rename_values
 from dashboard.shared.stories.tour import show_tour
+from dashboard.shared.widgets import Draw
 
 CURVE, TRADE_OFF, MODELS, FEW_SHOT = MODES = ("By amount", "By size", "Several models", "Few-shot")
 MODE = "explore_mode"  # key
@@ -51,7 +53,7 @@ CHAIN, PROMPT = "magnitude@0.5", "A fact"
 def show_curve(
     shown: Shown, at: str, winners: list[str], elsewhere: pd.DataFrame, picked: list[str], multiples: bool
 ) -> list[Item]:
-    """Show the perplexity curve, with a mark at the chosen amount and a ring around each of the `winners` there.
+    """Show the perplexity curve, with a mark at the chosen amount and a halo around each of the `winners` there.
 
     It shows perplexities, or `multiples` of dense, as points `elsewhere`, on other texts, need. `picked` are the chosen
     series of both.
@@ -63,21 +65,34 @@ def show_curve(
     names = series_of(shown.highlighted)
     plain = curve_data(shown)
     found = multiples_data(shown, elsewhere, picked) if multiples else plain
-    drawn, dense, caption, table, alt, explained = found
     names = [*names, *(name for name in series_of(elsewhere) if name in picked)]
-    marked = {"corpus": str(chosen.corpus), "at": at, "winners": winners}
-    draw, others = partial(curve.perplexity_curve, axis=chosen.axis, **marked), series_of(elsewhere)
+    others = series_of(elsewhere)
+
+    def draw(of: Described) -> Draw:
+        return partial(
+            curve.perplexity_curve,
+            of.drawn,
+            of.dense,
+            chosen.axis,
+            corpus=str(chosen.corpus),
+            bright=names,
+            at=at,
+            winners=winners,
+            elsewhere=others,
+            multiples=multiples and of is found,
+        )
+
     item = widgets.show_chart(
         CHART,
-        partial(draw, drawn, dense, bright=names, elsewhere=others, multiples=multiples),
-        caption,
-        table.drop(columns=["key", "spread"]),
+        draw(found),
+        found.caption,
+        found.table.drop(columns=["key", "spread"]),
         file=chosen.file("perplexity"),
         pivots=[perplexities_of(shown)],
-        alt=alt,
-        on_select=lambda keys: clicked(keys, drawn),
-        explained=explained,
-        printed=None if others else (partial(draw, plain.drawn, plain.dense, bright=names), plain.explained),
+        alt=found.alt,
+        on_select=lambda keys: clicked(keys, found.drawn),
+        explained=found.explained,
+        printed=None if others else (draw(plain), plain.explained),
     )
     return [item]
 
@@ -152,7 +167,9 @@ def charts(
     """
     if st.session_state.get(MODE, CURVE) != CURVE:
         st.rerun()  # the field below the headline has another view
-    head, fields, grid = st.container(), st.container(horizontal=True), st.grid(2, min_column_width=SIDE, gap="medium")
+    with st.container(gap="xsmall"):
+        head, fields = st.container(gap="xsmall"), st.container(horizontal=True)
+    grid = st.grid(2, min_column_width=SIDE, gap="medium")
     with fields:
         pick_view()
         unit = UNITS[0]

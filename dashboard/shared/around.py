@@ -19,6 +19,12 @@ FOLDED = 768  # px; Streamlit folds its links in narrower windows
 CSS = f"""
 <style>
 @media (min-width: {FOLDED}px) {{ [data-testid="stLayoutWrapper"]:has(> .st-key-{ROW}) {{ display: none; }} }}
+@media (min-width: {FOLDED}px) {{ [data-testid="stMainBlockContainer"] {{ padding: 4.25rem 2.5rem 3rem; }} }}
+[data-testid="stMainBlockContainer"] h1 {{ padding: 0; }}
+[data-testid="stMainBlockContainer"] > [data-testid="stVerticalBlock"] > :is(
+  [data-testid="stElementContainer"]:has(> [data-testid="stHtml"]),
+  [data-testid="stLayoutWrapper"]:has(> [data-testid="stVerticalBlock"]:empty)
+) {{ display: none; }}
 [data-testid="stSidebarNav"], body:not(:has([data-testid="stSidebarUserContent"] [data-testid="stElementContainer"]))
   [data-testid="stExpandSidebarButton"] {{ display: none; }}
 [data-testid="stAppViewContainer"] {{ reading-flow: source-order; }}
