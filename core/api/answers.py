@@ -8,7 +8,7 @@ from core.specs import Perplexity
 
 if TYPE_CHECKING:
     from core.findings.curve import Curve
-    from core.findings.pairs.compared import Comparison
+    from core.findings.pairs.numbers import Comparison
     from core.findings.question import BestFinding
 
 
@@ -80,7 +80,7 @@ def compare(first: str | HasKey, second: str | HasKey) -> Comparison:
     """
     from core.cli.compare import chosen
     from core.findings.numbers.frame import tidy
-    from core.findings.pairs.compared import compare as answer
+    from core.findings.pairs.numbers import compare as answer
     from core.findings.reading import StoreReader
     from core.findings.rows.naming import variant_names
     from core.store.store import Store

@@ -19,7 +19,7 @@ from core.findings.finding import Finding
 from core.findings.reading import Reader
 from core.findings.rows import points, zeroshot
 from core.findings.rows.choices import choose_text
-from core.findings.rows.documents import first_documents
+from core.findings.rows.zeroshot import first_documents
 from core.findings.within import BudgetQuery, Within, gather, rank, within
 from core.notation.formatting import format_amount
 from core.request.combining import combine

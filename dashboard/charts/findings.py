@@ -5,8 +5,7 @@ import plotly.graph_objects as go
 from core.base.errors import UserError
 from core.findings.curve import Curve
 from core.findings.finding import Finding
-from core.findings.pairs.compared import Comparison
-from core.findings.pairs.numbers import number_rows
+from core.findings.pairs.numbers import Comparison, number_rows
 from core.findings.question import BestFinding
 from dashboard.charts.compared import difference_chart
 from dashboard.charts.curve import perplexity_curve
@@ -25,7 +24,7 @@ def draw(finding: Finding, theme: Theme) -> go.Figure:
         return tradeoff(found.rows, finding.dense, found.estimates, cost, quality, budget, theme)
     if isinstance(finding, Curve):
         view, shown, at = finding.view, finding.highlighted, finding.at
-        given = finding.rows, finding.dense, view.axis, theme, view.corpus
+        given = finding.rows, finding.dense, view.axis, theme, str(view.corpus)
         return perplexity_curve(*given, bright=shown, at=at, winners=finding.winners)
     if isinstance(finding, Comparison):
         rows = number_rows(finding.rows)

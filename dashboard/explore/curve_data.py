@@ -5,9 +5,9 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
-from core.findings.at_amount import Scored, answer_at, differences_to_dense, score, smaller_at
 from core.findings.axes import Axis
 from core.findings.best import answer as words
+from core.findings.curve import Scored, answer_at, differences_to_dense, score, smaller_at
 from core.findings.numbers.differences import NUMBER, adjust_together
 from core.findings.numbers.few import few_in
 from core.findings.numbers.reporting import seeds_words

@@ -12,8 +12,8 @@ from core.findings.best import highlights
 from core.findings.best.budget import ACCURACY
 from core.findings.best.qualities import QUALITIES
 from core.findings.rows import choices, naming, points, zeroshot
-from core.findings.rows.documents import Documents
 from core.findings.rows.other_texts import other_texts
+from core.findings.rows.zeroshot import Documents
 from core.methods.base import Method
 from core.notation.chain import DENSE
 from core.notation.formatting import label

@@ -10,10 +10,11 @@ import streamlit as st
 from core.data.texts import called
 from core.findings import axes
 from core.findings.best import highlights
+from core.findings.curve import View
 from core.findings.numbers.reporting import listed
 from core.findings.rows import choices, points, zeroshot
-from core.findings.rows.documents import Documents, documents_of, on_documents
 from core.findings.rows.other_texts import other_texts, rows_elsewhere
+from core.findings.rows.zeroshot import Documents, documents_of, on_documents
 from core.findings.sharing import shared
 from core.registry import METHODS
 from core.request.stages import DEFAULT_LIMIT, DEFAULT_MODEL
@@ -64,20 +65,12 @@ NONE = points.collapse(pd.DataFrame())  # no points
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Chosen(View):
     """The choices in the sidebar and their rows of `core.findings.numbers.frame.tidy`."""
 
-    model: str
     methods: list[str]
-    corpus: str | None
-    protocol: str | None  # id of the perplexity protocol
-    calibration: str | None
-    training: str | None
-    axis: axes.Axis
-    measured: pd.DataFrame  # perplexities on the chosen corpus
     documents: Documents
     several_documents: bool  # whether the model has other documents too
-    scores: pd.DataFrame  # accuracies on the chosen documents, as of `zeroshot.headline`
 
     @property
     def corpus_name(self) -> str:

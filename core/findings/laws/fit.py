@@ -12,8 +12,7 @@ import pandas as pd
 from core.findings.laws.forms import FORMS, Form
 from core.findings.laws.groups import Group
 from core.findings.laws.limit import Limit
-from core.findings.laws.solve import predicted, problem, solved
-from core.findings.laws.validation import HeldOut, held_out
+from core.findings.laws.solve import HeldOut, held_out, predicted, problem, solved
 from core.findings.sharing import shared
 
 DRAWS, SEED = 300, 0  # of the bootstrap

@@ -1,7 +1,7 @@
 """The series and the families of one model, from its tidy rows (`core.findings.numbers.frame`).
 
 Variants without a pruning ratio of all block weights are left out: quantised models, N:M sparsity, factored embeddings,
-and variants with only some compressed layers.
+and variants with only some compressed layers. Of several protocols, a metric has the one of most rows.
 """
 
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from core.base.errors import UserError, echo
 from core.data.cards import SEVEN, TASKS
 from core.data.texts import called
 from core.findings.best.budget import meaningful
@@ -17,10 +18,12 @@ from core.findings.numbers.reporting import listed
 from core.findings.numbers.seven import ABOVE_CHANCE, chance_of, counted_tasks, of_rows
 from core.findings.sharing import shared
 from core.notation.chain import DENSE
-from core.specs import EXTERNAL, OUTSIDE_BLOCKS, TextWindows
+from core.specs import EXTERNAL, OUTSIDE_BLOCKS, Perplexity, TextWindows
 
 LEAST_OF_SERIES, LEAST_OF_FAMILY = 4, 3  # distinct ratios, including the dense model's 0
 TRAINED = " and trained"
+PERPLEXITY, ACCURACY = "perplexity", "accuracy"
+METRICS = (PERPLEXITY, ACCURACY, *TASKS)
 
 
 @shared
@@ -126,3 +129,54 @@ def _tokens(text: str | None) -> float:
     """Return the tokens of training data in millions."""
     read = TextWindows.parse(text) if isinstance(text, str) else None
     return read.windows * read.window / MILLION if read else 0.0
+
+
+def check_metric(metric: str) -> None:
+    """Raise `UserError` if a metric is unknown."""
+    if metric not in METRICS:
+        raise UserError(
+            f"Metric {echo(metric)} is not {PERPLEXITY}, {ACCURACY} (the mean above chance) or a task: "
+            f"{', '.join(TASKS)}."
+        )
+
+
+def select_groups(rows: pd.DataFrame, metric: str, text: Perplexity | None = None) -> tuple[Group, ...]:
+    """Return the groups of one model's tidy rows.
+
+    Args:
+        rows: The tidy rows of one model.
+        metric: PERPLEXITY, ACCURACY (the mean above chance) or a task, in the metric that papers report.
+        text: The text and windows of the perplexity; default: those of most rows.
+    """
+    if metric == PERPLEXITY:
+        return of_perplexities(_of_most(_of_text(rows, text), ["dataset", "protocol_id"]))
+    if metric == ACCURACY:
+        found = _of_most(means(rows), ["limit", "fewshot", "scoring"])
+        return of_means(found, _documents(found))
+    of_task = rows["dataset"].str.partition("@")[0].eq(metric) & rows["metric"].eq(TASKS[metric].metric)
+    found = _of_most(rows[of_task], ["dataset", "protocol_id"])
+    card = TASKS[metric]
+    found = found.assign(value=found["value"] - card.chance)
+    return of_accuracies(found, f"{card.metric} of {card.label} above chance, {_documents(found)}")
+
+
+def _of_text(rows: pd.DataFrame, text: Perplexity | None) -> pd.DataFrame:
+    found = rows[(rows["metric"] == PERPLEXITY) & rows["window"].notna()]  # LAMBADA's perplexity has no window
+    if text is None:
+        return found
+    windows = found["windows"].isna() if text.windows is None else found["windows"] == text.windows
+    alike = windows & (found["spread_windows"] == text.spread)
+    return found[(found["dataset"] == text.corpus) & (found["window"] == text.window) & alike]
+
+
+def _of_most(rows: pd.DataFrame, same: list[str]) -> pd.DataFrame:
+    """Return the rows with the most frequent combination of values in these columns."""
+    if rows.empty:
+        return rows
+    group = rows.groupby(same, dropna=False, sort=False).ngroup()
+    return rows[group == group.mode().iloc[0]]
+
+
+def _documents(rows: pd.DataFrame) -> str:
+    limit = None if rows.empty else rows["limit"].iloc[0]
+    return "all documents" if limit is None or pd.isna(limit) else f"first {int(limit)} documents"

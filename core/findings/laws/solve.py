@@ -1,10 +1,11 @@
-"""Weighted least squares of many fits at once.
+"""Weighted least squares of many fits at once, and the prediction errors at points that were left out of a fit.
 
 A refit without some points gives them the weight 0. A bootstrap draw gives each point the number of times that it was
 drawn.
 """
 
-from typing import NamedTuple
+import math
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -52,3 +53,32 @@ def predicted(
     none = ~np.isfinite(columns).all(axis=1) & (rows["ratio"] == 0).to_numpy()
     value = form.value(rows, exponents @ np.where(none[:, None], 0.0, columns).T, loss, unknowns)
     return np.where(none, rows["dense"].to_numpy(), value)
+
+
+class HeldOut(NamedTuple):
+    """Root mean square error over all compressed points, each predicted by the fit without its ratio or model."""
+
+    percent: float  # of L
+    times: float | None  # factor of perplexity for a cross-entropy: exp of the error in nats
+
+
+def held_out(form: Form, group: Group, by: Literal["ratio", "model"]) -> HeldOut | None:
+    """Compute the leave-one-out error over ratios or models; None if the other points do not determine the form.
+
+    Dense models are not predicted, since their quality is given. Leaving out the largest ratio tests extrapolation.
+    """
+    rows, unknowns = group.rows, form.unknowns(group.rows)
+    system = problem(form, group, unknowns)
+    compressed, of = (rows["ratio"] > 0).to_numpy(), rows[by].to_numpy(object)
+    out = of == np.unique(of[compressed])[:, None]  # (refits, rows)
+    refits = solved(system, ~out & system.is_defined)  # (refits, unknowns)
+    tested = out & compressed
+    value = predicted(form, rows, refits, group.loss, unknowns)[tested]
+    true = np.broadcast_to(rows["value"], tested.shape)[tested]
+    if np.isnan(value).any():
+        return None
+    return HeldOut(100 * _rms(value / true - 1), math.exp(_rms(value - true)) if group.loss else None)
+
+
+def _rms(errors: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(errors**2)))

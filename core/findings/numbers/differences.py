@@ -13,7 +13,6 @@ import pandas as pd
 
 from core.base.errors import UserError
 from core.data.cards import SEVEN, TASKS
-from core.findings.numbers.distances import distance_interval
 from core.findings.numbers.frame import protocol_sentence, tidy
 from core.findings.numbers.intervals import summed
 from core.findings.numbers.paired import (
@@ -22,6 +21,7 @@ from core.findings.numbers.paired import (
     Difference,
     baselines,
     difference,
+    distance_interval,
     mean_difference,
     one_answer,
 )

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from core.evaluation.outcomes import HIGHEST
-from core.findings.numbers.distances import distance_interval
 from core.findings.numbers.intervals import interval
-from core.findings.numbers.paired import difference
+from core.findings.numbers.paired import difference, distance_interval
 from core.results import KL, Measurement
 from core.specs import Perplexity
 from core.statistics.correlations import DIFFERENCES, VALUES, error_of

@@ -1,7 +1,10 @@
 """Two variants compared in each number that both have: the rows of their chart, and the better one in words."""
 
+from dataclasses import dataclass
+
 import pandas as pd
 
+from core.findings.finding import Finding
 from core.findings.numbers.reporting import TableRow, form_of, format_difference, listed, verdict_text
 from core.findings.numbers.seven import ABOVE_CHANCE, MEAN
 from core.findings.numbers.verdicts import SIGNIFICANT
@@ -95,3 +98,28 @@ def _window(row: TableRow) -> str:
 def _better(row: TableRow) -> int:
     """Return the place of the better variant; -1 if the difference is not significant."""
     return SIGNIFICANT.index(row["verdict"]) if row["verdict"] in SIGNIFICANT else -1
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison(Finding):
+    """Whether one variant is better than another.
+
+    `rows` are paired differences of the first to the second (`core.findings.numbers.differences`), a row per common
+    number.
+
+    Attributes:
+        names: Names of both.
+    """
+
+    names: tuple[str, str]
+
+
+def compare(pairs: pd.DataFrame, one: str, other: str) -> Comparison:
+    """Name the better of two variants.
+
+    Args:
+        pairs: Rows of `core.findings.numbers.differences` of the first variant to the second.
+        one: Name of the first variant.
+        other: Name of the second variant.
+    """
+    return Comparison(pairs, winner(pairs, one, other).replace("**", ""), (one, other))

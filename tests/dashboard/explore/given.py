@@ -5,12 +5,12 @@ from typing import NamedTuple
 import pandas as pd
 from streamlit.testing.v1 import AppTest
 
-from core.findings import at_amount
-from core.findings.at_amount import best_at
+from core.findings import curve
 from core.findings.best import highlights, ranking
 from core.findings.best.budget import PERPLEXITY, Budget
 from core.findings.best.candidates import of_documents
 from core.findings.best.qualities import quality_of
+from core.findings.curve import best_at
 from core.findings.estimates.words import MEASURED, YES
 from core.findings.rows import choices, points
 from core.findings.within import BudgetQuery, gather, within
@@ -63,7 +63,7 @@ def answer_at(view: Shown, at: str) -> str:
     names = with_winners(view.points, list(view.highlighted["series_label"].unique()), best)
     whole = shown_series(view.chosen, view.dense, view.points, names, view.show_context)
     given = best, at, whole.perplexities, whole.scored
-    return at_amount.answer_at(whole.chosen, whole.dense, drawn, *given, data, literal).replace("\\", "")
+    return curve.answer_at(whole.chosen, whole.dense, drawn, *given, data, literal).replace("\\", "")
 
 
 class Ranked(NamedTuple):

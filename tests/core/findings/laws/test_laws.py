@@ -13,10 +13,9 @@ from core.findings.laws.forms import FORMS
 from core.findings.laws.groups import COLUMNS, Group, across
 from core.findings.laws.law import law
 from core.findings.laws.limit import Limit
-from core.findings.laws.measured import means
+from core.findings.laws.measured import check_metric, means, select_groups
 from core.findings.laws.papers import printed
 from core.findings.laws.report import in_words, table
-from core.findings.laws.selection import check_metric, select_groups
 from core.findings.numbers.seven import chance_of
 from core.store.bundled import published
 

@@ -17,8 +17,8 @@ from core.findings.numbers.frame import tidy
 from core.findings.question import Question, answer
 from core.findings.reading import StoreReader
 from core.findings.rows import choices, zeroshot
-from core.findings.rows.documents import documents_of
 from core.findings.rows.missing import is_training_free
+from core.findings.rows.zeroshot import documents_of
 from core.findings.within import BudgetQuery, gather, within
 from core.imports.files import read_imports, store_imports
 from core.shipping.formats import find_format
