@@ -71,14 +71,9 @@ def curve(
 ) -> Curve:
     """Draw the perplexities of a family of methods against the pruning ratio, or else against the packed size.
 
-    Args:
-        model: Display name of the model.
-        rows: All its tidy rows.
-        here: The usual corpus of this machine.
-        reader: Reads results and their outcomes.
-        family: The family; None: the first with results.
-        text: The text of the perplexities; None: that of most variants with accuracies.
-        at: The amount of the answer, as `format_amount` writes it; None: the usual one.
+    `rows` are all tidy rows of the model, and `here` is the usual corpus of this machine. The default family is the
+    first with results, the default text that of most variants with accuracies. `at` is an amount as `format_amount`
+    writes it; None: the usual one.
 
     Raises:
         UserError: The model has no perplexity of this family or text, or no variant has the amount.
@@ -188,16 +183,7 @@ def answer_at(
 ) -> str:
     """Return the answer in Markdown: the best of the points `found` at an amount.
 
-    Args:
-        drawn: The rows of the curve.
-        dense: The dense model's point, or no row.
-        found: Points of the curve.
-        best: `best_at` of these.
-        at: The amount.
-        perplexities: Paired differences to dense of the winners' series.
-        scored: Their accuracies.
-        reader: Reads results and their outcomes.
-        escape: Escapes a name for Markdown.
+    `best` is `best_at` of the points. `perplexities` are paired differences to dense of the winners' series.
     """
     here, base = points.rows_at(found, at), points.dense_key(drawn.scores)
     winners = []
@@ -232,13 +218,7 @@ def smaller_at(
 ) -> Smaller | None:
     """Return the best variant of another family that is smaller than the winner, with a significantly lower loss.
 
-    Args:
-        drawn: The rows of the curve.
-        dense: The dense model's point, or no row.
-        rows: All tidy rows of the model.
-        best: The best at the amount.
-        reader: Reads results and their outcomes.
-        escape: Escapes a name for Markdown.
+    `rows` are all tidy rows of the model.
     """
     rows = choices.of_methods(choices.on_text(rows, drawn.corpus, drawn.protocol))
     calibration, training = (

@@ -127,11 +127,7 @@ class BestFinding(Finding):
 def answer(question: Question, rows: pd.DataFrame, here: str, reader: Reader) -> BestFinding:
     """Answer a question.
 
-    Args:
-        question: The question.
-        rows: All tidy rows of its model.
-        here: The usual corpus of this machine.
-        reader: Reads results and their outcomes.
+    `rows` are all tidy rows of its model, and `here` is the usual corpus of this machine.
 
     Raises:
         UserError: The model has no perplexity, or not this one, or no variant of this amount or family.

@@ -128,8 +128,7 @@ def budget_words(budget: Budget) -> str:
 def meaningful(dense: Any) -> Any:  # Any: NumPy declares an array for a Series
     """Return the highest perplexity of a model that has not diverged.
 
-    Args:
-        dense: One or several perplexities of the dense model; NaN if unknown.
+    `dense` is one or several perplexities of the dense model; NaN if unknown.
     """
     return np.fmin(DIVERGED, DIVERGED_TIMES_DENSE * dense)
 
@@ -141,10 +140,7 @@ def pareto(rows: pd.DataFrame, cost: str, quality: str) -> pd.Series:
     both are on it together. Rows without a finite cost and quality, diverged perplexities and unchanged
     checkpoints (`own_grid`) never are.
 
-    Args:
-        rows: Rows with `cost`, `quality` and own_grid; for PERPLEXITY also times_dense.
-        cost: A column; lower is better.
-        quality: A column, such as PERPLEXITY, ACCURACY or one of `core.metrics.MEANS`.
+    Rows have `cost` (lower is better), `quality` and own_grid; for PERPLEXITY also times_dense.
     """
     loss = _loss(rows, quality)
     known = loss.notna() & rows[cost].map(math.isfinite) & ~rows["own_grid"]
@@ -186,11 +182,7 @@ def ranked(rows: pd.DataFrame, budget: Budget, cost: str, quality: str) -> pd.Da
     never win, and rows without this quality come last among them. The other rows follow by `excess`, then by quality,
     first those that are no unchanged checkpoints; those with unknown quantities come last.
 
-    Args:
-        rows: Rows with key (unique), `cost`, the limited columns and those of `pareto`.
-        budget: The limits.
-        cost: A column; lower is better.
-        quality: A column, as of `pareto`.
+    Rows have key (unique), `cost`, the limited columns and those of `pareto`.
 
     Returns:
         The rows with the columns of `fits`, `scored` (the quality is measured), `ranked` (it is finite and no unchanged

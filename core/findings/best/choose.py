@@ -126,13 +126,7 @@ class ChoiceFinding(Finding):
 
 
 def measured(model: str, frame: pd.DataFrame, reader: Reader) -> Measured:
-    """Return the variants of a model on its first text.
-
-    Args:
-        model: Display name of the model.
-        frame: All its tidy rows.
-        reader: Reads results and their outcomes.
-    """
+    """Return the variants of a model on its first text."""
     corpus, protocol = next(iter(choices.texts(frame).values()))
     return Measured(model, variants(frame, corpus, protocol), (corpus, PERPLEXITY, protocol), reader)
 
@@ -159,9 +153,7 @@ def sizes_of(model: Measured, first: Measured) -> list[float]:
 def choose(models: Sequence[Measured], sizes: Sequence[float]) -> ChoiceFinding:
     """Answer which chain to use within each size.
 
-    Args:
-        models: The model, then others on which its chains may hold.
-        sizes: The most megabytes, the largest first.
+    `models` are the model, then others on which its chains may hold. `sizes` are the most megabytes, the largest first.
     """
     first, *others = models
     results = first.reader.results(list(first.rows["keys"].explode()))

@@ -57,11 +57,8 @@ def with_intervals(found: pd.DataFrame, intervals: pd.DataFrame | None, quality:
     Those of perplexities are ratios to dense and those of accuracies differences to dense, as shares. Others are those
     of the value. They are NaN without an interval.
 
-    Args:
-        found: Rows of `core.findings.best.budget.ranked`.
-        intervals: Rows of `core.findings.numbers.differences` to the dense model, or `low` and `high` of the value, by
-            key of the variant.
-        quality: The quality.
+    `intervals` are rows of `core.findings.numbers.differences` to the dense model, or `low` and `high` of the value, by
+    key of the variant.
     """
     if intervals is None:
         return found.assign(interval_low=float("nan"), interval_high=float("nan"))
@@ -87,13 +84,8 @@ def answer(
     If no variant within the budget stays below `USABLE_TIMES_DENSE` times the dense perplexity, the answer says so,
     names the best nevertheless, and names the nearest variant that does.
 
-    Args:
-        found: Rows of `with_intervals`.
-        budget: The limits.
-        quality: The quality.
-        model: Display name of the model.
-        shown: Escapes a variant's name for Markdown.
-        differences: Rows of `core.findings.numbers.differences` to the best, by key of the compared variants.
+    `found` are rows of `with_intervals`. `differences` are those of `core.findings.numbers.differences` to the best, by
+    key of the compared variants. `shown` escapes a name for Markdown.
     """
     asked = budget_words(budget)
     within = f"{shown(model)} with {asked}" if asked else shown(model)
@@ -217,13 +209,8 @@ def ranking(
 ) -> pd.DataFrame:
     """Return `core.findings.best.budget.answers` as a table in their order, the best first.
 
-    Args:
-        found: Rows of `core.findings.best.budget.answers` and `with_intervals`.
-        budget: The limits; each has a column.
-        cost: Column of the cost, which is shown, too.
-        quality: The quality; its columns come first.
-        stored: Results of the rows, for the sizes of their files.
-        differences: As of `answer`.
+    `found` are rows of `core.findings.best.budget.answers` and `with_intervals`. `stored` are their results, for the
+    sizes of their files. `differences` are as of `answer`.
     """
     asked = (cost, *limits(budget))
     more = [column for column in COLUMNS if column in asked and column != quality.column]

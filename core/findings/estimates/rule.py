@@ -93,9 +93,8 @@ def rule_error(rows: pd.DataFrame, window: float | None) -> RuleError:
     A chain with several seeds or numbers of windows counts once, with the most windows and the lowest seed. Chains with
     a prediction above `USABLE_TIMES_DENSE` times dense do not count, because such estimates are not shown.
 
-    Args:
-        rows: Tidy perplexities of all models on one corpus.
-        window: Tokens per window; rows with other windows do not count.
+    `rows` are tidy perplexities of all models on one corpus. Those with other windows than of `window` tokens do not
+    count.
     """
     rows = rows[(rows["window"] == window) & (rows["origin"] == "measured") & ~rows["own_grid"].astype(bool)]
     rows = rows.assign(read=-rows["windows"].fillna(math.inf)).sort_values(["read", "seed"], kind="stable")

@@ -43,10 +43,7 @@ def compare_documents(metric: str, baseline: DataFrame, variant: DataFrame) -> D
     The stored accuracy decides the direction. Margins are of plain log-likelihoods, also for acc_norm. The lengths
     that acc_norm divides by are not stored, so a wrong choice among three or more stays unknown there.
 
-    Args:
-        metric: acc or acc_norm.
-        baseline: Samples of the baseline, for which `has_choices` is true.
-        variant: Samples of the other variant.
+    `metric` is acc or acc_norm. `baseline` and `variant` are samples for which `has_choices` is true.
 
     Returns:
         `COLUMNS`, one row per document. Documents count from 1, choices from 0; `UNKNOWN` is -1. Log-likelihoods (one

@@ -35,10 +35,8 @@ class _Numbers(NamedTuple):
 def family_nodes(variants: Iterable[Variant], rows: pd.DataFrame, text: tuple[str, str] | None) -> pd.DataFrame:
     """Return the tree of the variants of one model, depth first.
 
-    Args:
-        variants: The variants with results.
-        rows: Their measurements, as of `core.findings.numbers.frame.tidy`.
-        text: Corpus and protocol id of the perplexities; None if there are none.
+    `rows` are the variants' measurements. `text` is the corpus and protocol id of the perplexities; None if there are
+    none.
 
     Returns:
         `COLUMNS`, a row per node. `node` is the key that the prefix has as a variant, and `key` the same if it has

@@ -38,11 +38,6 @@ def compare_answers(baseline: Result, variant: Result, samples: Samples) -> Flip
     """Compare two variants in each task of the catalogue, under the common protocol with most documents.
 
     Of protocols with equally many documents, zero-shot and then float32 come first.
-
-    Args:
-        baseline: The result to compare with.
-        variant: The compared result.
-        samples: Reads the answers of a result, as `Store.samples` does.
     """
     tasks: dict[str, TaskFlips] = {}
     without_choices, unpaired = dict[str, None](), dict[str, str]()

@@ -95,11 +95,7 @@ class ChangedLayers(Finding):
 def changed_layers(result: Result, name: str, stage: int | None = None, head_width: int | None = None) -> ChangedLayers:
     """Answer what a stage changed in a variant, and in which matrix it changed most.
 
-    Args:
-        result: The variant.
-        name: Its name.
-        stage: Index of a stage with layer reports; None: the last one.
-        head_width: As of `layer_table`.
+    `stage` is the index of a stage with layer reports; None: the last one. `head_width` is as of `layer_table`.
     """
     places = stages_of(result)
     if not places:
@@ -133,10 +129,7 @@ def stages_of(result: Result) -> list[int]:
 def layer_table(result: Result, stage: int, head_width: int | None = None) -> pd.DataFrame:
     """Return a row for each matrix with the effect of a stage.
 
-    Args:
-        result: The variant.
-        stage: Index of a stage with layer reports.
-        head_width: Width of an attention head; None leaves out the number of removed heads.
+    `head_width` is the width of an attention head; None leaves out the number of removed heads.
 
     Returns:
         Columns name, block, role, those of `MEASURES`, error_kind, damping, seconds, note. Numbers that do not apply to
@@ -223,9 +216,7 @@ def allocated_chain(stages: Sequence[Stage]) -> str | None:
 def suggested_ratios(perplexity_ratios: pd.Series, ratio: float) -> pd.Series:
     """Return the pruning ratio of each block that the allocation by sensitivity gives before it meets the target.
 
-    Args:
-        perplexity_ratios: Perplexity as a multiple of dense with one block compressed, by block.
-        ratio: The target.
+    `perplexity_ratios` are multiples of the dense perplexity with one block compressed, by block.
     """
     levels = sensitivity_levels(dict(zip(perplexity_ratios.index, map(math.log, perplexity_ratios), strict=True)))
     return pd.Series(spread_shares(levels, ratio, AllocatedParameters().spread))

@@ -108,8 +108,7 @@ def labels(siblings: Sequence[Prefix]) -> list[str]:
 def distinct(parts: Sequence[Sequence[str]]) -> list[str]:
     """Return a name for each sequence of parts: the first part, and further ones where several names are equal.
 
-    Args:
-        parts: Equally many parts for each name; empty ones are left out.
+    There are equally many parts for each name; empty ones are left out.
     """
     names = [one[0] for one in parts]
     for more in range(1, max(map(len, parts), default=1)):

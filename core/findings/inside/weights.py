@@ -40,11 +40,7 @@ def lacking_variants(variant: VariantSpec, stage: int) -> list[VariantSpec]:
 def matrices(variant: VariantSpec, layers: Sequence[LayerReport], stage: int, name: str) -> Matrices:
     """Read a linear before and after a stage.
 
-    Args:
-        variant: The variant.
-        layers: Its layer reports.
-        stage: Index of the stage.
-        name: Name of the linear in the reports.
+    `layers` are the variant's layer reports, and `name` is that of the linear in them.
 
     Raises:
         UserError: A model is not on this machine, damaged, or has no such linear.

@@ -81,9 +81,6 @@ class Fit:
 
         The model is the one with the smallest critical ratio.
 
-        Args:
-            limit: The worst quality to accept.
-
         Returns:
             The critical ratio and the model. The ratio is infinite if the largest measured ratio is within it, 0
             if the form predicts a worse quality just above r = 0, and NaN if the group has a single ratio.

@@ -63,9 +63,7 @@ class Law(Finding):
 def law(fitted: Sequence[Fit], limit: Limit) -> Law:
     """Answer how much of a model may be removed.
 
-    Args:
-        fitted: At least one fit of a group (`core.findings.laws.fit.fits`).
-        limit: The loss to accept.
+    `fitted` are at least one fit of a group (`core.findings.laws.fit.fits`).
 
     Returns:
         The answer. Example: `To keep 90 % of the accuracy above chance, remove at most 23 % (95 % interval: 17 to

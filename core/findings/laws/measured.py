@@ -143,10 +143,8 @@ def check_metric(metric: str) -> None:
 def select_groups(rows: pd.DataFrame, metric: str, text: Perplexity | None = None) -> tuple[Group, ...]:
     """Return the groups of one model's tidy rows.
 
-    Args:
-        rows: The tidy rows of one model.
-        metric: PERPLEXITY, ACCURACY (the mean above chance) or a task, in the metric that papers report.
-        text: The text and windows of the perplexity; default: those of most rows.
+    `metric` is PERPLEXITY, ACCURACY (the mean above chance) or a task, in the metric that papers report. The default
+    `text` of a perplexity is that of most rows.
     """
     if metric == PERPLEXITY:
         return of_perplexities(_of_most(_of_text(rows, text), ["dataset", "protocol_id"]))

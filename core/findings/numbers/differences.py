@@ -111,10 +111,6 @@ def over_seeds(groups: Sequence[Sequence[Result]], samples: Samples) -> Samples:
     The mean of the window losses gives the geometric mean of the perplexities. Mean answers are no longer right or
     wrong, so accuracies cannot be paired.
 
-    Args:
-        groups: Results that differ only in their seed.
-        samples: Samples of single results.
-
     Returns:
         A function like `samples` that returns the mean outcomes of a group for its first result.
     """
@@ -178,11 +174,7 @@ def paired_differences(
     If seeds of the methods are stored, the intervals of numbers of windows contain the variance between them (random
     effects). Those of accuracies never do.
 
-    Args:
-        pairs: (reference, result) each.
-        samples: Reads the outcomes of a result, as `Store.samples` does.
-        dense: The dense models of the results, besides those in `pairs`. They decide which tasks count.
-        seeds: Returns the variance of a number between the seeds of its method.
+    `dense` are the dense models of the results, besides those in `pairs`. They decide which tasks count.
 
     Returns:
         `COLUMNS`, a row per pair and number that both have, including means of seven and means above chance. Pairs of

@@ -47,8 +47,7 @@ def _joined(few: str, widened: Iterable[str]) -> str:
 def few_words(numbers: Iterable[tuple[str, float]]) -> str:
     """Write a warning that names the datasets with too few windows or documents; empty if there are none.
 
-    Args:
-        numbers: (dataset, number of windows or documents) each; 0 if a paper does not state it.
+    `numbers` are (dataset, number of windows or documents) each; the number is 0 if a paper does not state it.
     """
     few: dict[str, None] = {}
     for dataset, n in numbers:

@@ -53,10 +53,7 @@ Scored = dict[Fewshot, dict[str, Measurement]]  # by prompt and dataset
 def fewshot_table(results: Sequence[Result], dense: Result | None, samples: Samples) -> pd.DataFrame:
     """Compare the variants that were scored with few-shot prompts.
 
-    Args:
-        results: The compressed variants.
-        dense: Their dense model; None gives no rows.
-        samples: Reads the per-document answers.
+    `results` are compressed variants; without their dense model there are no rows.
 
     Returns:
         `COLUMNS`, a row per variant (dense first), task and prompt.

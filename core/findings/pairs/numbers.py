@@ -15,8 +15,7 @@ from core.metrics import metric
 def number_rows(found: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of `dashboard.charts.compared.difference_chart`.
 
-    Args:
-        found: Rows of `core.findings.numbers.differences` of one variant to another.
+    `found` are rows of `core.findings.numbers.differences` of one variant to another.
 
     Returns:
         A row for each paired number: number, unit, value, low, high and `better`, which is 0 for the first variant, 1
@@ -37,10 +36,7 @@ def winner(found: pd.DataFrame, one: str, other: str) -> str:
 
     Numbers of texts and the mean above chance decide; single tasks do so only without these.
 
-    Args:
-        found: Rows of `core.findings.numbers.differences` of `one` to `other`.
-        one: Name of the first variant, as Markdown.
-        other: Name of the second variant, as Markdown.
+    `found` are rows of `core.findings.numbers.differences` of `one` to `other`, whose names are Markdown.
     """
     paired = _paired(found)
     if not paired:
@@ -115,11 +111,5 @@ class Comparison(Finding):
 
 
 def compare(pairs: pd.DataFrame, one: str, other: str) -> Comparison:
-    """Name the better of two variants.
-
-    Args:
-        pairs: Rows of `core.findings.numbers.differences` of the first variant to the second.
-        one: Name of the first variant.
-        other: Name of the second variant.
-    """
+    """Name the better of two variants, from rows of `core.findings.numbers.differences` of the first to the second."""
     return Comparison(pairs, winner(pairs, one, other).replace("**", ""), (one, other))

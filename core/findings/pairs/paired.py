@@ -45,9 +45,7 @@ COMPARED = ("Metric", "First", "Second", "First is", "Difference", INTERVAL, FLI
 def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of `scores.score_chart` for the compressed variants.
 
-    Args:
-        found: Differences to dense, adjusted together.
-        shown: Accuracies as of `zeroshot.with_mean`.
+    `found` are differences to dense, adjusted together, and `shown` accuracies as of `zeroshot.with_mean`.
 
     Returns:
         Rows with the difference in value, low and high, as shares; `significant` after Holm's correction; `hover_text`.

@@ -62,9 +62,8 @@ def accuracies(rows: pd.DataFrame) -> pd.DataFrame:
 def means_above_chance(rows: pd.DataFrame, tasks: Sequence[str] | None = None) -> pd.DataFrame:
     """Return the mean above chance of each variant that has all counted tasks.
 
-    Args:
-        rows: Rows of `headline`, of one model and with its dense model.
-        tasks: The counted tasks; default: those that count for the dense model.
+    `rows` are those of `headline`, of one model and with its dense model. By default the tasks count that do for the
+    dense model.
 
     Returns:
         key, series_label, amount_label, mean and stderr in [0, 1]; `mean_of_seven`, NaN if a task lacks.
