@@ -223,10 +223,7 @@ def smaller_at(
     rows = choices.of_methods(choices.on_text(rows, drawn.corpus, drawn.protocol))
     calibration, training = (
         text or next(iter(others), None)
-        for text, others in (
-            (drawn.calibration, choices.calibrations(rows)),
-            (drawn.training, choices.trainings(rows)),
-        )
+        for text, others in ((drawn.calibration, choices.calibrations(rows)), (drawn.training, choices.trainings(rows)))
     )
     rows = choices.filter_by_text(rows, calibration, training)
     rows = rows[~points.is_dense(rows) & ~rows["method"].isin(EXTERNAL)]

@@ -18,14 +18,7 @@ from core.findings.best.budget import (
     winner,
 )
 from core.findings.best.qualities import QUALITIES, Quality
-from core.findings.numbers.reporting import (
-    UNADJUSTED,
-    TableRow,
-    interval_words,
-    p_words,
-    point_words,
-    verdict_text,
-)
+from core.findings.numbers.reporting import UNADJUSTED, TableRow, interval_words, p_words, point_words, verdict_text
 from core.findings.numbers.verdicts import SIGNIFICANT
 from core.findings.pairs import comparison
 from core.findings.pairs.paired import CANNOT, INTERVAL
@@ -172,10 +165,7 @@ def _rest(found: pd.DataFrame, quality: Quality, named: bool) -> list[str]:
         restores = "restores" if own == 1 else "restore"
         sentences.append(f"{_counted(own, named)} only {restores} the grid of the model's own file.")
     infinite = fitting["scored"] & ~fitting["ranked"] & ~fitting["own_grid"]
-    for count, why in (
-        (int(infinite.sum()), quality.infinite),
-        (int((~fitting["scored"]).sum()), quality.unscored),
-    ):
+    for count, why in ((int(infinite.sum()), quality.infinite), (int((~fitting["scored"]).sum()), quality.unscored)):
         if count:
             sentences.append(f"{_counted(count, named)} {'fits' if count == 1 else 'fit'}: {why}.")
     unknown = found.loc[found["undecided"], "misses"].value_counts()
@@ -237,10 +227,7 @@ def ranking(
             "Chain": found["chain"],
         }
     )
-    idle = [
-        "Misses by" if found["fits"].any() else ON_FRONT,
-        *([TO_FIRST, ADJUSTED] if differences is None else []),
-    ]
+    idle = ["Misses by" if found["fits"].any() else ON_FRONT, *([TO_FIRST, ADJUSTED] if differences is None else [])]
     return table.drop(columns=idle)
 
 

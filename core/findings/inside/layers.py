@@ -11,11 +11,7 @@ import pandas as pd
 from core.amount import Ratio
 from core.findings.finding import Finding
 from core.methods.terms import GRIDS
-from core.methods.unstructured.allocation import (
-    AllocatedParameters,
-    sensitivity_levels,
-    spread_shares,
-)
+from core.methods.unstructured.allocation import AllocatedParameters, sensitivity_levels, spread_shares
 from core.notation.chain import format_chain
 from core.notation.formatting import capitalise, format_number
 from core.registry import RECONSTRUCTIONS, get_stage, leaves

@@ -75,11 +75,7 @@ class First(Form):
         return (*("a",) * (rows["model"].nunique() > 1), "b", *("c",) * (compressed.nunique() > 1))
 
     def columns(self, rows: pd.DataFrame, unknowns: tuple[str, ...]) -> np.ndarray:
-        known = {
-            "a": np.log(rows["dense"]),
-            "b": np.log1p(rows["ratio"]),
-            "c": np.log1p(1 / (rows["tokens"] + 1)),
-        }
+        known = {"a": np.log(rows["dense"]), "b": np.log1p(rows["ratio"]), "c": np.log1p(1 / (rows["tokens"] + 1))}
         return np.column_stack([known[name] for name in unknowns])
 
     def logarithm(self, rows: pd.DataFrame, values: np.ndarray, loss: bool, unknowns: tuple[str, ...]) -> np.ndarray:

@@ -29,10 +29,7 @@ COUNTED = (
     *(one.column for one in SPEEDS.values()),
     *DISTANCES,
 )
-NUMBERS = (
-    *("ratio", "seed", "value", "stderr", "n", "window", "windows", "limit", "fewshot"),
-    *COUNTED,
-)
+NUMBERS = (*("ratio", "seed", "value", "stderr", "n", "window", "windows", "limit", "fewshot"), *COUNTED)
 COLUMNS = (
     *("key", "model", "revision", "dtype", "chain", "series_chain", "series_label", "parts"),
     *("method", "family", "ratio", "ratio_kind", "pattern", "rounded", "own_grid", "recovery", "parent_label"),

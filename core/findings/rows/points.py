@@ -30,11 +30,7 @@ POINT_COLUMNS = [
     "spread",
 ]
 POINT_COLUMNS += ["recovery", "parent_label"]  # its fine-tuning method, and the series of its origin
-POINT_COLUMNS += [
-    "parts",
-    "chain",
-    "series_chain",
-]  # `series_chain` is the chain without its last amount
+POINT_COLUMNS += ["parts", "chain", "series_chain"]  # `series_chain` is the chain without its last amount
 OF_FIRST = ["series_label", "method", "ratio", "pattern", "key", "stderr", "recovery", "parent_label"]
 OF_FIRST += ["parts", "chain", "series_chain"]  # columns of a point's first seed
 NUMBERS = ("ratio", "value", "low", "high")
