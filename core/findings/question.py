@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 import pandas as pd
 
@@ -14,6 +13,7 @@ from core.findings.best import ranking
 from core.findings.best.budget import LIMITS, PERPLEXITY, Budget, answers, budget_words, limits, winner
 from core.findings.best.candidates import TRAINED, UNTRAINED, accepted
 from core.findings.best.qualities import quality_of
+from core.findings.estimates.rule import written_chains
 from core.findings.estimates.words import likely_better
 from core.findings.finding import Finding
 from core.findings.reading import Reader
@@ -22,7 +22,7 @@ from core.findings.rows.choices import choose_text
 from core.findings.rows.zeroshot import first_documents
 from core.findings.within import BudgetQuery, Within, gather, rank, within
 from core.notation.formatting import format_amount
-from core.request.combining import combine
+from core.request.combining import WrittenChain, combine
 from core.request.expected.size import Size, size_of_variant
 from core.results import Result, Variant
 from core.shipping.base import Counted, Format
@@ -82,15 +82,6 @@ class Question:
             raise UserError("There is no limit; give one, such as 90 MB, or an amount, such as 0.5.")
 
 
-class Estimate(NamedTuple):
-    """A chain that is not measured but may be better, and the words of a run that measures it."""
-
-    chain: str
-    calibration: str | None
-    train: str | None
-    seed: int | None
-
-
 @dataclass(frozen=True, repr=False)
 class BestFinding(Finding):
     """The answer to a `Question`.
@@ -109,7 +100,7 @@ class BestFinding(Finding):
     within: Within
     winner: str | None
     untrained: str | None = None
-    estimate: Estimate | None = None
+    estimate: WrittenChain | None = None
 
     @property
     def dense(self) -> pd.DataFrame:
@@ -152,7 +143,8 @@ def answer(question: Question, rows: pd.DataFrame, here: str, reader: Reader) ->
         untrained = winner(rank(others, gathered.dense, gathered.numbers(PERPLEXITY), query, reader))
     first, other = (None if one is None else str(one["key"]) for one in (best, untrained))
     sentence = _sentence(question, found, rows, best, untrained)
-    estimate = None if question.of_size else _estimate(found)
+    better = None if question.of_size else likely_better(found.estimates, found.winner)
+    estimate = None if better is None else written_chains(better.to_frame().T)[0]
     return BestFinding(_shown(rows), sentence, question, found, first, other, estimate)
 
 
@@ -221,11 +213,3 @@ def _sized(
     sizes = [next((one.bytes / 1e6 for one in each if one.format == form.label), math.nan) for each in known]
     found = rows.assign(file_mb=sizes)
     return found.assign(**{FORM: pd.Series(form.label, found.index).where(found["file_mb"].notna())})
-
-
-def _estimate(found: Within) -> Estimate | None:
-    row = likely_better(found.estimates, found.winner)
-    if row is None:
-        return None
-    calibration, train = (one if isinstance(one := row[name], str) else None for name in ("calibration", "train"))
-    return Estimate(str(row["chain"]), calibration, train, None if pd.isna(row["seed"]) else int(row["seed"]))

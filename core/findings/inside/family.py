@@ -100,21 +100,13 @@ def _dense_of(node: Prefix, dense: dict[str, float | None]) -> float | None:
 def _identity(node: Prefix) -> dict[str, object]:
     """Return the columns that describe a node's stages."""
     defaults = common_defaults(node.stages)
-    return {
+    own = ("parent", "family", "name", "amount", "settings", "data", "seed", "dtype", "own_grid")
+    return {name: getattr(node, name) for name in own} | {
         "node": node.id,
-        "parent": node.parent,
         "depth": len(node.stages),
         "chain": format_chain(node.stages) or DENSE,
         "method": node.stage.method,
         "first_method": node.stages[0].method if node.stages else DENSE,
-        "family": node.family,
-        "name": node.name,
-        "amount": node.amount,
-        "settings": node.settings,
-        "data": node.data,
-        "seed": node.seed,
-        "dtype": node.dtype,
-        "own_grid": node.own_grid,
         "calibration": None if defaults.calibration is None else str(defaults.calibration),
         "train": None if defaults.train is None else str(defaults.train),
         "chain_seed": defaults.seed,

@@ -198,26 +198,17 @@ def _place(variant: Variant) -> tuple[int, ...]:
 
 def _variant(variant: Variant, identity: Identity) -> dict[str, Scalar]:
     defaults = common_defaults(variant.stages)
-    return {
-        "key": variant.key,
-        "model": variant.model,
-        "revision": variant.revision,
-        "dtype": variant.dtype,
+    own = ("key", "model", "revision", "dtype", "method", "ratio", "ratio_kind", "pattern", "recovery", "layers")
+    return {name: getattr(variant, name) for name in own} | {
         "chain": format_chain(variant.stages),
         "series_chain": identity.chain,
         "parts": "+".join(part.name for part in label_parts(variant.stages)),
-        "method": variant.method,
         "family": family_of(variant.method, variant.is_external),
-        "ratio": variant.ratio,
-        "ratio_kind": variant.ratio_kind,
-        "pattern": variant.pattern,
         "own_grid": identity.own_grid,
         "rounded": not variant.is_external and any(map(quantises, variant.stages)),
-        "recovery": variant.recovery,
         "calibration": None if defaults.calibration is None else str(defaults.calibration),
         "train": None if defaults.train is None else str(defaults.train),
         "seed": defaults.seed,
-        "layers": variant.layers,
         "stages": json.dumps(_stages(variant)),
     }
 

@@ -51,21 +51,8 @@ def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
         Rows with the difference in value, low and high, as shares; `significant` after Holm's correction; `hover_text`.
         Rows without a pair have only `unpaired_reason`.
     """
-    wanted = [
-        "key",
-        "task",
-        "difference",
-        "low",
-        "high",
-        "n",
-        "p",
-        "p_adjusted",
-        "comparisons",
-        "verdict",
-        "unpaired_reason",
-        "one_answer",
-        SEEDS,
-    ]
+    wanted = ["key", "task", "difference", "low", "high", "n", "p", "p_adjusted", "comparisons", "verdict"]
+    wanted += ["unpaired_reason", "one_answer", SEEDS]
     compressed = shown[~is_dense(shown)].drop(columns=["value", "low", "high", "spread", "chance"])
     rows = compressed.merge(found.assign(task=task_labels(found))[wanted], on=["key", "task"], how="left")
     rows["unpaired_reason"] = [_why(row) for row in rows.to_dict("records")]

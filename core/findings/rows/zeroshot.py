@@ -94,15 +94,8 @@ def _means(rows: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
     whole = whole.assign(group=group, task=task).sort_values(["group", "task"])
     first = whole.iloc[:: len(tasks)]
     values, errors, n = (whole[name].to_numpy(float).reshape(-1, len(tasks)) for name in ("value", "stderr", "n"))
-    means = pd.DataFrame(
-        {
-            "key": first["key"],
-            "series_label": first["series_label"],
-            "amount_label": removals(first),
-            "mean": mean_of(values),
-            "stderr": stderr_of(errors),
-        }
-    )
+    means = first[["key", "series_label"]].assign(amount_label=removals(first))
+    means = means.assign(mean=mean_of(values), stderr=stderr_of(errors))
     # Of several protocols, the first one with the most documents counts.
     most = means.assign(n=n.sum(axis=1)).sort_values("n", ascending=False, kind="stable").drop_duplicates(SCORED[:2])
     shown = rows[SCORED[:2]].drop_duplicates()
