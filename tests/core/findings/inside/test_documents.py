@@ -14,11 +14,14 @@ from core.findings.inside.documents import (
     TO_RIGHT,
     TO_WRONG,
     UNKNOWN,
+    answered,
     choice_by_length,
+    compare_answers,
     compare_documents,
+    exact_p,
     has_choices,
+    task_name,
 )
-from core.findings.inside.flips import answered, compare_answers, exact_p, task_name
 from core.findings.numbers.paired import Difference, difference, mean_difference
 from core.results import Measurement
 from tests.synthetic import result
