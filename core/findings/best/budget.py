@@ -1,7 +1,5 @@
 """Budgets: the Pareto front, the variants within every limit, and the excess of the others."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -44,7 +42,7 @@ class Budget(Frozen, extra="allow"):
     above_chance: Least = None  # mean accuracy above chance, a minimum
 
     @model_validator(mode="after")
-    def _check(self) -> Budget:
+    def _check(self) -> "Budget":
         for name, limit in self.__pydantic_extra__.items():
             if name not in MEANS or (limit or 0) > MEANS[name].ends[1]:
                 raise ValueError(f"{name} has no limit {limit}")

@@ -1,13 +1,12 @@
 """Answers of two variants: documents with directions of change, log-likelihoods and margins, and equal tokens."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import takewhile
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from pandas import DataFrame
 
 from core.base.errors import UserError
 from core.data.cards import TASKS, TaskCard
@@ -15,9 +14,6 @@ from core.findings.numbers.differences import Samples
 from core.findings.numbers.paired import Difference, difference, mean_difference
 from core.results import Measurement, Result
 from core.specs import ZERO_SHOT, Fewshot
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 TO_WRONG, TO_RIGHT = FLIPS = ("right to wrong", "wrong to right")
 BOTH_RIGHT, BOTH_WRONG = "both right", "both wrong"

@@ -1,15 +1,14 @@
 """Paired differences between variants in every number that both have, with verdicts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from math import sqrt
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from pandas import DataFrame
 
 from core.base.errors import UserError
 from core.data.cards import SEVEN, TASKS
@@ -44,9 +43,6 @@ from core.specs import Scalar, sha256
 from core.statistics.correlations import DIFFERENCES, INTERVAL, ErrorOf, error_of, interval_note
 from core.statistics.longrun import StandardError, independent
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
 NUMBER = ("dataset", "metric", "protocol_id")  # columns that identify a number
 NOTE = "interval_note"  # column with the reason of a widened interval
 FIGURES = tuple(Difference.model_fields)
@@ -66,7 +62,7 @@ DIFFERENCE_COLUMNS = {  # names next to the columns of `tidy`, some of which hav
 UNKNOWN = Baselines(None, None)
 OTHER_WORDS = "cannot be paired: the models have different tokenizers, so their windows contain different words"
 
-Samples = Callable[[str, Measurement], "DataFrame | None"]  # as `Store.samples`
+Samples = Callable[[str, Measurement], DataFrame | None]  # as `Store.samples`
 
 
 class SeedVariance(NamedTuple):

@@ -1,21 +1,16 @@
 """Warnings about intervals and standard errors: of too few windows or documents, and widened ones."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+
+from pandas import DataFrame
 
 from core.base.errors import counted
 from core.data.cards import TASKS
 from core.findings.numbers.differences import NOTE
 from core.findings.numbers.reporting import listed
 from core.findings.numbers.seven import ABOVE_CHANCE, MEAN
+from core.results import Measurement
 from core.statistics.correlations import INTERVAL, WIDENED
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
-    from core.results import Measurement
 
 FEWEST_WINDOWS, FEWEST_DOCUMENTS = 8, 50
 MOST_NAMED = 3  # datasets

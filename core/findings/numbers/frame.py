@@ -1,7 +1,5 @@
 """Results as one tidy table, a row per measurement: the source of charts, tables and CSV files."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections import Counter
@@ -101,7 +99,7 @@ class VariantRows(NamedTuple):
     protocols: tuple[_Protocol, ...]  # of each row
     numbers: tuple[tuple[Scalar, ...], ...]  # `MEASURED` of each row
 
-    def of_model(self, name: str) -> VariantRows:
+    def of_model(self, name: str) -> "VariantRows":
         """Return the rows with this display name of the model."""
         before = self.before and (self.before[0]._replace(model=name), self.before[1])
         known = self.known | {"model": name}

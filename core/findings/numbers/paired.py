@@ -7,13 +7,11 @@ exactly if p is at most ALPHA. For accuracies it is that of `adjusted_mean`, for
 that of the paired t test.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from pandas import ArrowDtype
+from pandas import ArrowDtype, DataFrame, Series
 
 from core import metrics
 from core.base.errors import UserError, echo
@@ -24,9 +22,6 @@ from core.specs import Frozen
 from core.statistics import longrun
 from core.statistics.correlations import VALUES, ErrorOf, correlation_of
 from core.statistics.longrun import independent
-
-if TYPE_CHECKING:
-    from pandas import DataFrame, Series
 
 ACCURACIES = ("acc", "acc_norm")
 PAIRED = (*ACCURACIES, *MEANS, "perplexity")  # metrics of documents or windows
@@ -67,6 +62,14 @@ class Baselines(NamedTuple):
 
     chance: float | None
     majority: float | None
+
+
+class Counts(NamedTuple):
+    """Numbers of documents of a task."""
+
+    gained: int  # correct only in the second variant
+    lost: int  # correct only in the first variant
+    n: int  # all
 
 
 def difference(metric: str, first: DataFrame, second: DataFrame, error: ErrorOf = independent) -> Difference:
@@ -217,14 +220,6 @@ def distance_interval(row: Measurement) -> tuple[float | None, float | None]:
     least, most = one.ends
     low, high = (None if end is None else min(most, max(least, end)) for end in interval(row.value, row.stderr, free))
     return low, high
-
-
-class Counts(NamedTuple):
-    """Numbers of documents of a task."""
-
-    gained: int  # correct only in the second variant
-    lost: int  # correct only in the first variant
-    n: int  # all
 
 
 def adjusted_mean(tasks: Sequence[Counts]) -> tuple[float, float | None, float]:

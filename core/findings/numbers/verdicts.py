@@ -4,16 +4,12 @@ A verdict never contradicts its interval, which is unadjusted. If the interval e
 significant alone. Holm's procedure (Holm, 1979) decides whether it stays significant among all comparisons.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from core.findings.numbers.intervals import ALPHA
-
-if TYPE_CHECKING:
-    from core.findings.numbers.paired import Difference
+from core.findings.numbers.paired import Difference
 
 Verdict = Literal["better", "worse", "better alone, not after Holm", "worse alone, not after Holm", "not significant"]
 SIGNIFICANT: Final[tuple[Verdict, ...]] = ("better", "worse")
