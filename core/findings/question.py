@@ -145,7 +145,8 @@ def answer(question: Question, rows: pd.DataFrame, here: str, reader: Reader) ->
     sentence = _sentence(question, found, rows, best, untrained)
     better = None if question.of_size else likely_better(found.estimates, found.winner)
     estimate = None if better is None else written_chains(better.to_frame().T)[0]
-    return BestFinding(_shown(rows), sentence, question, found, first, other, estimate)
+    shown = rows[[column for column in COLUMNS if column in rows]].reset_index(drop=True)
+    return BestFinding(shown, sentence, question, found, first, other, estimate)
 
 
 def _smallest(question: Question, found: Within) -> tuple[pd.DataFrame, pd.Series | None]:
@@ -168,10 +169,6 @@ def _sentence(
         facts = ranking.facts(untrained, question.budget, found.query.quality)
         sentences.insert(1, f"Without training: **{points.point_name(untrained)}**, {', '.join(facts)}.")
     return "\n".join(sentences).replace("**", "")
-
-
-def _shown(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows[[column for column in COLUMNS if column in rows]].reset_index(drop=True)
 
 
 def _filters(question: Question, every: pd.DataFrame) -> dict[str, list[str]]:

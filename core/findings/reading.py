@@ -1,6 +1,6 @@
 """What findings read besides their rows: results, and paired differences between their stored outcomes."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Protocol
 
@@ -56,9 +56,6 @@ class KeyedStore(Stored, Protocol):
 
     def get_many(self, keys: Collection[str]) -> dict[str, Result]:
         """Return the results that exist for these keys."""
-
-    def each(self, model: str | None = None) -> Iterator[Result]:
-        """Yield the results of a model, or all."""
 
 
 class StoreReader:

@@ -64,8 +64,9 @@ class Limit:
         return (1 if self.least else -1) * (limit - values) / limit
 
     def format(self, limit: float) -> str:
-        """Write a limit: `180 MB packed`."""
-        return f"{format_limit(self.times * limit)} {self.quantity}"
+        """Write a limit with up to six digits: `180 MB packed`."""
+        shown = self.times * limit
+        return f"{f'{shown:,.6g}' if shown < 1e6 else format_number(shown)} {self.quantity}"
 
     def value(self, value: float) -> str:
         """Write a row's value with two or three digits: `181 MB packed`."""
@@ -78,7 +79,8 @@ class Limit:
         if math.isinf(value):
             return "diverged"
         by, side = abs(value - limit), "under" if self.least else "over"
-        return f"{format_number(self.times * by)} {self.unit or self.quantity} {side} ({_share(by / limit)})"
+        percent = format_number(float(f"{100 * (by / limit):.2g}"))  # two significant digits
+        return f"{format_number(self.times * by)} {self.unit or self.quantity} {side} ({percent} %)"
 
 
 LIMITS = {  # by column of the rows and field of the budget
@@ -102,11 +104,6 @@ LIMITS = {  # by column of the rows and field of the budget
     },
     "above_chance": Limit("points above chance", "mean above chance not measured", "points", times=100.0, least=True),
 }
-
-
-def format_limit(limit: float) -> str:
-    """Write a limit with up to six significant digits."""
-    return f"{limit:,.6g}" if limit < 1e6 else format_number(limit)
 
 
 def limits(budget: Budget) -> dict[str, float]:
@@ -225,8 +222,3 @@ def diverged(rows: pd.DataFrame) -> pd.Series:
     values = rows[PERPLEXITY].astype(float)
     most: pd.Series = meaningful(values / rows["times_dense"].astype(float))
     return values > most
-
-
-def _share(share: float) -> str:
-    """Write a share in percent with two significant digits: `17 %`, `3.7 %`, `340 %`."""
-    return f"{format_number(float(f'{100 * share:.2g}'))} %"

@@ -130,7 +130,7 @@ def facts(best: pd.Series, budget: Budget, quality: Quality) -> list[str]:
         facts = [_with_notes(quality.words(best), [*broken, *bounds])]
     else:
         facts = [_with_notes(quality.words(best), [*lost, *bounds])]
-        facts += [_with_notes(_times(best), broken)] if pd.notna(best[PERPLEXITY]) else []
+        facts += [_with_notes(QUALITIES[PERPLEXITY].words(best), broken)] if pd.notna(best[PERPLEXITY]) else []
     elsewhere = {"times_dense", ACCURACY, quality.column}  # written above or below
     columns = [PACKED.column, *(column for column in limits(budget) if column not in elsewhere)]
     facts += [LIMITS[column].value(best[column]) for column in dict.fromkeys(columns) if pd.notna(best[column])]
@@ -141,11 +141,6 @@ def facts(best: pd.Series, budget: Budget, quality: Quality) -> list[str]:
 
 def _with_notes(text: str, notes: Sequence[str]) -> str:
     return f"{text} ({', '.join(notes)})" if notes else text
-
-
-def _times(row: pd.Series) -> str:
-    """Write a row's multiple of the dense perplexity, or its perplexity if that of the dense model is unknown."""
-    return QUALITIES[PERPLEXITY].words(row)
 
 
 def _is_diverged(row: pd.Series) -> bool:
@@ -186,7 +181,7 @@ def _miss(row: pd.Series) -> str:
     """Write by how much a row misses the budget, and its multiple of the dense perplexity."""
     if pd.isna(row["times_dense"]):
         return str(row["misses"])
-    return f"{row['misses']}; {_times(row)}{f', {DIVERGED}' if _is_diverged(row) else ''}"
+    return f"{row['misses']}; {QUALITIES[PERPLEXITY].words(row)}{f', {DIVERGED}' if _is_diverged(row) else ''}"
 
 
 def ranking(

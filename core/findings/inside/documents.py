@@ -63,15 +63,8 @@ def compare_documents(metric: str, baseline: DataFrame, variant: DataFrame) -> D
     margins = [_margins(_padded(likelihoods), right) for likelihoods in lists]
     with np.errstate(invalid="ignore"):  # those of a diverged model are infinite or NaN
         change = margins[1] - margins[0]
-    values = (
-        baseline["doc_id"].to_numpy(int) + 1,
-        _directions(correct, choices),
-        right,
-        *choices,
-        *margins,
-        change,
-        *lists,
-    )
+    documents = baseline["doc_id"].to_numpy(int) + 1
+    values = documents, _directions(correct, choices), right, *choices, *margins, change, *lists
     return pd.DataFrame(dict(zip(COLUMNS, values, strict=True)))
 
 

@@ -16,9 +16,11 @@ from core.findings.best.budget import meaningful
 from core.findings.laws.groups import MILLION, Group, broken, points, size_of
 from core.findings.numbers.reporting import listed
 from core.findings.numbers.seven import ABOVE_CHANCE, chance_of, counted_tasks, of_rows
+from core.findings.rows.choices import by_share
+from core.findings.rows.points import is_dense
 from core.findings.sharing import shared
 from core.notation.chain import DENSE
-from core.specs import EXTERNAL, OUTSIDE_BLOCKS, Perplexity, TextWindows
+from core.specs import EXTERNAL, Perplexity, TextWindows
 
 LEAST_OF_SERIES, LEAST_OF_FAMILY = 4, 3  # distinct ratios, including the dense model's 0
 TRAINED = " and trained"
@@ -62,8 +64,7 @@ def means(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _mean_above_chance(scored: pd.DataFrame) -> pd.DataFrame:
     """Return the means of variants under one protocol; none without the dense model."""
-    dense = scored[(scored["method"] == DENSE) & scored["recovery"].isna()]
-    tasks = counted_tasks(of_rows(dense))
+    tasks = counted_tasks(of_rows(scored[is_dense(scored)]))
     rows = scored[scored["dataset"].isin(tasks)]
     values = rows.groupby("key", sort=False)["value"]
     named = listed([TASKS[name].label for name in tasks])
@@ -83,7 +84,7 @@ def _groups(rows: pd.DataFrame, metric: str, loss: bool) -> tuple[Group, ...]:
     variants and, if it has trained ones, a second group with all variants. Variants of a series differ only in the
     ratio. Some groups may have too few ratios for a law (`Group.enough`).
     """
-    dense = rows[(rows["method"] == DENSE) & rows["recovery"].isna()]
+    dense = rows[is_dense(rows)]
     if dense.empty:
         return ()
     model, base, found = str(dense["model"].iloc[0]), float(dense["value"].mean()), _points(rows)
@@ -113,8 +114,8 @@ def _named(rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series, int]]:
 
 def _points(rows: pd.DataFrame) -> pd.DataFrame:
     """Return family, series, parts, ratio, tokens and value of each point with a pruning ratio of all blocks."""
-    whole = ~rows["rounded"].astype(bool) & ~rows["ratio_kind"].isin(OUTSIDE_BLOCKS) & rows["layers"].isna()
-    rows = rows[whole & rows["pattern"].isna() & (rows["ratio"] > 0)]
+    rows = by_share(rows)
+    rows = rows[rows["pattern"].isna() & (rows["ratio"] > 0)]
     texts = [", ".join(filter(pd.notna, both)) for both in zip(rows["calibration"], rows["train"], strict=True)]
     rows = rows.assign(texts=texts, tokens=rows["train"].map(_tokens).astype(float))
     several = rows.groupby("series_label")["texts"].transform("nunique") > 1

@@ -175,11 +175,11 @@ def paired_differences(
     Returns:
         `COLUMNS`, a row per pair and number that both have, including means of seven and means above chance. Pairs of
         different models have the latter over the tasks that count for both; without the dense models there is none.
-        `key` and `against` are the keys of the result and the reference; `value` and `reference` are their numbers.
+        `key` and `reference_key` are the keys of result and reference, `value` and `reference` their numbers.
         `FIGURES` are those of `core.findings.numbers.paired.Difference`, result minus reference.
-        `adjusted` is `p` after Holm over the `comparisons` of the same number.
+        `p_adjusted` is `p` after Holm over the `comparisons` of the same number.
         `verdict` is one of `core.findings.numbers.verdicts.Verdict`.
-        `why` is the reason if the outcomes cannot be paired; figures and verdict are then missing.
+        `unpaired_reason` is the reason if the outcomes cannot be paired; figures and verdict are then missing.
         `NOTE` is the reason of a widened interval, and `SEEDS` says what the difference means beyond these models.
         `chance` and `majority` are the baselines of a task's documents.
         `one_answer` is the share of the documents to which the result gives its most frequent answer, on tasks with
@@ -365,12 +365,9 @@ def _row(
     guess: Baselines,
 ) -> dict[str, Scalar]:
     reference, result = pair
-    row: dict[str, Scalar] = {
-        "key": result.variant.key,
-        "reference_key": reference.variant.key,
-        "metric": measurement.metric,
-    }
-    row |= {"protocol": protocol_sentence(measurement), "reference": values[0], "value": values[1], **guess._asdict()}
+    row: dict[str, Scalar] = {"key": result.variant.key, "reference_key": reference.variant.key, **guess._asdict()}
+    row |= {"metric": measurement.metric, "protocol": protocol_sentence(measurement)}
+    row |= {"reference": values[0], "value": values[1]}
     if isinstance(found, str):
         return row | {"unpaired_reason": found}
     if reference.variant.seeded or result.variant.seeded:

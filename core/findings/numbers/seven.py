@@ -87,14 +87,12 @@ def mean_above_chance(rows: Sequence[Measurement]) -> tuple[float, float | None]
 
 def mean_of(values: np.ndarray) -> np.ndarray:
     """Return the mean (variants,) of accuracies (variants, tasks)."""
-    found: np.ndarray = sum(values.T) / values.shape[1]
-    return found
+    return np.asarray(sum(values.T) / values.shape[1])
 
 
 def stderr_of(errors: np.ndarray) -> np.ndarray:
     """Return the standard errors (variants,) of `mean_of` from the tasks' (variants, tasks); NaN if one is NaN."""
-    found: np.ndarray = np.sqrt(sum(errors.T**2)) / errors.shape[1]
-    return found
+    return np.asarray(np.sqrt(sum(errors.T**2)) / errors.shape[1])
 
 
 def by_protocol(measurements: Iterable[Measurement]) -> dict[tuple[Scalar, ...], dict[str, Measurement]]:

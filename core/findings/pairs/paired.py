@@ -191,7 +191,7 @@ def number_words(row: pd.Series | TableRow, column: str) -> str:
 
 def reasons(found: pd.DataFrame) -> list[str]:
     """Return the reasons why metrics cannot be paired, each once."""
-    return [_capital(why) for why in found["unpaired_reason"].dropna().unique()]
+    return [f"{capitalise(why.rstrip('.'))}." for why in found["unpaired_reason"].dropna().unique()]
 
 
 def _compared(row: pd.Series) -> tuple[str | None, ...]:
@@ -206,10 +206,6 @@ def _compared(row: pd.Series) -> tuple[str | None, ...]:
 def _label(dataset: str) -> str:
     card = TASKS.get(dataset.partition("@")[0])
     return MEANS.get(dataset) or (card.label if card else called(dataset))
-
-
-def _capital(text: str) -> str:
-    return f"{capitalise(text.rstrip('.'))}."
 
 
 def task_labels(found: pd.DataFrame) -> pd.Series:
