@@ -10,7 +10,6 @@ import pandas as pd
 from core.base.errors import UserError, unknown
 from core.findings.axes import PACKED, RATIO, Axis
 from core.findings.best.answer import MOST_TESTED, Best, Escape, Winner, answer, find_best, find_smaller, smaller
-from core.findings.best.highlights import default_series
 from core.findings.finding import Finding
 from core.findings.numbers.seven import ABOVE_CHANCE
 from core.findings.numbers.verdicts import SIGNIFICANT
@@ -18,10 +17,12 @@ from core.findings.pairs import paired
 from core.findings.reading import Reader
 from core.findings.rows import choices, points, zeroshot
 from core.findings.rows.choices import choose_text
+from core.findings.rows.missing import is_training_free
+from core.findings.rows.points import amounts, first_amount, rows_at
 from core.findings.rows.zeroshot import first_documents
 from core.findings.sharing import shared
 from core.findings.within import numbers_of
-from core.registry import METHODS
+from core.registry import METHODS, RECONSTRUCTIONS, RECOVERIES
 from core.specs import EXTERNAL, Perplexity
 
 
@@ -246,3 +247,42 @@ def smaller_at(
     named = Winner(first.iloc[0], paired.of_points(to_dense, first).iloc[0])
     shown = rows[rows["key"].isin([key, *best.keys])]
     return Smaller(smaller(named, family, known, escape), shown, list(dict.fromkeys(shown["family"])))
+
+
+MAX_HIGHLIGHTED = 6  # series that readers can distinguish, also without colours
+FOLLOWERS = {stage.name: stage.label for stage in (*RECONSTRUCTIONS, *RECOVERIES)}
+
+
+@shared
+def default_series(points: pd.DataFrame) -> list[str]:
+    """Return the series that are highlighted by default: at most `MAX_HIGHLIGHTED`, and the best at the first amount.
+
+    Single methods with default parameters come first. Chains follow, all of one later stage (such as LoRA) if they fit.
+    Then come methods that train, if they fit, and last methods with other parameters. If too many qualify, those with
+    the lowest perplexities at the most frequent amount win.
+    """
+    there = points.drop_duplicates("series_label").set_index("series_label")
+    several = there["series_chain"].str.contains("+", regex=False)
+    training = ~several & ~there["series_chain"].map(is_training_free)
+    changed = ~several & ~training & there["series_chain"].str.contains(",", regex=False)
+    value = (
+        points[points["amount_label"] == points["amount_label"].mode().iloc[0]].groupby("series_label")["value"].min()
+    )
+
+    def lowest(which: pd.Series, most: int) -> list[str]:
+        return sorted(map(str, there.index[which]), key=lambda series: value.get(series, math.inf))[:most]
+
+    highlighted, chosen = set(lowest(~several & ~training & ~changed, MAX_HIGHLIGHTED)), set[str]()
+    for name in FOLLOWERS:
+        kinds = {series: set(parts.split("+")) & set(FOLLOWERS) for series, parts in there["parts"][several].items()}
+        more = highlighted | {str(series) for series, kind in kinds.items() if kind and kind <= chosen | {name}}
+        if len(more) <= MAX_HIGHLIGHTED:
+            highlighted, chosen = more, chosen | {name}
+    if len(highlighted) + training.sum() <= MAX_HIGHLIGHTED:
+        highlighted |= set(there.index[training])
+    highlighted |= set(lowest(changed, MAX_HIGHLIGHTED - len(highlighted)))
+    if steps := amounts(points):
+        of_some_layers = points["series_chain"].str.contains(",layers=", regex=False)
+        best = find_best(rows_at(points[~of_some_layers], first_amount(steps)), points[:0])
+        highlighted |= set(points.loc[points["key"].isin(best.keys if best else ()), "series_label"])
+    return [series for series in there.index if series in highlighted]

@@ -51,17 +51,10 @@ class Reader(Protocol):
         """Return the tidy rows of all models for one metric and these data sets, without published results."""
 
 
-class KeyedStore(Stored, Protocol):
-    """Results by key, such as a `Store`."""
-
-    def get_many(self, keys: Collection[str]) -> dict[str, Result]:
-        """Return the results that exist for these keys."""
-
-
 class StoreReader:
     """Reads a store, as `Reader`."""
 
-    def __init__(self, store: KeyedStore):
+    def __init__(self, store: Stored):
         self._store, self._seeds = store, Seeds(store)
 
     def results(self, keys: Collection[str]) -> dict[str, Result]:

@@ -9,8 +9,7 @@ import streamlit as st
 
 from core.data.texts import called
 from core.findings import axes
-from core.findings.best import highlights
-from core.findings.curve import View
+from core.findings.curve import MAX_HIGHLIGHTED, View, default_series
 from core.findings.numbers.reporting import listed
 from core.findings.rows import choices, points, zeroshot
 from core.findings.rows.other_texts import other_texts, rows_elsewhere
@@ -295,9 +294,9 @@ def pick_elsewhere(chosen: Chosen, frame: pd.DataFrame) -> pd.DataFrame:
 def pick_series(found: pd.DataFrame, elsewhere: pd.DataFrame, theme: Theme) -> Picked:
     """Show the list of the series of the points `found`, with a sample of each line and marker.
 
-    `highlights.default_series` are preselected. The series `elsewhere`, on other texts, follow.
+    `default_series` are preselected. The series `elsewhere`, on other texts, follow.
     """
-    both, default = pd.concat([found, elsewhere]), highlights.default_series(found)
+    both, default = pd.concat([found, elsewhere]), default_series(found)
     options = list(dict.fromkeys(both["series_label"]))
     if len(options) < 2:
         return Picked(options, False)
@@ -340,4 +339,4 @@ def _follow(options: list[str], default: list[str]) -> None:
     if before != options:
         kept = [name for name in st.session_state.get(SERIES, ()) if name in options]
         both = [*kept, *(name for name in default if name not in kept and name not in before)]
-        st.session_state[SERIES] = both if both and len(both) <= highlights.MAX_HIGHLIGHTED else default
+        st.session_state[SERIES] = both if both and len(both) <= MAX_HIGHLIGHTED else default

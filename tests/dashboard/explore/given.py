@@ -6,11 +6,11 @@ import pandas as pd
 from streamlit.testing.v1 import AppTest
 
 from core.findings import curve
-from core.findings.best import highlights, ranking
+from core.findings.best import ranking
 from core.findings.best.budget import PERPLEXITY, Budget
 from core.findings.best.candidates import of_documents
 from core.findings.best.qualities import quality_of
-from core.findings.curve import best_at
+from core.findings.curve import best_at, default_series
 from core.findings.estimates.words import MEASURED, YES
 from core.findings.rows import choices, points
 from core.findings.within import BudgetQuery, gather, within
@@ -47,7 +47,7 @@ def shown(series=(), others=True, **query) -> Shown:
     """Return the data of the curve view for an address, with these series highlighted, or the default ones."""
     one = chosen(**query)
     dense, found = points.split_points(one.measured)
-    return shown_series(one, dense, found, [*series] or highlights.default_series(found), others)
+    return shown_series(one, dense, found, [*series] or default_series(found), others)
 
 
 def best_of(view: Shown, at: str):
