@@ -10,11 +10,10 @@ import pandas as pd
 from core.base.errors import UserError, unknown
 from core.findings.axes import PACKED, RATIO, Axis
 from core.findings.best.answer import MOST_TESTED, Best, Escape, Winner, answer, find_best, find_smaller, smaller
-from core.findings.finding import Finding
+from core.findings.finding import Finding, Reader
 from core.findings.numbers.seven import ABOVE_CHANCE
 from core.findings.numbers.verdicts import SIGNIFICANT
 from core.findings.pairs import paired
-from core.findings.reading import Reader
 from core.findings.rows import choices, points, zeroshot
 from core.findings.rows.choices import choose_text
 from core.findings.rows.missing import is_training_free

@@ -15,8 +15,7 @@ from core.findings.best.candidates import TRAINED, UNTRAINED, accepted
 from core.findings.best.qualities import quality_of
 from core.findings.estimates.rule import written_chains
 from core.findings.estimates.words import likely_better
-from core.findings.finding import Finding
-from core.findings.reading import Reader
+from core.findings.finding import Finding, Reader
 from core.findings.rows import points, zeroshot
 from core.findings.rows.choices import choose_text
 from core.findings.rows.zeroshot import first_documents
@@ -39,25 +38,15 @@ FORM = "form"  # column of the format that a variant fits
 
 @dataclass(frozen=True)
 class Question:
-    """Which variant of a model has the lowest perplexity.
+    """Which variant of a model has the lowest perplexity."""
 
-    Args:
-        model: Display name of the model.
-        budget: The limits.
-        at: The amount that variants must have; None: any.
-        family: The family of their method; None: any.
-        text: The text of the perplexities; None: that of most variants with accuracies.
-        training: Whether variants may be trained.
-        only: The format that they must fit, whose file the limit of megabytes then means.
-    """
-
-    model: str
+    model: str  # display name
     budget: Budget
-    at: Amount | None = None
-    family: str | None = None
-    text: Perplexity | None = None
-    training: bool = True
-    only: Format | None = None
+    at: Amount | None = None  # that variants must have; None: any
+    family: str | None = None  # of their method; None: any
+    text: Perplexity | None = None  # of the perplexities; None: that of most variants with accuracies
+    training: bool = True  # whether variants may be trained
+    only: Format | None = None  # that they must fit, whose file the limit of megabytes then means
 
     @property
     def name(self) -> str:

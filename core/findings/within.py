@@ -14,10 +14,10 @@ from core.findings.best.candidates import accepted, candidates, without_perplexi
 from core.findings.best.qualities import Quality
 from core.findings.estimates import combinations, words
 from core.findings.estimates.rule import RuleError, rule_error
+from core.findings.finding import Number, Reader
 from core.findings.numbers.differences import NUMBER, number_of
 from core.findings.numbers.paired import ACCURACIES, distance_interval
 from core.findings.numbers.seven import ABOVE_CHANCE
-from core.findings.reading import Number, Reader
 from core.findings.rows import choices, points
 from core.findings.sharing import shared
 from core.metrics import MEANS

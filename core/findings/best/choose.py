@@ -15,10 +15,9 @@ from core.findings.best.candidates import TRAINED, UNTRAINED, candidates, of_doc
 from core.findings.best.qualities import QUALITIES
 from core.findings.best.ranking import OWN_GRID
 from core.findings.cost import NOT_ALONE, Cost, cost_of
-from core.findings.finding import Finding
+from core.findings.finding import Finding, Keys, Number, Reader
 from core.findings.numbers.reporting import TableRow, interval_words, listed, ratio_words
 from core.findings.numbers.verdicts import SIGNIFICANT
-from core.findings.reading import Keys, Number, Reader
 from core.findings.rows import choices
 from core.findings.rows.points import is_dense, point_name
 from core.findings.sharing import shared

@@ -43,22 +43,16 @@ class RuleError:
     """The errors of the additive rule: ln(measured / predicted perplexity) of each measured chain.
 
     A prediction uses the two parts of its chain only, so it does not depend on the measured chain.
-
-    Args:
-        errors: The stage on the embedding or head, and the error, of each chain.
     """
 
-    errors: tuple[tuple[str, float], ...] = ()
+    errors: tuple[tuple[str, float], ...] = ()  # the stage on the embedding or head, and the error, of each chain
 
     def of(self, tables: str) -> Error | None:
         """Return the error of one new estimate with a stage on the tables.
 
         With `FEWEST` chains of this stage it has their mean and standard deviation. Otherwise it has the mean 0 and the
         root mean square of all errors. The errors of one stage are alike, so its degrees of freedom are then those of
-        the stages.
-
-        Returns:
-            None with fewer than `FEWEST` chains in all, or if they have one other stage only.
+        the stages. None with fewer than `FEWEST` chains in all, or if they have one other stage only.
         """
         own = self._by_stage.get(tables, [])
         if len(own) >= FEWEST:

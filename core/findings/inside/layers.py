@@ -160,11 +160,7 @@ def measures_of(table: pd.DataFrame, stage: Stage) -> list[Measure]:
 
 
 def layer_differences(first: pd.DataFrame, second: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Return `column` of the first table minus that of the second, for the matrices of both.
-
-    Returns:
-        Columns name, block, role, first, second, difference.
-    """
+    """Return name, block, role, and `column` of the first and second table with its difference, for common matrices."""
     both = first[[*PLACE, column]].merge(second[["name", column]], on="name", suffixes=("_first", "_second"))
     both = both.rename(columns={f"{column}_first": "first", f"{column}_second": "second"}).dropna()
     return both.assign(difference=both["first"] - both["second"])

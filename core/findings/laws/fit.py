@@ -152,11 +152,8 @@ class Fit:
     def critical(self, limit: Limit) -> tuple[Ends, str]:
         """Return the critical ratio, the largest r whose quality is within a limit, and its model.
 
-        The model is the one with the smallest critical ratio.
-
-        Returns:
-            The critical ratio and the model. The ratio is infinite if the largest measured ratio is within it, 0
-            if the form predicts a worse quality just above r = 0, and NaN if the group has a single ratio.
+        The model is the one with the smallest critical ratio. This ratio is infinite if the largest measured ratio is
+        within it, 0 if the form predicts a worse quality just above r = 0, and NaN if the group has a single ratio.
         """
         dense = self.group.rows[self.group.rows["ratio"] == 0]
         every = self._critical(dense, limit, np.vstack([self.best, self.drawn]))  # (1 + draws, models)
@@ -198,9 +195,7 @@ def fit(form: Form, group: Group) -> Fit | None:
     """Fit a form to the logarithms of a group's points by least squares.
 
     Intervals are percentiles of `DRAWS` bootstrap fits, each to n of the n points, drawn with replacement.
-
-    Returns:
-        The fit; None if the points do not determine the unknowns, or are not more than the unknowns.
+    None if the points do not determine the unknowns, or are not more than the unknowns.
     """
     rows, unknowns = group.rows, form.unknowns(group.rows)
     system = problem(form, group, unknowns)

@@ -102,13 +102,10 @@ def differences_to_dense(results: Sequence[Result], samples: Samples, seeds: See
 
 
 def over_seeds(groups: Sequence[Sequence[Result]], samples: Samples) -> Samples:
-    """Average the samples of results that differ only in their seed.
+    """Return a function like `samples` that averages groups of results, each for its first one.
 
-    The mean of the window losses gives the geometric mean of the perplexities. Mean answers are no longer right or
-    wrong, so accuracies cannot be paired.
-
-    Returns:
-        A function like `samples` that returns the mean outcomes of a group for its first result.
+    The results of a group differ only in their seed. The mean of the window losses gives the geometric mean of the
+    perplexities. Mean answers are no longer right or wrong, so accuracies cannot be paired.
     """
     known = {group[0].variant.key: group for group in groups}
 

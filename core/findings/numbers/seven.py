@@ -25,10 +25,7 @@ def counted_tasks(dense: Mapping[str, Accuracy]) -> tuple[str, ...]:
     """Return the tasks of the mean above chance, in the order of `SEVEN`.
 
     They are those on which the dense model is significantly above both chance and the majority class (one-sided, 5 %).
-
-    Args:
-        dense: The dense model's accuracies by task. Without one of the seven no task counts. Without a standard error,
-            the accuracy alone decides.
+    Without one of the seven no task counts. Without a standard error, the accuracy alone decides.
     """
     if not dense.keys() >= set(SEVEN):
         return ()

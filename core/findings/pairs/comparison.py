@@ -45,10 +45,7 @@ def comparison(
 
     `means` are rows of `zeroshot.means_above_chance`; a point of several seeds has the mean of those that are scored.
     `perplexities` and `accuracies` are rows of `core.findings.numbers.differences` in perplexity and in the mean above
-    chance, each adjusted together.
-
-    Returns:
-        The table. Columns of verdicts state why a point has no paired difference.
+    chance, each adjusted together. Columns of verdicts state why a point has no paired difference.
     """
     ordered = points.sort_values(["series_label", "ratio", "pattern"], na_position="first")
     rows = pd.concat([dense, ordered], ignore_index=True)

@@ -13,9 +13,9 @@ from core.data.corpora import default_corpora
 from core.findings.best.budget import PERPLEXITY, Budget
 from core.findings.best.candidates import UNTRAINED, of_documents
 from core.findings.best.qualities import quality_of
+from core.findings.finding import StoreReader
 from core.findings.numbers.frame import tidy
 from core.findings.question import Question, answer
-from core.findings.reading import StoreReader
 from core.findings.rows import choices, zeroshot
 from core.findings.rows.missing import is_training_free
 from core.findings.rows.zeroshot import documents_of
