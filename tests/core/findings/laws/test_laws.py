@@ -261,12 +261,10 @@ def scored(rows):
     """The same variants' accuracies on the seven tasks, of rows of perplexities."""
     value = 0.9 - rows["ratio"].fillna(0.0)
     tasks = [
-        rows.assign(
-            dataset=name, metric=TASKS[name].metric, value=value * (1 + place / 10), limit=100.0, window=math.nan
-        )
+        rows.assign(dataset=name, metric=TASKS[name].metric, value=value * (1 + place / 10))
         for place, name in enumerate(SEVEN)
     ]
-    return pd.concat(tasks).assign(fewshot=0.0, scoring="float32", stderr=math.nan)
+    return pd.concat(tasks).assign(limit=100.0, window=math.nan, fewshot=0.0, scoring="float32", stderr=math.nan)
 
 
 def test_a_mean_above_chance_needs_all_tasks_that_count():

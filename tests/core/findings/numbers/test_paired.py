@@ -174,12 +174,8 @@ class TestMean:
             chance = 1.0
             for (gained, lost), n in zip(counts, sizes, strict=True):
                 chance *= binom.pmf(gained + lost, n, differing) * binom.pmf(gained, gained + lost, share)
-            found = mean_difference(
-                [
-                    Difference(n=n, difference=(g - b) / n, gained=g, lost=b)
-                    for (g, b), n in zip(counts, sizes, strict=True)
-                ]
-            )
+            pairs = zip(counts, sizes, strict=True)
+            found = mean_difference([Difference(n=n, difference=(g - b) / n, gained=g, lost=b) for (g, b), n in pairs])
             total += chance
             held += chance * (found.low <= differing * (2 * share - 1) <= found.high)
         assert total == pytest.approx(1) and held >= 1 - ALPHA
