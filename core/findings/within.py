@@ -121,7 +121,7 @@ def gather(
 ) -> Gathered:
     """Return the rows of a model that a budget looks at.
 
-    `rows` are all tidy rows of the model, and `scored` accuracies as of `candidates.of_documents`. Variants with other
+    `rows` are all tidy rows of the model, and `scored` accuracies as of `zeroshot.on_documents`. Variants with other
     calibration or training data than `first` come last.
     """
     measured = choices.on_text(rows, corpus, protocol)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from core.findings.axes import PACKED
 from core.findings.best.budget import LIMITS, PERPLEXITY, USABLE_TIMES_DENSE, Budget, ranked
-from core.findings.best.candidates import TRAINED, UNTRAINED, candidates, of_documents
+from core.findings.best.candidates import TRAINED, UNTRAINED, candidates
 from core.findings.best.qualities import QUALITIES
 from core.findings.best.ranking import OWN_GRID
 from core.findings.cost import NOT_ALONE, Cost, cost_of
@@ -20,6 +20,7 @@ from core.findings.numbers.reporting import TableRow, interval_words, listed, ra
 from core.findings.numbers.verdicts import SIGNIFICANT
 from core.findings.rows import choices
 from core.findings.rows.points import is_dense, point_name
+from core.findings.rows.zeroshot import first_documents, scored_on
 from core.findings.sharing import shared
 from core.notation.formatting import capitalise, format_duration
 from core.registry import METHODS
@@ -136,7 +137,7 @@ def variants(frame: pd.DataFrame, corpus: str, protocol: str) -> pd.DataFrame:
 
     `quantised` is whether a stage quantises weights, and `pruned` whether one removes block weights.
     """
-    measured, scored = choices.on_text(frame, corpus, protocol), next(iter(of_documents(frame).values()), frame[:0])
+    measured, scored = choices.on_text(frame, corpus, protocol), first_documents(scored_on(frame))
     rows = candidates(measured, scored)
     rounded = measured.drop_duplicates("key").set_index("key")["rounded"]
     pruned = [not PRUNING.isdisjoint(parts.split("+")) for parts in rows["parts"]]

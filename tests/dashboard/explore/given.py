@@ -8,11 +8,11 @@ from streamlit.testing.v1 import AppTest
 from core.findings import curve
 from core.findings.best import ranking
 from core.findings.best.budget import PERPLEXITY, Budget
-from core.findings.best.candidates import of_documents
 from core.findings.best.qualities import quality_of
 from core.findings.curve import best_at, default_series
 from core.findings.estimates.words import MEASURED, YES
 from core.findings.rows import choices, points
+from core.findings.rows.zeroshot import first_documents, scored_on
 from core.findings.within import BudgetQuery, gather, within
 from core.request.stages import DEFAULT_MODEL
 from dashboard import data
@@ -75,14 +75,12 @@ class Ranked(NamedTuple):
     estimates: pd.DataFrame
 
 
-def ranked(quality=PERPLEXITY, cost=PACKED, documents=None, filters=None, model=DEFAULT_MODEL, **limits) -> Ranked:
+def ranked(quality=PERPLEXITY, cost=PACKED, filters=None, model=DEFAULT_MODEL, **limits) -> Ranked:
     """Return a model's variants on its first text within limits, with their list, the answer and the estimates."""
     rows = data.frame(model)
     text = next(iter(choices.texts(rows).values()))
-    known = of_documents(rows)
-    scored = known.get(documents or next(iter(known), None), rows[:0])
     asked = BudgetQuery(quality_of(quality, text[0]), Budget(**limits), cost)
-    answer = within(gather(rows, *text, scored), asked, filters or {}, data)
+    answer = within(gather(rows, *text, first_documents(scored_on(rows))), asked, filters or {}, data)
     listed, _ = _rows(answer.rows, asked, answer.tests)
     said = ranking.answer(answer.rows, asked.budget, asked.quality, model, differences=None)
     return Ranked(answer.rows, listed, said, answer.estimates)
