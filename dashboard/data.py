@@ -16,11 +16,11 @@ from sqlalchemy import URL
 
 from core.base import paths
 from core.data.corpora import default_corpora
+from core.findings.finding import Number, pairs
 from core.findings.numbers.differences import COLUMNS, adjust_together
 from core.findings.numbers.fewshot import fewshot_table as after
 from core.findings.numbers.frame import VariantRows, build_frame, variant_rows
 from core.findings.numbers.reporting import TableRow
-from core.findings.reading import Number, pairs
 from core.findings.seeds import Seeds
 from core.findings.sharing import SharedTable
 from core.jobs.doing import Outlook
@@ -240,7 +240,7 @@ def paired(
     reference: str | tuple[str, ...] | None,
     numbers: Sequence[Number] | None = None,
 ) -> pd.DataFrame:
-    """Return `core.findings.reading.Reader.paired`, of rows that are read once."""
+    """Return `core.findings.finding.Reader.paired`, of rows that are read once."""
     if reference is None or not seeds:
         return pd.DataFrame(columns=COLUMNS)
     reference = (reference,) if isinstance(reference, str) else reference

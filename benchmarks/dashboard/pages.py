@@ -55,8 +55,8 @@ def peak() -> float:
 
 def measure_reading() -> list[Row]:
     """Measure the tidy rows of all results, as commands read them."""
+    from core.findings.finding import StoreReader
     from core.findings.numbers.frame import build_frame
-    from core.findings.reading import StoreReader
 
     reader = StoreReader(Store())
     return [

@@ -17,9 +17,9 @@ from rich.table import Table
 
 from benchmarks.smoke import run
 from core.amount import Ratio
+from core.findings.laws.fit import predicted, problem, solved
 from core.findings.laws.forms import FORMS
 from core.findings.laws.groups import Group, size_of
-from core.findings.laws.solve import predicted, problem, solved
 from core.request.stages import DEFAULT_MODEL
 from core.search.prior import MOST, MeasuredEffect, Prior, stored_effects
 from core.specs import canonical_json

@@ -8,7 +8,7 @@ from core.specs import Perplexity
 
 if TYPE_CHECKING:
     from core.findings.curve import Curve
-    from core.findings.pairs.compared import Comparison
+    from core.findings.pairs.numbers import Comparison
     from core.findings.question import BestFinding
 
 
@@ -79,9 +79,9 @@ def compare(first: str | HasKey, second: str | HasKey) -> Comparison:
         UserError: A key is unknown, or both are the same.
     """
     from core.cli.compare import chosen
+    from core.findings.finding import StoreReader
     from core.findings.numbers.frame import tidy
-    from core.findings.pairs.compared import compare as answer
-    from core.findings.reading import StoreReader
+    from core.findings.pairs.numbers import compare as answer
     from core.findings.rows.naming import variant_names
     from core.store.store import Store
 
@@ -112,7 +112,7 @@ def curve(model: str, *, family: str | None = None, at: float | str | None = Non
     from core.cli.naming import matching_name
     from core.data.corpora import default_corpora
     from core.findings.curve import curve as answer
-    from core.findings.reading import StoreReader
+    from core.findings.finding import StoreReader
     from core.notation.formatting import format_amount
     from core.store.store import Store
 

@@ -96,8 +96,8 @@ def ask(
             such perplexity.
     """
     from core.findings.best.budget import Budget
+    from core.findings.finding import StoreReader
     from core.findings.question import Question, answer
-    from core.findings.reading import StoreReader
 
     given = {name: value for name, value in limits.items() if value is not None}
     for name, value in given.items():

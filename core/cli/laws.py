@@ -75,8 +75,8 @@ def laws(
 def selected(model: str | None, metric: str | None, text: Perplexity | None) -> list["Group"]:
     """Return the groups of each model and across models, and those of the papers unless a model is named."""
     from core.findings.laws.groups import across
+    from core.findings.laws.measured import ACCURACY, PERPLEXITY, check_metric, select_groups
     from core.findings.laws.papers import printed
-    from core.findings.laws.selection import ACCURACY, PERPLEXITY, check_metric, select_groups
     from core.findings.numbers.frame import tidy
 
     metrics = (PERPLEXITY, ACCURACY) if metric is None else (metric,)

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 import pandas as pd
 
@@ -14,15 +13,15 @@ from core.findings.best import ranking
 from core.findings.best.budget import LIMITS, PERPLEXITY, Budget, answers, budget_words, limits, winner
 from core.findings.best.candidates import TRAINED, UNTRAINED, accepted
 from core.findings.best.qualities import quality_of
+from core.findings.estimates.rule import written_chains
 from core.findings.estimates.words import likely_better
-from core.findings.finding import Finding
-from core.findings.reading import Reader
+from core.findings.finding import Finding, Reader
 from core.findings.rows import points, zeroshot
 from core.findings.rows.choices import choose_text
-from core.findings.rows.documents import first_documents
+from core.findings.rows.zeroshot import first_documents
 from core.findings.within import BudgetQuery, Within, gather, rank, within
 from core.notation.formatting import format_amount
-from core.request.combining import combine
+from core.request.combining import WrittenChain, combine
 from core.request.expected.size import Size, size_of_variant
 from core.results import Result, Variant
 from core.shipping.base import Counted, Format
@@ -39,25 +38,15 @@ FORM = "form"  # column of the format that a variant fits
 
 @dataclass(frozen=True)
 class Question:
-    """Which variant of a model has the lowest perplexity.
+    """Which variant of a model has the lowest perplexity."""
 
-    Args:
-        model: Display name of the model.
-        budget: The limits.
-        at: The amount that variants must have; None: any.
-        family: The family of their method; None: any.
-        text: The text of the perplexities; None: that of most variants with accuracies.
-        training: Whether variants may be trained.
-        only: The format that they must fit, whose file the limit of megabytes then means.
-    """
-
-    model: str
+    model: str  # display name
     budget: Budget
-    at: Amount | None = None
-    family: str | None = None
-    text: Perplexity | None = None
-    training: bool = True
-    only: Format | None = None
+    at: Amount | None = None  # that variants must have; None: any
+    family: str | None = None  # of their method; None: any
+    text: Perplexity | None = None  # of the perplexities; None: that of most variants with accuracies
+    training: bool = True  # whether variants may be trained
+    only: Format | None = None  # that they must fit, whose file the limit of megabytes then means
 
     @property
     def name(self) -> str:
@@ -82,15 +71,6 @@ class Question:
             raise UserError("There is no limit; give one, such as 90 MB, or an amount, such as 0.5.")
 
 
-class Estimate(NamedTuple):
-    """A chain that is not measured but may be better, and the words of a run that measures it."""
-
-    chain: str
-    calibration: str | None
-    train: str | None
-    seed: int | None
-
-
 @dataclass(frozen=True, repr=False)
 class BestFinding(Finding):
     """The answer to a `Question`.
@@ -109,7 +89,7 @@ class BestFinding(Finding):
     within: Within
     winner: str | None
     untrained: str | None = None
-    estimate: Estimate | None = None
+    estimate: WrittenChain | None = None
 
     @property
     def dense(self) -> pd.DataFrame:
@@ -127,11 +107,7 @@ class BestFinding(Finding):
 def answer(question: Question, rows: pd.DataFrame, here: str, reader: Reader) -> BestFinding:
     """Answer a question.
 
-    Args:
-        question: The question.
-        rows: All tidy rows of its model.
-        here: The usual corpus of this machine.
-        reader: Reads results and their outcomes.
+    `rows` are all tidy rows of its model, and `here` is the usual corpus of this machine.
 
     Raises:
         UserError: The model has no perplexity, or not this one, or no variant of this amount or family.
@@ -156,8 +132,10 @@ def answer(question: Question, rows: pd.DataFrame, here: str, reader: Reader) ->
         untrained = winner(rank(others, gathered.dense, gathered.numbers(PERPLEXITY), query, reader))
     first, other = (None if one is None else str(one["key"]) for one in (best, untrained))
     sentence = _sentence(question, found, rows, best, untrained)
-    estimate = None if question.of_size else _estimate(found)
-    return BestFinding(_shown(rows), sentence, question, found, first, other, estimate)
+    better = None if question.of_size else likely_better(found.estimates, found.winner)
+    estimate = None if better is None else written_chains(better.to_frame().T)[0]
+    shown = rows[[column for column in COLUMNS if column in rows]].reset_index(drop=True)
+    return BestFinding(shown, sentence, question, found, first, other, estimate)
 
 
 def _smallest(question: Question, found: Within) -> tuple[pd.DataFrame, pd.Series | None]:
@@ -180,10 +158,6 @@ def _sentence(
         facts = ranking.facts(untrained, question.budget, found.query.quality)
         sentences.insert(1, f"Without training: **{points.point_name(untrained)}**, {', '.join(facts)}.")
     return "\n".join(sentences).replace("**", "")
-
-
-def _shown(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows[[column for column in COLUMNS if column in rows]].reset_index(drop=True)
 
 
 def _filters(question: Question, every: pd.DataFrame) -> dict[str, list[str]]:
@@ -225,11 +199,3 @@ def _sized(
     sizes = [next((one.bytes / 1e6 for one in each if one.format == form.label), math.nan) for each in known]
     found = rows.assign(file_mb=sizes)
     return found.assign(**{FORM: pd.Series(form.label, found.index).where(found["file_mb"].notna())})
-
-
-def _estimate(found: Within) -> Estimate | None:
-    row = likely_better(found.estimates, found.winner)
-    if row is None:
-        return None
-    calibration, train = (one if isinstance(one := row[name], str) else None for name in ("calibration", "train"))
-    return Estimate(str(row["chain"]), calibration, train, None if pd.isna(row["seed"]) else int(row["seed"]))

@@ -4,7 +4,7 @@ Stages that read text or draw random numbers depend on a seed. Chains with such 
 variance in each number, as three seeds of one chain leave two degrees of freedom (random effects).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import combinations
 from math import inf, log
 from statistics import fmean, variance
@@ -27,6 +27,9 @@ class Stored(Protocol):
 
     def each(self, model: str | None = None) -> Iterable[Result]:
         """Return the results of a model, or all."""
+
+    def get_many(self, keys: Collection[str]) -> dict[str, Result]:
+        """Return the results that exist for these keys."""
 
     def samples(self, key: str, measurement: Measurement) -> pd.DataFrame | None:
         """Return the outcomes of a number; None if there are none."""

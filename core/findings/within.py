@@ -14,11 +14,10 @@ from core.findings.best.candidates import accepted, candidates, without_perplexi
 from core.findings.best.qualities import Quality
 from core.findings.estimates import combinations, words
 from core.findings.estimates.rule import RuleError, rule_error
+from core.findings.finding import Number, Reader
 from core.findings.numbers.differences import NUMBER, number_of
-from core.findings.numbers.distances import distance_interval
-from core.findings.numbers.paired import ACCURACIES
+from core.findings.numbers.paired import ACCURACIES, distance_interval
 from core.findings.numbers.seven import ABOVE_CHANCE
-from core.findings.reading import Number, Reader
 from core.findings.rows import choices, points
 from core.findings.sharing import shared
 from core.metrics import MEANS
@@ -111,9 +110,7 @@ class Within:
     def sentences(self, model: str, shown: Callable[[str], str] = str) -> list[str]:
         """Return the answer in Markdown, and the sentence on an estimated chain that may be better, if there is one.
 
-        Args:
-            model: Display name of the model.
-            shown: Escapes a name for Markdown.
+        `shown` escapes a name for Markdown.
         """
         answer = ranking.answer(self.rows, self.query.budget, self.query.quality, model, shown, self.tests)
         return [answer, *filter(None, [words.sentence(self.estimates, self.winner, shown)])]
@@ -124,12 +121,8 @@ def gather(
 ) -> Gathered:
     """Return the rows of a model that a budget looks at.
 
-    Args:
-        rows: All tidy rows of the model.
-        corpus: Corpus of the perplexities.
-        protocol: Id of their protocol.
-        scored: Accuracies as of `candidates.of_documents`.
-        first: Calibration or training data; variants with other data come last.
+    `rows` are all tidy rows of the model, and `scored` accuracies as of `zeroshot.on_documents`. Variants with other
+    calibration or training data than `first` come last.
     """
     measured = choices.on_text(rows, corpus, protocol)
     compared = choices.on_text(rows, corpus, protocol, list(MEANS))
@@ -144,12 +137,7 @@ def within(
 ) -> Within:
     """Return the accepted variants within a budget, the best first.
 
-    Args:
-        gathered: The rows to look at.
-        query: The question.
-        filters: Accepted values of columns.
-        reader: Reads results and their outcomes.
-        with_files: Adds the sizes of files to rows of `combinations`.
+    `filters` are accepted values of columns. `with_files` adds the sizes of files to rows of `combinations`.
     """
     numbers = gathered.numbers(query.quality.column)
     found = rank(accepted(gathered.every, filters), gathered.dense, numbers, query, reader)
@@ -161,12 +149,8 @@ def rank(
 ) -> pd.DataFrame:
     """Return the variants as of `core.findings.best.budget.ranked`, with their intervals.
 
-    Args:
-        accepted: Rows of `candidates`.
-        dense: The dense model's row, if known.
-        numbers: Tidy rows of the quality.
-        query: The question.
-        reader: Reads results and their outcomes.
+    `accepted` are rows of `candidates`, `dense` is the dense model's one, if known, and `numbers` are tidy rows of the
+    quality.
     """
     found = _ranked(accepted, query.budget, query.cost.column, query.quality.column)
     if query.quality.paired:

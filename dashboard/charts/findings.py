@@ -5,8 +5,7 @@ import plotly.graph_objects as go
 from core.base.errors import UserError
 from core.findings.curve import Curve
 from core.findings.finding import Finding
-from core.findings.pairs.compared import Comparison
-from core.findings.pairs.numbers import number_rows
+from core.findings.pairs.numbers import Comparison, number_rows
 from core.findings.question import BestFinding
 from core.findings.rows.other_texts import times_dense
 from dashboard.charts.compared import difference_chart
@@ -29,7 +28,7 @@ def draw(finding: Finding, theme: Theme) -> go.Figure:
         rows, dense, multiples = finding.rows, finding.dense, finding.multiples is not None
         if finding.multiples is not None:
             rows, dense = finding.multiples, times_dense(dense, dense["value"])
-        given = rows, dense, view.axis, theme, view.corpus
+        given = rows, dense, view.axis, theme, str(view.corpus)
         return perplexity_curve(*given, bright=shown, at=at, winners=finding.winners, multiples=multiples)
     if isinstance(finding, Comparison):
         rows = number_rows(finding.rows)

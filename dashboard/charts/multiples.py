@@ -13,7 +13,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from core.findings.axes import Axis
-from core.findings.best.highlights import MAX_HIGHLIGHTED
+from core.findings.curve import MAX_HIGHLIGHTED
 from core.findings.numbers import seven
 from core.findings.rows import choices, points, zeroshot
 from core.findings.rows.other_texts import times_dense

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
-from core.findings.at_amount import Scored
+from core.findings.curve import Scored
 from core.findings.numbers.differences import adjust_together
 from core.findings.numbers.reporting import UNADJUSTED, seeds_words
 from core.findings.numbers.seven import counted_words

@@ -17,8 +17,7 @@ from core.findings.estimates import words as estimate_words
 from core.findings.numbers.reporting import UNADJUSTED, seeds_words
 from core.findings.pairs.paired import INTERVAL
 from core.findings.rows import points
-from core.findings.rows.documents import on_documents
-from core.findings.rows.zeroshot import in_percent, scored_on
+from core.findings.rows.zeroshot import in_percent, on_documents, scored_on
 from core.findings.sharing import shared
 from core.findings.within import COMPARED, PAIRED, BudgetQuery, Within, gather, within
 from core.metrics import MEANS, SPEEDS

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from core.findings.at_amount import Scored, differences_to_dense, score
 from core.findings.axes import Axis
 from core.findings.best.answer import Best
+from core.findings.curve import Scored, differences_to_dense, score
 from core.findings.numbers.differences import NUMBER, adjust_together
 from core.findings.numbers.few import few_in
 from core.findings.numbers.reporting import seeds_words

@@ -14,7 +14,7 @@ from core.base.paths import typed_path
 from core.fields import Details
 from core.findings.cost import NOT_ALONE, is_alone
 from core.findings.inside.layers import changed_layers, stages_of
-from core.findings.rows import latency, naming, points, stages
+from core.findings.rows import naming, points, stages
 from core.models.sources import identify_again
 from core.notation.chain import DENSE, common_defaults, file_name
 from core.notation.formatting import capitalise, format_number, label
@@ -342,7 +342,7 @@ def _compare_with(key: str) -> None:
 def _speed(point: Point, found: pd.DataFrame) -> list[Item]:
     """Show the measured latency and peak memory, compared with the dense model."""
     dense = next((data.result(key) for key in found.loc[points.is_dense(found), "key"]), None)
-    table = latency.speeds(point.result, dense)
+    table = stages.speeds(point.result, dense)
     if table.empty:
         return []
     caption = f"{point.name}: latency and memory on {point.result.variant.details.get('device', 'cpu')}, "

@@ -3,8 +3,8 @@
 import pandas as pd
 import streamlit as st
 
-from core.findings.at_amount import Smaller, answer_at, headline_at, smaller_at
 from core.findings.best import answer as words
+from core.findings.curve import Smaller, answer_at, headline_at, smaller_at
 from core.findings.numbers.differences import NUMBER
 from core.findings.numbers.reporting import UNADJUSTED, interval_words, ratio_words
 from core.findings.pairs import paired

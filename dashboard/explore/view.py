@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core.findings import axes
-from core.findings.at_amount import best_at, score
+from core.findings.curve import best_at, score
 from core.findings.pairs.comparison import FORMATS, VERDICTS, WIDTHS
 from core.findings.rows import points
 from core.findings.rows.other_texts import with_own_dense

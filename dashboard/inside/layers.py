@@ -9,8 +9,16 @@ import pandas as pd
 import streamlit as st
 
 from core.base.errors import UserError
-from core.findings.inside.allocation import allocated_chain, suggested_ratios
-from core.findings.inside.layers import PLACE, ChangedLayers, Measure, changed_layers, layer_differences, stages_of
+from core.findings.inside.layers import (
+    PLACE,
+    ChangedLayers,
+    Measure,
+    allocated_chain,
+    changed_layers,
+    layer_differences,
+    stages_of,
+    suggested_ratios,
+)
 from core.findings.inside.weights import PATCH, Matrices, lacking_variants, matrices
 from core.findings.rows.stages import stage_name
 from core.models.facts import config_of

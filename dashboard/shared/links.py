@@ -8,12 +8,12 @@ from sqlalchemy import URL
 
 from core.amount import Amount
 from core.findings.axes import PACKED, RATIO, Axis
-from core.findings.best import highlights
 from core.findings.best.budget import ACCURACY
 from core.findings.best.qualities import QUALITIES
+from core.findings.curve import default_series
 from core.findings.rows import choices, naming, points, zeroshot
-from core.findings.rows.documents import Documents
 from core.findings.rows.other_texts import other_texts
+from core.findings.rows.zeroshot import Documents
 from core.methods.base import Method
 from core.notation.chain import DENSE
 from core.notation.formatting import label
@@ -199,7 +199,7 @@ def _own(url: URL, stamp: Hashable, model: str, keys: tuple[str, ...], here: str
 
 def _series(measured: pd.DataFrame, rows: pd.DataFrame, keys: Collection[str]) -> list[str]:
     """Return the default series of a curve and those of variants among `rows`, with the series that these continue."""
-    default = highlights.default_series(points.split_points(measured)[1])
+    default = default_series(points.split_points(measured)[1])
     mine = rows[rows["key"].isin(keys)]
     parents = [name for name in mine["parent_label"] if name in set(measured["series_label"])]
     return list(dict.fromkeys([*default, *parents, *mine["series_label"]]))

@@ -9,11 +9,11 @@ import streamlit as st
 
 from core.data.texts import called
 from core.findings import axes
-from core.findings.best import highlights
+from core.findings.curve import MAX_HIGHLIGHTED, View, default_series
 from core.findings.numbers.reporting import listed
 from core.findings.rows import choices, points, zeroshot
-from core.findings.rows.documents import Documents, documents_of, on_documents
 from core.findings.rows.other_texts import other_texts, rows_elsewhere
+from core.findings.rows.zeroshot import Documents, documents_of, on_documents
 from core.findings.sharing import shared
 from core.registry import METHODS
 from core.request.stages import DEFAULT_LIMIT, DEFAULT_MODEL
@@ -65,20 +65,12 @@ NONE = points.collapse(pd.DataFrame())  # no points
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Chosen(View):
     """The choices in the sidebar and their rows of `core.findings.numbers.frame.tidy`."""
 
-    model: str
     methods: list[str]
-    corpus: str | None
-    protocol: str | None  # id of the perplexity protocol
-    calibration: str | None
-    training: str | None
-    axis: axes.Axis
-    measured: pd.DataFrame  # perplexities on the chosen corpus
     documents: Documents
     several_documents: bool  # whether the model has other documents too
-    scores: pd.DataFrame  # accuracies on the chosen documents, as of `zeroshot.headline`
 
     @property
     def corpus_name(self) -> str:
@@ -305,9 +297,9 @@ def pick_elsewhere(chosen: Chosen, frame: pd.DataFrame) -> pd.DataFrame:
 def pick_series(found: pd.DataFrame, elsewhere: pd.DataFrame, theme: Theme) -> Picked:
     """Show the list of the series of the points `found`, with a sample of each line and marker.
 
-    `highlights.default_series` are preselected. The series `elsewhere`, on other texts, follow.
+    `default_series` are preselected. The series `elsewhere`, on other texts, follow.
     """
-    both, default = pd.concat([found, elsewhere]), highlights.default_series(found)
+    both, default = pd.concat([found, elsewhere]), default_series(found)
     options = list(dict.fromkeys(both["series_label"]))
     if len(options) < 2:
         return Picked(options, False)
@@ -350,4 +342,4 @@ def _follow(options: list[str], default: list[str]) -> None:
     if before != options:
         kept = [name for name in st.session_state.get(SERIES, ()) if name in options]
         both = [*kept, *(name for name in default if name not in kept and name not in before)]
-        st.session_state[SERIES] = both if both and len(both) <= highlights.MAX_HIGHLIGHTED else default
+        st.session_state[SERIES] = both if both and len(both) <= MAX_HIGHLIGHTED else default

@@ -9,10 +9,10 @@ from core.amount import Amount
 from core.base.errors import UserError
 from core.findings.best import choose
 from core.findings.best.budget import Budget
+from core.findings.finding import StoreReader
 from core.findings.numbers.differences import Samples
 from core.findings.numbers.frame import build_frame
 from core.findings.question import Question, answer
-from core.findings.reading import StoreReader
 from core.results import Result
 from core.shipping.formats import find_format
 from tools.report.points import MODEL, SECOND, Bundle

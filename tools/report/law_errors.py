@@ -6,9 +6,9 @@ import pandas as pd
 
 from core.findings.laws.law import Law, laws
 from core.findings.laws.limit import Limit
+from core.findings.laws.measured import PERPLEXITY, select_groups
 from core.findings.laws.papers import printed
 from core.findings.laws.report import at_most
-from core.findings.laws.selection import PERPLEXITY, select_groups
 from core.findings.numbers.frame import tidy
 from core.results import Result
 from core.store.bundled import published

@@ -51,7 +51,7 @@ Point = tuple[str, str, str]  # method, recovery, amount
 
 
 class Bundle(NamedTuple):
-    """Results with their outcomes, as `core.findings.reading.KeyedStore`."""
+    """Results with their outcomes, as `core.findings.finding.KeyedStore`."""
 
     read: Callable[[], Sequence[Result]]
     samples: Samples

@@ -121,7 +121,7 @@ def column(measurement: Measurement) -> str:
 
 def measured(measurement: Measurement) -> str:
     """Return a measured value with its standard error or, of a distance to dense, its 95 % interval, if known."""
-    from core.findings.numbers.distances import distance_interval
+    from core.findings.numbers.paired import distance_interval
     from core.findings.numbers.reporting import interval_words
 
     write = partial(written, measurement.metric)

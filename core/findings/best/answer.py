@@ -60,9 +60,7 @@ class Winner(NamedTuple):
 def find_best(here: pd.DataFrame, dense: pd.DataFrame) -> Best | None:
     """Return the points with the lowest perplexity, overall and of each kind; None without any.
 
-    Args:
-        here: Points (`points.collapse`) at one amount.
-        dense: The dense model's point, or no row.
+    `here` are points (`points.collapse`) at one amount; `dense` is the dense model's point, or no row.
     """
     rows = here.sort_values("value", kind="stable")
     if rows.empty:
@@ -80,10 +78,7 @@ def _kind(method: str, chain: str) -> str | None:
 def find_smaller(every: pd.DataFrame, winner: pd.Series, family: str) -> pd.DataFrame:
     """Return the points of other families that are smaller than a winner and have a lower perplexity, best first.
 
-    Args:
-        every: Points of all families with `family`, without those on the grid of the model's own file.
-        winner: The point to compare with.
-        family: Its family.
+    `every` are the points of all families with `family`, without those on the grid of the model's own file.
     """
     smaller = (every["packed_mb"] < winner["packed_mb"]) & (every["family"] != family)
     better: pd.DataFrame = every[smaller & (every["value"] < winner["value"])].sort_values("value", kind="stable")
@@ -93,13 +88,7 @@ def find_smaller(every: pd.DataFrame, winner: pd.Series, family: str) -> pd.Data
 def answer(model: str, at: str, best: Best, winners: Sequence[Winner], dense: pd.Series | None, escape: Escape) -> str:
     """Return the answer in Markdown: the best variant, then the best of the other kind.
 
-    Args:
-        model: Name of the model.
-        at: The amount.
-        best: The best variants.
-        winners: The variants of `best.keys`, in this order.
-        dense: The dense model's point, if known.
-        escape: Escapes a name for Markdown.
+    `winners` are the variants of `best.keys`, in this order. `escape` escapes a name for Markdown.
     """
     first, *others = winners
     compared, kind = len(best.kinds), best.kinds[best.overall]

@@ -1,7 +1,5 @@
 """Budgets: the Pareto front, the variants within every limit, and the excess of the others."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -44,7 +42,7 @@ class Budget(Frozen, extra="allow"):
     above_chance: Least = None  # mean accuracy above chance, a minimum
 
     @model_validator(mode="after")
-    def _check(self) -> Budget:
+    def _check(self) -> "Budget":
         for name, limit in self.__pydantic_extra__.items():
             if name not in MEANS or (limit or 0) > MEANS[name].ends[1]:
                 raise ValueError(f"{name} has no limit {limit}")
@@ -66,8 +64,9 @@ class Limit:
         return (1 if self.least else -1) * (limit - values) / limit
 
     def format(self, limit: float) -> str:
-        """Write a limit: `180 MB packed`."""
-        return f"{format_limit(self.times * limit)} {self.quantity}"
+        """Write a limit with up to six digits: `180 MB packed`."""
+        shown = self.times * limit
+        return f"{f'{shown:,.6g}' if shown < 1e6 else format_number(shown)} {self.quantity}"
 
     def value(self, value: float) -> str:
         """Write a row's value with two or three digits: `181 MB packed`."""
@@ -80,7 +79,8 @@ class Limit:
         if math.isinf(value):
             return "diverged"
         by, side = abs(value - limit), "under" if self.least else "over"
-        return f"{format_number(self.times * by)} {self.unit or self.quantity} {side} ({_share(by / limit)})"
+        percent = format_number(float(f"{100 * (by / limit):.2g}"))  # two significant digits
+        return f"{format_number(self.times * by)} {self.unit or self.quantity} {side} ({percent} %)"
 
 
 LIMITS = {  # by column of the rows and field of the budget
@@ -106,11 +106,6 @@ LIMITS = {  # by column of the rows and field of the budget
 }
 
 
-def format_limit(limit: float) -> str:
-    """Write a limit with up to six significant digits."""
-    return f"{limit:,.6g}" if limit < 1e6 else format_number(limit)
-
-
 def limits(budget: Budget) -> dict[str, float]:
     """Return the limits of a budget by column."""
     return {name: limit for name in LIMITS if (limit := getattr(budget, name, None)) is not None}
@@ -128,8 +123,7 @@ def budget_words(budget: Budget) -> str:
 def meaningful(dense: Any) -> Any:  # Any: NumPy declares an array for a Series
     """Return the highest perplexity of a model that has not diverged.
 
-    Args:
-        dense: One or several perplexities of the dense model; NaN if unknown.
+    `dense` is one or several perplexities of the dense model; NaN if unknown.
     """
     return np.fmin(DIVERGED, DIVERGED_TIMES_DENSE * dense)
 
@@ -141,10 +135,7 @@ def pareto(rows: pd.DataFrame, cost: str, quality: str) -> pd.Series:
     both are on it together. Rows without a finite cost and quality, diverged perplexities and unchanged
     checkpoints (`own_grid`) never are.
 
-    Args:
-        rows: Rows with `cost`, `quality` and own_grid; for PERPLEXITY also times_dense.
-        cost: A column; lower is better.
-        quality: A column, such as PERPLEXITY, ACCURACY or one of `core.metrics.MEANS`.
+    Rows have `cost` (lower is better), `quality` and own_grid; for PERPLEXITY also times_dense.
     """
     loss = _loss(rows, quality)
     known = loss.notna() & rows[cost].map(math.isfinite) & ~rows["own_grid"]
@@ -186,11 +177,7 @@ def ranked(rows: pd.DataFrame, budget: Budget, cost: str, quality: str) -> pd.Da
     never win, and rows without this quality come last among them. The other rows follow by `excess`, then by quality,
     first those that are no unchanged checkpoints; those with unknown quantities come last.
 
-    Args:
-        rows: Rows with key (unique), `cost`, the limited columns and those of `pareto`.
-        budget: The limits.
-        cost: A column; lower is better.
-        quality: A column, as of `pareto`.
+    Rows have key (unique), `cost`, the limited columns and those of `pareto`.
 
     Returns:
         The rows with the columns of `fits`, `scored` (the quality is measured), `ranked` (it is finite and no unchanged
@@ -235,8 +222,3 @@ def diverged(rows: pd.DataFrame) -> pd.Series:
     values = rows[PERPLEXITY].astype(float)
     most: pd.Series = meaningful(values / rows["times_dense"].astype(float))
     return values > most
-
-
-def _share(share: float) -> str:
-    """Write a share in percent with two significant digits: `17 %`, `3.7 %`, `340 %`."""
-    return f"{format_number(float(f'{100 * share:.2g}'))} %"

@@ -8,7 +8,7 @@ import pandas as pd
 from core.findings.best.budget import ACCURACY, PERPLEXITY
 from core.findings.rows.missing import is_training_free
 from core.findings.rows.points import by_seed, collapse, is_dense
-from core.findings.rows.zeroshot import means_above_chance, one_protocol, over_seeds, scored_on
+from core.findings.rows.zeroshot import means_above_chance, over_seeds
 from core.findings.sharing import shared
 from core.metrics import MEANS
 from core.results import KL_P99
@@ -30,7 +30,7 @@ def candidates(
 
     Args:
         measured: Perplexities of one model, text and protocol.
-        scored: Accuracies as of `of_documents`.
+        scored: Accuracies as of `core.findings.rows.zeroshot.on_documents`.
         first: Calibration or training data; variants with other data come last.
         unread: Variants without a perplexity on the text (`without_perplexity`); they come last.
         compared: Their `core.metrics.MEANS` on the text, if known.
@@ -98,18 +98,6 @@ def without_perplexity(rows: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFra
     own = rows[(rows["origin"] == "measured") & ~is_dense(rows)].drop_duplicates("key")
     mine, there = (pd.MultiIndex.from_frame(frame[POINT].fillna("")) for frame in (own, measured))
     return own[~mine.isin(there)]
-
-
-def of_documents(rows: pd.DataFrame) -> dict[tuple[float, str], pd.DataFrame]:
-    """Return the headline accuracies by (documents per task, 0 for all; evaluation precision).
-
-    The first have most variants, then most documents.
-    """
-    found = scored_on(rows)
-    there = found[["limit", "scoring"]].drop_duplicates().itertuples(index=False, name=None)
-    parts = {one: found[(found["limit"] == one[0]) & (found["scoring"] == one[1])] for one in there}
-    most = sorted(parts, key=lambda one: (-parts[one]["key"].nunique(), -(one[0] or float("inf")), one[1]))
-    return {one: one_protocol(parts[one]) for one in most}
 
 
 def _values(compared: pd.DataFrame | None, metric: str) -> pd.DataFrame:

@@ -11,16 +11,16 @@ import pandas as pd
 
 from core.findings.axes import PACKED
 from core.findings.best.budget import LIMITS, PERPLEXITY, USABLE_TIMES_DENSE, Budget, ranked
-from core.findings.best.candidates import TRAINED, UNTRAINED, candidates, of_documents
+from core.findings.best.candidates import TRAINED, UNTRAINED, candidates
 from core.findings.best.qualities import QUALITIES
 from core.findings.best.ranking import OWN_GRID
 from core.findings.cost import NOT_ALONE, Cost, cost_of
-from core.findings.finding import Finding
+from core.findings.finding import Finding, Keys, Number, Reader
 from core.findings.numbers.reporting import TableRow, interval_words, listed, ratio_words
 from core.findings.numbers.verdicts import SIGNIFICANT
-from core.findings.reading import Keys, Number, Reader
 from core.findings.rows import choices
 from core.findings.rows.points import is_dense, point_name
+from core.findings.rows.zeroshot import first_documents, scored_on
 from core.findings.sharing import shared
 from core.notation.formatting import capitalise, format_duration
 from core.registry import METHODS
@@ -126,13 +126,7 @@ class ChoiceFinding(Finding):
 
 
 def measured(model: str, frame: pd.DataFrame, reader: Reader) -> Measured:
-    """Return the variants of a model on its first text.
-
-    Args:
-        model: Display name of the model.
-        frame: All its tidy rows.
-        reader: Reads results and their outcomes.
-    """
+    """Return the variants of a model on its first text."""
     corpus, protocol = next(iter(choices.texts(frame).values()))
     return Measured(model, variants(frame, corpus, protocol), (corpus, PERPLEXITY, protocol), reader)
 
@@ -143,7 +137,7 @@ def variants(frame: pd.DataFrame, corpus: str, protocol: str) -> pd.DataFrame:
 
     `quantised` is whether a stage quantises weights, and `pruned` whether one removes block weights.
     """
-    measured, scored = choices.on_text(frame, corpus, protocol), next(iter(of_documents(frame).values()), frame[:0])
+    measured, scored = choices.on_text(frame, corpus, protocol), first_documents(scored_on(frame))
     rows = candidates(measured, scored)
     rounded = measured.drop_duplicates("key").set_index("key")["rounded"]
     pruned = [not PRUNING.isdisjoint(parts.split("+")) for parts in rows["parts"]]
@@ -159,9 +153,7 @@ def sizes_of(model: Measured, first: Measured) -> list[float]:
 def choose(models: Sequence[Measured], sizes: Sequence[float]) -> ChoiceFinding:
     """Answer which chain to use within each size.
 
-    Args:
-        models: The model, then others on which its chains may hold.
-        sizes: The most megabytes, the largest first.
+    `models` are the model, then others on which its chains may hold. `sizes` are the most megabytes, the largest first.
     """
     first, *others = models
     results = first.reader.results(list(first.rows["keys"].explode()))

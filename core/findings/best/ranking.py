@@ -18,14 +18,7 @@ from core.findings.best.budget import (
     winner,
 )
 from core.findings.best.qualities import QUALITIES, Quality
-from core.findings.numbers.reporting import (
-    UNADJUSTED,
-    TableRow,
-    interval_words,
-    p_words,
-    point_words,
-    verdict_text,
-)
+from core.findings.numbers.reporting import UNADJUSTED, TableRow, interval_words, p_words, point_words, verdict_text
 from core.findings.numbers.verdicts import SIGNIFICANT
 from core.findings.pairs import comparison
 from core.findings.pairs.paired import CANNOT, INTERVAL
@@ -57,11 +50,8 @@ def with_intervals(found: pd.DataFrame, intervals: pd.DataFrame | None, quality:
     Those of perplexities are ratios to dense and those of accuracies differences to dense, as shares. Others are those
     of the value. They are NaN without an interval.
 
-    Args:
-        found: Rows of `core.findings.best.budget.ranked`.
-        intervals: Rows of `core.findings.numbers.differences` to the dense model, or `low` and `high` of the value, by
-            key of the variant.
-        quality: The quality.
+    `intervals` are rows of `core.findings.numbers.differences` to the dense model, or `low` and `high` of the value, by
+    key of the variant.
     """
     if intervals is None:
         return found.assign(interval_low=float("nan"), interval_high=float("nan"))
@@ -87,13 +77,8 @@ def answer(
     If no variant within the budget stays below `USABLE_TIMES_DENSE` times the dense perplexity, the answer says so,
     names the best nevertheless, and names the nearest variant that does.
 
-    Args:
-        found: Rows of `with_intervals`.
-        budget: The limits.
-        quality: The quality.
-        model: Display name of the model.
-        shown: Escapes a variant's name for Markdown.
-        differences: Rows of `core.findings.numbers.differences` to the best, by key of the compared variants.
+    `found` are rows of `with_intervals`. `differences` are those of `core.findings.numbers.differences` to the best, by
+    key of the compared variants. `shown` escapes a name for Markdown.
     """
     asked = budget_words(budget)
     within = f"{shown(model)} with {asked}" if asked else shown(model)
@@ -145,7 +130,7 @@ def facts(best: pd.Series, budget: Budget, quality: Quality) -> list[str]:
         facts = [_with_notes(quality.words(best), [*broken, *bounds])]
     else:
         facts = [_with_notes(quality.words(best), [*lost, *bounds])]
-        facts += [_with_notes(_times(best), broken)] if pd.notna(best[PERPLEXITY]) else []
+        facts += [_with_notes(QUALITIES[PERPLEXITY].words(best), broken)] if pd.notna(best[PERPLEXITY]) else []
     elsewhere = {"times_dense", ACCURACY, quality.column}  # written above or below
     columns = [PACKED.column, *(column for column in limits(budget) if column not in elsewhere)]
     facts += [LIMITS[column].value(best[column]) for column in dict.fromkeys(columns) if pd.notna(best[column])]
@@ -156,11 +141,6 @@ def facts(best: pd.Series, budget: Budget, quality: Quality) -> list[str]:
 
 def _with_notes(text: str, notes: Sequence[str]) -> str:
     return f"{text} ({', '.join(notes)})" if notes else text
-
-
-def _times(row: pd.Series) -> str:
-    """Write a row's multiple of the dense perplexity, or its perplexity if that of the dense model is unknown."""
-    return QUALITIES[PERPLEXITY].words(row)
 
 
 def _is_diverged(row: pd.Series) -> bool:
@@ -180,10 +160,7 @@ def _rest(found: pd.DataFrame, quality: Quality, named: bool) -> list[str]:
         restores = "restores" if own == 1 else "restore"
         sentences.append(f"{_counted(own, named)} only {restores} the grid of the model's own file.")
     infinite = fitting["scored"] & ~fitting["ranked"] & ~fitting["own_grid"]
-    for count, why in (
-        (int(infinite.sum()), quality.infinite),
-        (int((~fitting["scored"]).sum()), quality.unscored),
-    ):
+    for count, why in ((int(infinite.sum()), quality.infinite), (int((~fitting["scored"]).sum()), quality.unscored)):
         if count:
             sentences.append(f"{_counted(count, named)} {'fits' if count == 1 else 'fit'}: {why}.")
     unknown = found.loc[found["undecided"], "misses"].value_counts()
@@ -204,7 +181,7 @@ def _miss(row: pd.Series) -> str:
     """Write by how much a row misses the budget, and its multiple of the dense perplexity."""
     if pd.isna(row["times_dense"]):
         return str(row["misses"])
-    return f"{row['misses']}; {_times(row)}{f', {DIVERGED}' if _is_diverged(row) else ''}"
+    return f"{row['misses']}; {QUALITIES[PERPLEXITY].words(row)}{f', {DIVERGED}' if _is_diverged(row) else ''}"
 
 
 def ranking(
@@ -217,13 +194,8 @@ def ranking(
 ) -> pd.DataFrame:
     """Return `core.findings.best.budget.answers` as a table in their order, the best first.
 
-    Args:
-        found: Rows of `core.findings.best.budget.answers` and `with_intervals`.
-        budget: The limits; each has a column.
-        cost: Column of the cost, which is shown, too.
-        quality: The quality; its columns come first.
-        stored: Results of the rows, for the sizes of their files.
-        differences: As of `answer`.
+    `found` are rows of `core.findings.best.budget.answers` and `with_intervals`. `stored` are their results, for the
+    sizes of their files. `differences` are as of `answer`.
     """
     asked = (cost, *limits(budget))
     more = [column for column in COLUMNS if column in asked and column != quality.column]
@@ -250,10 +222,7 @@ def ranking(
             "Chain": found["chain"],
         }
     )
-    idle = [
-        "Misses by" if found["fits"].any() else ON_FRONT,
-        *([TO_FIRST, ADJUSTED] if differences is None else []),
-    ]
+    idle = ["Misses by" if found["fits"].any() else ON_FRONT, *([TO_FIRST, ADJUSTED] if differences is None else [])]
     return table.drop(columns=idle)
 
 

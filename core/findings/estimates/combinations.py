@@ -35,9 +35,8 @@ def combinations(measured: pd.DataFrame, dense: pd.DataFrame) -> pd.DataFrame:
     Variants that restore the grid of the model's own file are no parts, and neither are diverged ones. Of several seeds
     the lowest stands for a variant. Parts with different data, seeds or precisions are not combined.
 
-    Args:
-        measured: Tidy perplexities of one model under one protocol.
-        dense: The dense model's row of `candidates`, if known.
+    `measured` are tidy perplexities of one model under one protocol. `dense` is its dense row of `candidates`, if
+    known.
 
     Returns:
         The combinations that are not in `measured` and are predicted below `USABLE_TIMES_DENSE` times dense.
@@ -81,12 +80,7 @@ def select(found: pd.DataFrame, measured: pd.DataFrame, budget: Budget, cost: st
     Each is within the budget, below the perplexity of every measured variant of the same or a lower cost within it, and
     at most `NEAR` times the lowest estimate of the same or a lower cost. A run accepts its stages.
 
-    Args:
-        found: Rows of `combinations`.
-        measured: Rows of `core.findings.best.budget.ranked`, by perplexity.
-        budget: The limits.
-        cost: A column; lower is better.
-        error: The errors of the additive rule.
+    `found` are rows of `combinations`, and `measured` those of `core.findings.best.budget.ranked` by perplexity.
 
     Returns:
         The estimates, corrected by the mean error of their stage on the tables, the best first. They have series_label,

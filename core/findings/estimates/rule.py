@@ -43,22 +43,16 @@ class RuleError:
     """The errors of the additive rule: ln(measured / predicted perplexity) of each measured chain.
 
     A prediction uses the two parts of its chain only, so it does not depend on the measured chain.
-
-    Args:
-        errors: The stage on the embedding or head, and the error, of each chain.
     """
 
-    errors: tuple[tuple[str, float], ...] = ()
+    errors: tuple[tuple[str, float], ...] = ()  # the stage on the embedding or head, and the error, of each chain
 
     def of(self, tables: str) -> Error | None:
         """Return the error of one new estimate with a stage on the tables.
 
         With `FEWEST` chains of this stage it has their mean and standard deviation. Otherwise it has the mean 0 and the
         root mean square of all errors. The errors of one stage are alike, so its degrees of freedom are then those of
-        the stages.
-
-        Returns:
-            None with fewer than `FEWEST` chains in all, or if they have one other stage only.
+        the stages. None with fewer than `FEWEST` chains in all, or if they have one other stage only.
         """
         own = self._by_stage.get(tables, [])
         if len(own) >= FEWEST:
@@ -93,9 +87,8 @@ def rule_error(rows: pd.DataFrame, window: float | None) -> RuleError:
     A chain with several seeds or numbers of windows counts once, with the most windows and the lowest seed. Chains with
     a prediction above `USABLE_TIMES_DENSE` times dense do not count, because such estimates are not shown.
 
-    Args:
-        rows: Tidy perplexities of all models on one corpus.
-        window: Tokens per window; rows with other windows do not count.
+    `rows` are tidy perplexities of all models on one corpus. Those with other windows than of `window` tokens do not
+    count.
     """
     rows = rows[(rows["window"] == window) & (rows["origin"] == "measured") & ~rows["own_grid"].astype(bool)]
     rows = rows.assign(read=-rows["windows"].fillna(math.inf)).sort_values(["read", "seed"], kind="stable")

@@ -22,9 +22,7 @@ NO_INTERVAL = "no interval, as too few measured chains check the rule"
 def likely_better(estimates: pd.DataFrame, best: pd.Series | None) -> pd.Series | None:
     """Return the best estimate if its perplexity is below that of the best measured variant, or if there is none.
 
-    Args:
-        estimates: Rows of `combinations.select`.
-        best: The best measured variant within the budget.
+    `estimates` are rows of `combinations.select`; `best` is the best measured variant within the budget.
     """
     if estimates.empty or (best is not None and not estimates[PERPLEXITY].iloc[0] < best[PERPLEXITY]):
         return None

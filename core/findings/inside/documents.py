@@ -1,17 +1,19 @@
-"""Documents of a task as two variants answer them: directions of change, log-likelihoods and margins."""
-
-from __future__ import annotations
+"""Answers of two variants: documents with directions of change, log-likelihoods and margins, and equal tokens."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from itertools import takewhile
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from pandas import DataFrame
 
 from core.base.errors import UserError
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
+from core.data.cards import TASKS, TaskCard
+from core.findings.numbers.differences import Samples
+from core.findings.numbers.paired import Difference, difference, mean_difference
+from core.results import Measurement, Result
+from core.specs import ZERO_SHOT, Fewshot
 
 TO_WRONG, TO_RIGHT = FLIPS = ("right to wrong", "wrong to right")
 BOTH_RIGHT, BOTH_WRONG = "both right", "both wrong"
@@ -42,10 +44,7 @@ def compare_documents(metric: str, baseline: DataFrame, variant: DataFrame) -> D
     The stored accuracy decides the direction. Margins are of plain log-likelihoods, also for acc_norm. The lengths
     that acc_norm divides by are not stored, so a wrong choice among three or more stays unknown there.
 
-    Args:
-        metric: acc or acc_norm.
-        baseline: Samples of the baseline, for which `has_choices` is true.
-        variant: Samples of the other variant.
+    `metric` is acc or acc_norm. `baseline` and `variant` are samples for which `has_choices` is true.
 
     Returns:
         `COLUMNS`, one row per document. Documents count from 1, choices from 0; `UNKNOWN` is -1. Log-likelihoods (one
@@ -64,15 +63,8 @@ def compare_documents(metric: str, baseline: DataFrame, variant: DataFrame) -> D
     margins = [_margins(_padded(likelihoods), right) for likelihoods in lists]
     with np.errstate(invalid="ignore"):  # those of a diverged model are infinite or NaN
         change = margins[1] - margins[0]
-    values = (
-        baseline["doc_id"].to_numpy(int) + 1,
-        _directions(correct, choices),
-        right,
-        *choices,
-        *margins,
-        change,
-        *lists,
-    )
+    documents = baseline["doc_id"].to_numpy(int) + 1
+    values = documents, _directions(correct, choices), right, *choices, *margins, change, *lists
     return pd.DataFrame(dict(zip(COLUMNS, values, strict=True)))
 
 
@@ -116,3 +108,116 @@ def _directions(correct: Sequence[np.ndarray], choices: Sequence[np.ndarray]) ->
     changed = (choices[0] != choices[1]) & (choices[0] != UNKNOWN) & (choices[1] != UNKNOWN)
     cases = [before & ~after, ~before & after, before & after, ~changed]
     return np.select(cases, DIRECTIONS[:-1], OTHER_WRONG)
+
+
+class Agreement(NamedTuple):
+    """The tokens at the start of an answer that equal those of the dense model's answer."""
+
+    equal: int  # before the first difference
+    dense: int  # tokens of the dense model's answer
+    differs: bool  # whether a token differs; False if both are equal as far as both go
+
+    @property
+    def share(self) -> float:
+        """The equal tokens as a share of the dense model's answer; 1 for an empty answer."""
+        return self.equal / self.dense if self.dense else 1.0
+
+    @property
+    def place(self) -> int | None:
+        """The index of the first token that differs."""
+        return self.equal if self.differs else None
+
+
+def agreement(dense: Sequence[int], other: Sequence[int]) -> Agreement:
+    """Compare the tokens of an answer with those of the dense model's answer, up to the first difference."""
+    equal = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(dense, other, strict=False)))
+    return Agreement(equal, len(dense), equal < min(len(dense), len(other)))
+
+
+class TaskFlips(NamedTuple):
+    """The documents of one task under one protocol, and the paired difference of its accuracies."""
+
+    measurement: Measurement  # of the variant
+    documents: pd.DataFrame  # of `compare_documents`
+    difference: Difference  # variant minus baseline
+
+
+class Flips(NamedTuple):
+    """The tasks in which two variants are compared, in the order of the catalogue."""
+
+    tasks: tuple[TaskFlips, ...]
+    without_choices: tuple[str, ...]  # labels of common tasks with one continuation, such as LAMBADA
+    unpaired: tuple[str, ...]  # reasons why other common tasks cannot be compared
+
+    @property
+    def overall(self) -> Difference:
+        """The difference of the unweighted mean accuracy over the tasks."""
+        return mean_difference([task.difference for task in self.tasks])
+
+
+def compare_answers(baseline: Result, variant: Result, samples: Samples) -> Flips:
+    """Compare two variants in each task of the catalogue, under the common protocol with most documents.
+
+    Of protocols with equally many documents, zero-shot and then float32 come first.
+    """
+    tasks: dict[str, TaskFlips] = {}
+    without_choices, unpaired = dict[str, None](), dict[str, str]()
+    for measurement in task_measurements(variant):
+        twin, dataset = baseline.measurement(measurement), measurement.dataset
+        if dataset in tasks or twin is None:
+            continue
+        first, second = samples(baseline.variant.key, twin), samples(variant.variant.key, measurement)
+        if first is None or second is None:
+            continue
+        if not (has_choices(first) and has_choices(second)):
+            without_choices[task_name(dataset)] = None
+            continue
+        try:
+            paired = difference(measurement.metric, first, second)
+            documents = compare_documents(measurement.metric, first, second)
+        except UserError as error:
+            unpaired[dataset] = f"{task_name(dataset)} cannot be compared: {error}"
+            continue
+        tasks[dataset] = TaskFlips(measurement, documents, paired)
+    reasons = tuple(reason for dataset, reason in unpaired.items() if dataset not in tasks)
+    order = list(TASKS)
+    ordered = sorted(tasks.values(), key=lambda task: order.index(_card(task.measurement.dataset).id))
+    return Flips(tuple(ordered), tuple(without_choices), reasons)
+
+
+def exact_p(found: Difference) -> float | None:
+    """Return the p value of McNemar's exact test: of flips in both directions with equal probability.
+
+    Unlike the paired test of `found`, it needs no normal distribution, but it has no interval. None without flips.
+    """
+    from scipy.stats import binomtest
+
+    gained, lost = int(found.gained or 0), int(found.lost or 0)
+    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else None
+
+
+def task_measurements(result: Result) -> list[Measurement]:
+    """Return the accuracies of the catalogue's tasks in the papers' metrics, those of preferred protocols first."""
+    rows = (row for row in result.measurements if row.dataset.partition("@")[0] in TASKS)
+    return sorted((row for row in rows if row.metric == _card(row.dataset).metric), key=_rank)
+
+
+def answered(result: Result, samples: Samples) -> list[Measurement]:
+    """Return the `task_measurements` whose answers are stored with the log-likelihoods of choices."""
+    read = ((row, samples(result.variant.key, row)) for row in task_measurements(result))
+    return [row for row, stored in read if stored is not None and has_choices(stored)]
+
+
+def task_name(dataset: str) -> str:
+    """Return the label of a task; documents other than the catalogue's have their digest in it: `PIQA (1a2b3c4d)`."""
+    digest = dataset.partition("@")[2]
+    return f"{_card(dataset).label} ({digest})" if digest else _card(dataset).label
+
+
+def _card(dataset: str) -> TaskCard:
+    return TASKS[dataset.partition("@")[0]]
+
+
+def _rank(row: Measurement) -> tuple[int, bool, bool]:
+    few_shot = Fewshot.from_protocol(row.protocol.get("fewshot")) != ZERO_SHOT
+    return -row.n, few_shot, row.protocol.get("dtype") != "float32"

@@ -8,10 +8,13 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from core.amount import Ratio
 from core.findings.finding import Finding
 from core.methods.terms import GRIDS
+from core.methods.unstructured.allocation import AllocatedParameters, sensitivity_levels, spread_shares
+from core.notation.chain import format_chain
 from core.notation.formatting import capitalise, format_number
-from core.registry import RECONSTRUCTIONS, leaves
+from core.registry import RECONSTRUCTIONS, get_stage, leaves
 from core.results import LayerReport, Result
 from core.specs import Stage
 
@@ -88,11 +91,7 @@ class ChangedLayers(Finding):
 def changed_layers(result: Result, name: str, stage: int | None = None, head_width: int | None = None) -> ChangedLayers:
     """Answer what a stage changed in a variant, and in which matrix it changed most.
 
-    Args:
-        result: The variant.
-        name: Its name.
-        stage: Index of a stage with layer reports; None: the last one.
-        head_width: As of `layer_table`.
+    `stage` is the index of a stage with layer reports; None: the last one. `head_width` is as of `layer_table`.
     """
     places = stages_of(result)
     if not places:
@@ -126,10 +125,7 @@ def stages_of(result: Result) -> list[int]:
 def layer_table(result: Result, stage: int, head_width: int | None = None) -> pd.DataFrame:
     """Return a row for each matrix with the effect of a stage.
 
-    Args:
-        result: The variant.
-        stage: Index of a stage with layer reports.
-        head_width: Width of an attention head; None leaves out the number of removed heads.
+    `head_width` is the width of an attention head; None leaves out the number of removed heads.
 
     Returns:
         Columns name, block, role, those of `MEASURES`, error_kind, damping, seconds, note. Numbers that do not apply to
@@ -164,11 +160,7 @@ def measures_of(table: pd.DataFrame, stage: Stage) -> list[Measure]:
 
 
 def layer_differences(first: pd.DataFrame, second: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Return `column` of the first table minus that of the second, for the matrices of both.
-
-    Returns:
-        Columns name, block, role, first, second, difference.
-    """
+    """Return name, block, role, and `column` of the first and second table with its difference, for common matrices."""
     both = first[[*PLACE, column]].merge(second[["name", column]], on="name", suffixes=("_first", "_second"))
     both = both.rename(columns={f"{column}_first": "first", f"{column}_second": "second"}).dropna()
     return both.assign(difference=both["first"] - both["second"])
@@ -197,3 +189,26 @@ def _units(layer: LayerReport, sliced: bool, head_width: int | None) -> dict[str
     if layer.role in HEADS:
         return {"heads": cut / head_width} if head_width else {}
     return {"channels": cut} if layer.role in CHANNELS else {}
+
+
+ALLOCATION = "sensitivity"
+
+
+def allocated_chain(stages: Sequence[Stage]) -> str | None:
+    """Return the chain of a one-stage variant with an allocation by sensitivity; None if its method has none."""
+    if len(stages) != 1 or not isinstance(stages[0].amount, Ratio):
+        return None
+    method = get_stage(stages[0].method)
+    if "allocation" not in method.Parameters.model_fields:
+        return None
+    parameters = stages[0].parameters | {"allocation": ALLOCATION}
+    return format_chain([stages[0].model_copy(update={"parameters": parameters})])
+
+
+def suggested_ratios(perplexity_ratios: pd.Series, ratio: float) -> pd.Series:
+    """Return the pruning ratio of each block that the allocation by sensitivity gives before it meets the target.
+
+    `perplexity_ratios` are multiples of the dense perplexity with one block compressed, by block.
+    """
+    levels = sensitivity_levels(dict(zip(perplexity_ratios.index, map(math.log, perplexity_ratios), strict=True)))
+    return pd.Series(spread_shares(levels, ratio, AllocatedParameters().spread))

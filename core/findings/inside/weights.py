@@ -1,11 +1,11 @@
 """One matrix before and after a stage, from the dense model and the cache of variants."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+from numpy import ndarray
 
 from core.base.errors import UserError
 from core.base.paths import cached_variant
@@ -17,9 +17,6 @@ from core.models.source import ModelSource
 from core.models.sources import BY_KIND, identify_again
 from core.results import LayerReport
 from core.specs import VariantSpec
-
-if TYPE_CHECKING:
-    from numpy import ndarray
 
 PATCH = 64  # rows and columns
 
@@ -40,11 +37,7 @@ def lacking_variants(variant: VariantSpec, stage: int) -> list[VariantSpec]:
 def matrices(variant: VariantSpec, layers: Sequence[LayerReport], stage: int, name: str) -> Matrices:
     """Read a linear before and after a stage.
 
-    Args:
-        variant: The variant.
-        layers: Its layer reports.
-        stage: Index of the stage.
-        name: Name of the linear in the reports.
+    `layers` are the variant's layer reports, and `name` is that of the linear in them.
 
     Raises:
         UserError: A model is not on this machine, damaged, or has no such linear.

@@ -75,23 +75,17 @@ class First(Form):
         return (*("a",) * (rows["model"].nunique() > 1), "b", *("c",) * (compressed.nunique() > 1))
 
     def columns(self, rows: pd.DataFrame, unknowns: tuple[str, ...]) -> np.ndarray:
-        known = {
-            "a": np.log(rows["dense"]),
-            "b": np.log1p(rows["ratio"]),
-            "c": np.log1p(1 / (rows["tokens"] + 1)),
-        }
+        known = {"a": np.log(rows["dense"]), "b": np.log1p(rows["ratio"]), "c": np.log1p(1 / (rows["tokens"] + 1))}
         return np.column_stack([known[name] for name in unknowns])
 
     def logarithm(self, rows: pd.DataFrame, values: np.ndarray, loss: bool, unknowns: tuple[str, ...]) -> np.ndarray:
         return _log(values) - _given(rows, unknowns)
 
     def value(self, rows: pd.DataFrame, sums: np.ndarray, loss: bool, unknowns: tuple[str, ...]) -> np.ndarray:
-        found: np.ndarray = np.exp(sums + _given(rows, unknowns))
-        return found
+        return np.asarray(np.exp(sums + _given(rows, unknowns)))
 
     def share(self, column: np.ndarray) -> np.ndarray:
-        found: np.ndarray = np.expm1(column)
-        return found
+        return np.asarray(np.expm1(column))
 
 
 class Second(Form):
@@ -117,12 +111,10 @@ class Second(Form):
         return -kept if loss else kept
 
     def value(self, rows: pd.DataFrame, sums: np.ndarray, loss: bool, unknowns: tuple[str, ...]) -> np.ndarray:
-        found: np.ndarray = rows["dense"].to_numpy() * np.exp(-sums if loss else sums)
-        return found
+        return np.asarray(rows["dense"].to_numpy() * np.exp(-sums if loss else sums))
 
     def share(self, column: np.ndarray) -> np.ndarray:
-        found: np.ndarray = -np.expm1(column)
-        return found
+        return np.asarray(-np.expm1(column))
 
 
 class Third(Form):
@@ -156,12 +148,10 @@ class Third(Form):
         return _log(values - rows["dense"].to_numpy())
 
     def value(self, rows: pd.DataFrame, sums: np.ndarray, loss: bool, unknowns: tuple[str, ...]) -> np.ndarray:
-        found: np.ndarray = rows["dense"].to_numpy() + np.exp(sums)
-        return found
+        return np.asarray(rows["dense"].to_numpy() + np.exp(sums))
 
     def share(self, column: np.ndarray) -> np.ndarray:
-        found: np.ndarray = np.exp(-column)
-        return found
+        return np.asarray(np.exp(-column))
 
 
 FORMS: tuple[Form, ...] = (First(), Second(), Third())
@@ -175,5 +165,4 @@ def _given(rows: pd.DataFrame, unknowns: tuple[str, ...]) -> np.ndarray | float:
 def _log(values: np.ndarray | pd.Series) -> np.ndarray:
     """Return logarithms; NaN for values that are not above zero."""
     values = np.asarray(values, float)
-    found: np.ndarray = np.log(np.where(values > 0, values, np.nan))
-    return found
+    return np.asarray(np.log(np.where(values > 0, values, np.nan)))

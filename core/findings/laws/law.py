@@ -61,15 +61,9 @@ class Law(Finding):
 
 
 def law(fitted: Sequence[Fit], limit: Limit) -> Law:
-    """Answer how much of a model may be removed.
+    """Answer how much of a model may be removed, by at least one fit of a group (`core.findings.laws.fit.fits`).
 
-    Args:
-        fitted: At least one fit of a group (`core.findings.laws.fit.fits`).
-        limit: The loss to accept.
-
-    Returns:
-        The answer. Example: `To keep 90 % of the accuracy above chance, remove at most 23 % (95 % interval: 17 to
-        28 %).`
+    Example: `To keep 90 % of the accuracy above chance, remove at most 23 % (95 % interval: 17 to 28 %).`
     """
     best = best_of(fitted)
     critical, _ = (best or fitted[0]).critical(limit)

@@ -1,7 +1,7 @@
 """The series and the families of one model, from its tidy rows (`core.findings.numbers.frame`).
 
 Variants without a pruning ratio of all block weights are left out: quantised models, N:M sparsity, factored embeddings,
-and variants with only some compressed layers.
+and variants with only some compressed layers. Of several protocols, a metric has the one of most rows.
 """
 
 from collections.abc import Iterator
@@ -9,18 +9,23 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from core.base.errors import UserError, echo
 from core.data.cards import SEVEN, TASKS
 from core.data.texts import called
 from core.findings.best.budget import meaningful
 from core.findings.laws.groups import MILLION, Group, broken, points, size_of
 from core.findings.numbers.reporting import listed
 from core.findings.numbers.seven import ABOVE_CHANCE, chance_of, counted_tasks, of_rows
+from core.findings.rows.choices import by_share
+from core.findings.rows.points import is_dense
 from core.findings.sharing import shared
 from core.notation.chain import DENSE
-from core.specs import EXTERNAL, OUTSIDE_BLOCKS, TextWindows
+from core.specs import EXTERNAL, Perplexity, TextWindows
 
 LEAST_OF_SERIES, LEAST_OF_FAMILY = 4, 3  # distinct ratios, including the dense model's 0
 TRAINED = " and trained"
+PERPLEXITY, ACCURACY = "perplexity", "accuracy"
+METRICS = (PERPLEXITY, ACCURACY, *TASKS)
 
 
 @shared
@@ -59,8 +64,7 @@ def means(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _mean_above_chance(scored: pd.DataFrame) -> pd.DataFrame:
     """Return the means of variants under one protocol; none without the dense model."""
-    dense = scored[(scored["method"] == DENSE) & scored["recovery"].isna()]
-    tasks = counted_tasks(of_rows(dense))
+    tasks = counted_tasks(of_rows(scored[is_dense(scored)]))
     rows = scored[scored["dataset"].isin(tasks)]
     values = rows.groupby("key", sort=False)["value"]
     named = listed([TASKS[name].label for name in tasks])
@@ -80,7 +84,7 @@ def _groups(rows: pd.DataFrame, metric: str, loss: bool) -> tuple[Group, ...]:
     variants and, if it has trained ones, a second group with all variants. Variants of a series differ only in the
     ratio. Some groups may have too few ratios for a law (`Group.enough`).
     """
-    dense = rows[(rows["method"] == DENSE) & rows["recovery"].isna()]
+    dense = rows[is_dense(rows)]
     if dense.empty:
         return ()
     model, base, found = str(dense["model"].iloc[0]), float(dense["value"].mean()), _points(rows)
@@ -110,8 +114,8 @@ def _named(rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series, int]]:
 
 def _points(rows: pd.DataFrame) -> pd.DataFrame:
     """Return family, series, parts, ratio, tokens and value of each point with a pruning ratio of all blocks."""
-    whole = ~rows["rounded"].astype(bool) & ~rows["ratio_kind"].isin(OUTSIDE_BLOCKS) & rows["layers"].isna()
-    rows = rows[whole & rows["pattern"].isna() & (rows["ratio"] > 0)]
+    rows = by_share(rows)
+    rows = rows[rows["pattern"].isna() & (rows["ratio"] > 0)]
     texts = [", ".join(filter(pd.notna, both)) for both in zip(rows["calibration"], rows["train"], strict=True)]
     rows = rows.assign(texts=texts, tokens=rows["train"].map(_tokens).astype(float))
     several = rows.groupby("series_label")["texts"].transform("nunique") > 1
@@ -126,3 +130,52 @@ def _tokens(text: str | None) -> float:
     """Return the tokens of training data in millions."""
     read = TextWindows.parse(text) if isinstance(text, str) else None
     return read.windows * read.window / MILLION if read else 0.0
+
+
+def check_metric(metric: str) -> None:
+    """Raise `UserError` if a metric is unknown."""
+    if metric not in METRICS:
+        raise UserError(
+            f"Metric {echo(metric)} is not {PERPLEXITY}, {ACCURACY} (the mean above chance) or a task: "
+            f"{', '.join(TASKS)}."
+        )
+
+
+def select_groups(rows: pd.DataFrame, metric: str, text: Perplexity | None = None) -> tuple[Group, ...]:
+    """Return the groups of one model's tidy rows.
+
+    `metric` is PERPLEXITY, ACCURACY (the mean above chance) or a task, in the metric that papers report. The default
+    `text` of a perplexity is that of most rows.
+    """
+    if metric == PERPLEXITY:
+        return of_perplexities(_of_most(_of_text(rows, text), ["dataset", "protocol_id"]))
+    if metric == ACCURACY:
+        found = _of_most(means(rows), ["limit", "fewshot", "scoring"])
+        return of_means(found, _documents(found))
+    of_task = rows["dataset"].str.partition("@")[0].eq(metric) & rows["metric"].eq(TASKS[metric].metric)
+    found = _of_most(rows[of_task], ["dataset", "protocol_id"])
+    card = TASKS[metric]
+    found = found.assign(value=found["value"] - card.chance)
+    return of_accuracies(found, f"{card.metric} of {card.label} above chance, {_documents(found)}")
+
+
+def _of_text(rows: pd.DataFrame, text: Perplexity | None) -> pd.DataFrame:
+    found = rows[(rows["metric"] == PERPLEXITY) & rows["window"].notna()]  # LAMBADA's perplexity has no window
+    if text is None:
+        return found
+    windows = found["windows"].isna() if text.windows is None else found["windows"] == text.windows
+    alike = windows & (found["spread_windows"] == text.spread)
+    return found[(found["dataset"] == text.corpus) & (found["window"] == text.window) & alike]
+
+
+def _of_most(rows: pd.DataFrame, same: list[str]) -> pd.DataFrame:
+    """Return the rows with the most frequent combination of values in these columns."""
+    if rows.empty:
+        return rows
+    group = rows.groupby(same, dropna=False, sort=False).ngroup()
+    return rows[group == group.mode().iloc[0]]
+
+
+def _documents(rows: pd.DataFrame) -> str:
+    limit = None if rows.empty else rows["limit"].iloc[0]
+    return "all documents" if limit is None or pd.isna(limit) else f"first {int(limit)} documents"

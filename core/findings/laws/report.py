@@ -6,12 +6,11 @@ from collections.abc import Iterable
 import pandas as pd
 
 from core.findings.best.budget import DIVERGED, DIVERGED_TIMES_DENSE
-from core.findings.laws.fit import DRAWS, Ends, Fit
+from core.findings.laws.fit import DRAWS, Ends, Fit, HeldOut
 from core.findings.laws.groups import Group
 from core.findings.laws.law import Law, range_words
 from core.findings.laws.limit import Limit
 from core.findings.laws.measured import LEAST_OF_FAMILY, LEAST_OF_SERIES
-from core.findings.laws.validation import HeldOut
 from core.findings.numbers.reporting import listed
 from core.notation.formatting import format_number
 from core.specs import Scalar

@@ -1,19 +1,17 @@
 """Paired differences between variants in every number that both have, with verdicts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from math import sqrt
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from pandas import DataFrame
 
 from core.base.errors import UserError
 from core.data.cards import SEVEN, TASKS
-from core.findings.numbers.distances import distance_interval
 from core.findings.numbers.frame import protocol_sentence, tidy
 from core.findings.numbers.intervals import summed
 from core.findings.numbers.paired import (
@@ -22,6 +20,7 @@ from core.findings.numbers.paired import (
     Difference,
     baselines,
     difference,
+    distance_interval,
     mean_difference,
     one_answer,
 )
@@ -44,9 +43,6 @@ from core.specs import Scalar, sha256
 from core.statistics.correlations import DIFFERENCES, INTERVAL, ErrorOf, error_of, interval_note
 from core.statistics.longrun import StandardError, independent
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
 NUMBER = ("dataset", "metric", "protocol_id")  # columns that identify a number
 NOTE = "interval_note"  # column with the reason of a widened interval
 FIGURES = tuple(Difference.model_fields)
@@ -66,7 +62,7 @@ DIFFERENCE_COLUMNS = {  # names next to the columns of `tidy`, some of which hav
 UNKNOWN = Baselines(None, None)
 OTHER_WORDS = "cannot be paired: the models have different tokenizers, so their windows contain different words"
 
-Samples = Callable[[str, Measurement], "DataFrame | None"]  # as `Store.samples`
+Samples = Callable[[str, Measurement], DataFrame | None]  # as `Store.samples`
 
 
 class SeedVariance(NamedTuple):
@@ -106,17 +102,10 @@ def differences_to_dense(results: Sequence[Result], samples: Samples, seeds: See
 
 
 def over_seeds(groups: Sequence[Sequence[Result]], samples: Samples) -> Samples:
-    """Average the samples of results that differ only in their seed.
+    """Return a function like `samples` that averages groups of results, each for its first one.
 
-    The mean of the window losses gives the geometric mean of the perplexities. Mean answers are no longer right or
-    wrong, so accuracies cannot be paired.
-
-    Args:
-        groups: Results that differ only in their seed.
-        samples: Samples of single results.
-
-    Returns:
-        A function like `samples` that returns the mean outcomes of a group for its first result.
+    The results of a group differ only in their seed. The mean of the window losses gives the geometric mean of the
+    perplexities. Mean answers are no longer right or wrong, so accuracies cannot be paired.
     """
     known = {group[0].variant.key: group for group in groups}
 
@@ -178,20 +167,16 @@ def paired_differences(
     If seeds of the methods are stored, the intervals of numbers of windows contain the variance between them (random
     effects). Those of accuracies never do.
 
-    Args:
-        pairs: (reference, result) each.
-        samples: Reads the outcomes of a result, as `Store.samples` does.
-        dense: The dense models of the results, besides those in `pairs`. They decide which tasks count.
-        seeds: Returns the variance of a number between the seeds of its method.
+    `dense` are the dense models of the results, besides those in `pairs`. They decide which tasks count.
 
     Returns:
         `COLUMNS`, a row per pair and number that both have, including means of seven and means above chance. Pairs of
         different models have the latter over the tasks that count for both; without the dense models there is none.
-        `key` and `against` are the keys of the result and the reference; `value` and `reference` are their numbers.
+        `key` and `reference_key` are the keys of result and reference, `value` and `reference` their numbers.
         `FIGURES` are those of `core.findings.numbers.paired.Difference`, result minus reference.
-        `adjusted` is `p` after Holm over the `comparisons` of the same number.
+        `p_adjusted` is `p` after Holm over the `comparisons` of the same number.
         `verdict` is one of `core.findings.numbers.verdicts.Verdict`.
-        `why` is the reason if the outcomes cannot be paired; figures and verdict are then missing.
+        `unpaired_reason` is the reason if the outcomes cannot be paired; figures and verdict are then missing.
         `NOTE` is the reason of a widened interval, and `SEEDS` says what the difference means beyond these models.
         `chance` and `majority` are the baselines of a task's documents.
         `one_answer` is the share of the documents to which the result gives its most frequent answer, on tasks with
@@ -377,12 +362,9 @@ def _row(
     guess: Baselines,
 ) -> dict[str, Scalar]:
     reference, result = pair
-    row: dict[str, Scalar] = {
-        "key": result.variant.key,
-        "reference_key": reference.variant.key,
-        "metric": measurement.metric,
-    }
-    row |= {"protocol": protocol_sentence(measurement), "reference": values[0], "value": values[1], **guess._asdict()}
+    row: dict[str, Scalar] = {"key": result.variant.key, "reference_key": reference.variant.key, **guess._asdict()}
+    row |= {"metric": measurement.metric, "protocol": protocol_sentence(measurement)}
+    row |= {"reference": values[0], "value": values[1]}
     if isinstance(found, str):
         return row | {"unpaired_reason": found}
     if reference.variant.seeded or result.variant.seeded:

@@ -1,21 +1,16 @@
 """Warnings about intervals and standard errors: of too few windows or documents, and widened ones."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+
+from pandas import DataFrame
 
 from core.base.errors import counted
 from core.data.cards import TASKS
 from core.findings.numbers.differences import NOTE
 from core.findings.numbers.reporting import listed
 from core.findings.numbers.seven import ABOVE_CHANCE, MEAN
+from core.results import Measurement
 from core.statistics.correlations import INTERVAL, WIDENED
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
-    from core.results import Measurement
 
 FEWEST_WINDOWS, FEWEST_DOCUMENTS = 8, 50
 MOST_NAMED = 3  # datasets
@@ -47,8 +42,7 @@ def _joined(few: str, widened: Iterable[str]) -> str:
 def few_words(numbers: Iterable[tuple[str, float]]) -> str:
     """Write a warning that names the datasets with too few windows or documents; empty if there are none.
 
-    Args:
-        numbers: (dataset, number of windows or documents) each; 0 if a paper does not state it.
+    `numbers` are (dataset, number of windows or documents) each; the number is 0 if a paper does not state it.
     """
     few: dict[str, None] = {}
     for dataset, n in numbers:

@@ -53,10 +53,7 @@ Scored = dict[Fewshot, dict[str, Measurement]]  # by prompt and dataset
 def fewshot_table(results: Sequence[Result], dense: Result | None, samples: Samples) -> pd.DataFrame:
     """Compare the variants that were scored with few-shot prompts.
 
-    Args:
-        results: The compressed variants.
-        dense: Their dense model; None gives no rows.
-        samples: Reads the per-document answers.
+    `results` are compressed variants; without their dense model there are no rows.
 
     Returns:
         `COLUMNS`, a row per variant (dense first), task and prompt.
@@ -84,7 +81,9 @@ def fewshot_table(results: Sequence[Result], dense: Result | None, samples: Samp
                 mine = [task for task in numbers if task in tasks]
                 pairs = {task: _pair(task, key, dense.variant.key, how, found, reference, samples) for task in mine}
                 same = {"key": key, **documents._asdict(), "k": how.k, "prompts": prompts_of(how)}
-                rows += [same | _of_task(numbers[task], *pair) for task, pair in pairs.items()]
+                for task, pair in pairs.items():
+                    accuracy = numbers[task].model_dump(include={"dataset", "value", "stderr", "n"})
+                    rows.append(same | {"tasks": 1} | accuracy | _figures(*pair))
                 if len(shared) > 1:
                     rows.append(same | _of_mean([numbers[task] for task in shared], [pairs[task] for task in shared]))
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -159,17 +158,6 @@ def _pair(task: str, key: str, dense: str, how: Fewshot, mine: Scored, theirs: S
 def _growth(mean: float, stderr: float | None, n: int, freedom: float) -> Difference:
     low, high = interval(mean, stderr, freedom)
     return Difference(n=n, difference=mean, stderr=stderr, low=low, high=high, p=t_test(mean, stderr, freedom))
-
-
-def _of_task(row: Measurement, to_dense: Difference | None, growth: Difference | None) -> dict[str, Scalar]:
-    value: dict[str, Scalar] = {
-        "dataset": row.dataset,
-        "tasks": 1,
-        "value": row.value,
-        "stderr": row.stderr,
-        "n": row.n,
-    }
-    return value | _figures(to_dense, growth)
 
 
 def _of_mean(rows: Sequence[Measurement], pairs: Sequence[Pair]) -> dict[str, Scalar]:

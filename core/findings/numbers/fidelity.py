@@ -1,21 +1,17 @@
 """The numbers of a comparison with the dense model on a text, each with its 95 % interval."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+from pandas import DataFrame
 
 from core.evaluation.outcomes import HIGHEST
-from core.findings.numbers.distances import distance_interval
 from core.findings.numbers.intervals import interval
-from core.findings.numbers.paired import difference
+from core.findings.numbers.paired import difference, distance_interval
 from core.results import KL, Measurement
 from core.specs import Perplexity
 from core.statistics.correlations import DIFFERENCES, VALUES, error_of
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 DENSE, RATIO = "dense perplexity", "perplexity / dense"
 

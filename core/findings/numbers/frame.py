@@ -1,7 +1,5 @@
 """Results as one tidy table, a row per measurement: the source of charts, tables and CSV files."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections import Counter
@@ -29,10 +27,7 @@ COUNTED = (
     *(one.column for one in SPEEDS.values()),
     *DISTANCES,
 )
-NUMBERS = (
-    *("ratio", "seed", "value", "stderr", "n", "window", "windows", "limit", "fewshot"),
-    *COUNTED,
-)
+NUMBERS = (*("ratio", "seed", "value", "stderr", "n", "window", "windows", "limit", "fewshot"), *COUNTED)
 COLUMNS = (
     *("key", "model", "revision", "dtype", "chain", "series_chain", "series_label", "parts"),
     *("method", "family", "ratio", "ratio_kind", "pattern", "rounded", "own_grid", "recovery", "parent_label"),
@@ -104,7 +99,7 @@ class VariantRows(NamedTuple):
     protocols: tuple[_Protocol, ...]  # of each row
     numbers: tuple[tuple[Scalar, ...], ...]  # `MEASURED` of each row
 
-    def of_model(self, name: str) -> VariantRows:
+    def of_model(self, name: str) -> "VariantRows":
         """Return the rows with this display name of the model."""
         before = self.before and (self.before[0]._replace(model=name), self.before[1])
         known = self.known | {"model": name}
@@ -201,26 +196,17 @@ def _place(variant: Variant) -> tuple[int, ...]:
 
 def _variant(variant: Variant, identity: Identity) -> dict[str, Scalar]:
     defaults = common_defaults(variant.stages)
-    return {
-        "key": variant.key,
-        "model": variant.model,
-        "revision": variant.revision,
-        "dtype": variant.dtype,
+    own = ("key", "model", "revision", "dtype", "method", "ratio", "ratio_kind", "pattern", "recovery", "layers")
+    return {name: getattr(variant, name) for name in own} | {
         "chain": format_chain(variant.stages),
         "series_chain": identity.chain,
         "parts": "+".join(part.name for part in label_parts(variant.stages)),
-        "method": variant.method,
         "family": family_of(variant.method, variant.is_external),
-        "ratio": variant.ratio,
-        "ratio_kind": variant.ratio_kind,
-        "pattern": variant.pattern,
         "own_grid": identity.own_grid,
         "rounded": not variant.is_external and any(map(quantises, variant.stages)),
-        "recovery": variant.recovery,
         "calibration": None if defaults.calibration is None else str(defaults.calibration),
         "train": None if defaults.train is None else str(defaults.train),
         "seed": defaults.seed,
-        "layers": variant.layers,
         "stages": json.dumps(_stages(variant)),
     }
 

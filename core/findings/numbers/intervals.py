@@ -28,8 +28,7 @@ def count_interval(count: int, n: int) -> tuple[float, float]:
 def combined(errors: Iterable[tuple[float | None, int]]) -> tuple[float | None, float]:
     """Combine the standard errors of tasks into that of their unweighted mean.
 
-    Args:
-        errors: (standard error, n) of each task.
+    `errors` are (standard error, n) of each task.
 
     Returns:
         The standard error, None if a task has none, and the degrees of freedom by Welch and Satterthwaite.

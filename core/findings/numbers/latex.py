@@ -13,7 +13,8 @@ SIZES = {r"\small": (9.25, 3), r"\footnotesize": (8.5, 3), r"\scriptsize": (7.97
 SMALLEST = next(reversed(SIZES))
 TINY = 6.81  # points of 1 em in `\tiny`
 LONGEST = 26  # characters of a line in a cell
-NARROW, WIDE, BOLD = 0.33, 0.8, 1.15  # ems; BOLD is the factor of bold letters
+BOLD = 1.15  # factor of bold letters
+EMS = dict.fromkeys(" .,:;'()[]|!-ijlft", 0.33) | dict.fromkeys("mwMW%+=@<>", 0.8)
 OTHER, CAPITAL = 0.5, 0.7  # ems
 SIGNS = {
     "\\": r"\textbackslash{}",
@@ -101,13 +102,4 @@ def _cell_width(cell: str, em: float) -> float:
 
 
 def _ems(text: str) -> float:
-    return sum(
-        NARROW
-        if sign in " .,:;'()[]|!-ijlft"
-        else WIDE
-        if sign in "mwMW%+=@<>"
-        else CAPITAL
-        if sign.isupper()
-        else OTHER
-        for sign in text
-    )
+    return sum(EMS.get(sign, CAPITAL if sign.isupper() else OTHER) for sign in text)

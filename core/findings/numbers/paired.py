@@ -2,28 +2,26 @@
 
 Most of the variation between documents is common to both variants. Paired differences are therefore more precise than
 two means with separate errors (Miller, 2024, arXiv:2411.00640). Documents count as independent; consecutive windows of
-a text do not (`core.statistics.longrun`). One statistic gives both the interval and p. For accuracies it is the
-adjusted one of `proportions`, for log-losses, divergences and agreements that of the paired t test.
+a text do not (`core.statistics.longrun`). One statistic gives both the interval and p, so the interval excludes zero
+exactly if p is at most ALPHA. For accuracies it is that of `adjusted_mean`, for log-losses, divergences and agreements
+that of the paired t test.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from pandas import ArrowDtype
+from pandas import ArrowDtype, DataFrame, Series
 
+from core import metrics
 from core.base.errors import UserError, echo
-from core.findings.numbers.intervals import count_interval, interval, t_test
-from core.findings.numbers.proportions import Counts, adjusted_mean
+from core.findings.numbers.intervals import combined, count_interval, interval, t_test
 from core.metrics import MEANS
+from core.results import Measurement
 from core.specs import Frozen
-from core.statistics.correlations import ErrorOf
+from core.statistics import longrun
+from core.statistics.correlations import VALUES, ErrorOf, correlation_of
 from core.statistics.longrun import independent
-
-if TYPE_CHECKING:
-    from pandas import DataFrame, Series
 
 ACCURACIES = ("acc", "acc_norm")
 PAIRED = (*ACCURACIES, *MEANS, "perplexity")  # metrics of documents or windows
@@ -66,10 +64,18 @@ class Baselines(NamedTuple):
     majority: float | None
 
 
+class Counts(NamedTuple):
+    """Numbers of documents of a task."""
+
+    gained: int  # correct only in the second variant
+    lost: int  # correct only in the first variant
+    n: int  # all
+
+
 def difference(metric: str, first: DataFrame, second: DataFrame, error: ErrorOf = independent) -> Difference:
     """Compute the paired difference of two variants on the same documents in the same order.
 
-    For accuracies, the interval is centred on the adjusted mean (`proportions`). Interval and p use
+    For accuracies, the interval is centred on the `adjusted_mean`. Interval and p use
     Student's t with n - 1 degrees of freedom, since documents may be few. If all windows differ by the same amount,
     the interval has no width.
 
@@ -175,22 +181,10 @@ def _of_answers(tasks: Sequence[Counts]) -> Difference:
     adjusted, stderr, freedom = adjusted_mean(tasks)
     low, high = (None if end is None else min(1.0, max(-1.0, end)) for end in interval(adjusted, stderr, freedom))
     p = t_test(adjusted, stderr, freedom)
-    gained_low, gained_high = count_interval(gained, n)
-    lost_low, lost_high = count_interval(lost, n)
-    return Difference(
-        n=n,
-        difference=mean,
-        stderr=stderr,
-        low=low,
-        high=high,
-        p=p,
-        gained=gained,
-        gained_low=gained_low,
-        gained_high=gained_high,
-        lost=lost,
-        lost_low=lost_low,
-        lost_high=lost_high,
-    )
+    found = Difference(n=n, difference=mean, stderr=stderr, low=low, high=high, p=p, gained=gained, lost=lost)
+    names = ("gained_low", "gained_high", "lost_low", "lost_high")
+    ends = (*count_interval(gained, n), *count_interval(lost, n))
+    return found.model_copy(update=dict(zip(names, ends, strict=True)))
 
 
 def _of_losses(before: np.ndarray, after: np.ndarray, error: ErrorOf) -> Difference:
@@ -210,3 +204,43 @@ def _of_means(before: np.ndarray, after: np.ndarray, error: ErrorOf) -> Differen
         low, high = interval(mean, stderr, freedom)
     p = t_test(mean, stderr, freedom)
     return Difference(n=len(d), difference=mean, stderr=stderr, low=low, high=high, p=p)
+
+
+def distance_interval(row: Measurement) -> tuple[float | None, float | None]:
+    """Return the unadjusted 95 % interval of a distance to the dense model, in its unit; None each if unknown.
+
+    That of a mean follows from its standard error over windows, which may correlate. The metric's range bounds it.
+    """
+    one = metrics.metric(row.metric)
+    if not one.mean:
+        return row.details.get("low"), row.details.get("high")
+    if row.n < 2:
+        return None, None
+    free = longrun.freedom(row.n, correlation_of(row.dataset, row.protocol, VALUES[row.metric]))
+    least, most = one.ends
+    low, high = (None if end is None else min(most, max(least, end)) for end in interval(row.value, row.stderr, free))
+    return low, high
+
+
+def adjusted_mean(tasks: Sequence[Counts]) -> tuple[float, float | None, float]:
+    """Estimate the mean of the differences of at least one task.
+
+    A document counts +1 if only the second variant answers it correctly, -1 if only the first one does, and 0
+    otherwise. Bonett and Price (2012, doi:10.3102/1076998611411915) add one document of each sign before they estimate
+    mean and variance; without these, intervals from few differing documents are far too narrow. Each of k tasks gets
+    1 / k of the two added documents, so that the mean has the same adjustment as a single task.
+
+    Returns:
+        The adjusted mean in [-1, 1], its standard error (None if a task has one document), and the degrees of
+        freedom of Student's t by Welch and Satterthwaite.
+    """
+    added = 1 / len(tasks)
+    means: list[float] = []
+    errors: list[tuple[float | None, int]] = []
+    for task in tasks:
+        n = task.n + 2 * added
+        mean = (task.gained - task.lost) / n
+        variance = (task.gained + task.lost + 2 * added) / n - mean**2
+        means.append(mean)
+        errors.append((float(variance / n) ** 0.5 if task.n > 1 else None, task.n))
+    return sum(means) / len(means), *combined(errors)

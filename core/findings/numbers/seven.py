@@ -25,10 +25,7 @@ def counted_tasks(dense: Mapping[str, Accuracy]) -> tuple[str, ...]:
     """Return the tasks of the mean above chance, in the order of `SEVEN`.
 
     They are those on which the dense model is significantly above both chance and the majority class (one-sided, 5 %).
-
-    Args:
-        dense: The dense model's accuracies by task. Without one of the seven no task counts. Without a standard error,
-            the accuracy alone decides.
+    Without one of the seven no task counts. Without a standard error, the accuracy alone decides.
     """
     if not dense.keys() >= set(SEVEN):
         return ()
@@ -87,14 +84,12 @@ def mean_above_chance(rows: Sequence[Measurement]) -> tuple[float, float | None]
 
 def mean_of(values: np.ndarray) -> np.ndarray:
     """Return the mean (variants,) of accuracies (variants, tasks)."""
-    found: np.ndarray = sum(values.T) / values.shape[1]
-    return found
+    return np.asarray(sum(values.T) / values.shape[1])
 
 
 def stderr_of(errors: np.ndarray) -> np.ndarray:
     """Return the standard errors (variants,) of `mean_of` from the tasks' (variants, tasks); NaN if one is NaN."""
-    found: np.ndarray = np.sqrt(sum(errors.T**2)) / errors.shape[1]
-    return found
+    return np.asarray(np.sqrt(sum(errors.T**2)) / errors.shape[1])
 
 
 def by_protocol(measurements: Iterable[Measurement]) -> dict[tuple[Scalar, ...], dict[str, Measurement]]:

@@ -4,16 +4,12 @@ A verdict never contradicts its interval, which is unadjusted. If the interval e
 significant alone. Holm's procedure (Holm, 1979) decides whether it stays significant among all comparisons.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from core.findings.numbers.intervals import ALPHA
-
-if TYPE_CHECKING:
-    from core.findings.numbers.paired import Difference
+from core.findings.numbers.paired import Difference
 
 Verdict = Literal["better", "worse", "better alone, not after Holm", "worse alone, not after Holm", "not significant"]
 SIGNIFICANT: Final[tuple[Verdict, ...]] = ("better", "worse")
@@ -45,10 +41,8 @@ def excludes_zero(low: float | None, high: float | None) -> bool:
 def verdict(found: Difference, adjusted: float | None, lower_is_better: bool = False) -> Verdict:
     """Judge the second variant of a paired difference; an infinite difference needs no test.
 
-    Args:
-        found: The difference with its unadjusted interval.
-        adjusted: p, adjusted for all comparisons that are shown together.
-        lower_is_better: Whether a negative difference is an improvement, as of log-losses.
+    `adjusted` is p, adjusted for all comparisons that are shown together. `lower_is_better` is whether a negative
+    difference is an improvement, as of log-losses.
     """
     infinite = math.isinf(found.difference)
     if not infinite and not excludes_zero(found.low, found.high):
@@ -58,10 +52,5 @@ def verdict(found: Difference, adjusted: float | None, lower_is_better: bool = F
 
 
 def verdict_text(of: Verdict, comparisons: float) -> str:
-    """Write a verdict: `worse` or `significant alone, not after Holm (12 comparisons)`.
-
-    Args:
-        of: The verdict.
-        comparisons: The number of comparisons for which p was adjusted.
-    """
+    """Write a verdict: `worse` or `significant alone, not after Holm (12 comparisons)`."""
     return f"significant alone, not after Holm ({comparisons:.0f} comparisons)" if of in ALONE else of

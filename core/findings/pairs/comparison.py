@@ -43,15 +43,9 @@ def comparison(
 ) -> pd.DataFrame:
     """Return the table of the points, dense first, indexed by the variants' keys.
 
-    Args:
-        points: Points of the curve.
-        means: Rows of `zeroshot.means_above_chance`; a point of several seeds has the mean of those that are scored.
-        dense: The dense model's point, or no row.
-        perplexities: Rows of `core.findings.numbers.differences` in perplexity, adjusted together.
-        accuracies: The same in the mean above chance.
-
-    Returns:
-        The table. Columns of verdicts state why a point has no paired difference.
+    `means` are rows of `zeroshot.means_above_chance`; a point of several seeds has the mean of those that are scored.
+    `perplexities` and `accuracies` are rows of `core.findings.numbers.differences` in perplexity and in the mean above
+    chance, each adjusted together. Columns of verdicts state why a point has no paired difference.
     """
     ordered = points.sort_values(["series_label", "ratio", "pattern"], na_position="first")
     rows = pd.concat([dense, ordered], ignore_index=True)

@@ -1,7 +1,10 @@
 """Two variants compared in each number that both have: the rows of their chart, and the better one in words."""
 
+from dataclasses import dataclass
+
 import pandas as pd
 
+from core.findings.finding import Finding
 from core.findings.numbers.reporting import TableRow, form_of, format_difference, listed, verdict_text
 from core.findings.numbers.seven import ABOVE_CHANCE, MEAN
 from core.findings.numbers.verdicts import SIGNIFICANT
@@ -12,8 +15,7 @@ from core.metrics import metric
 def number_rows(found: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of `dashboard.charts.compared.difference_chart`.
 
-    Args:
-        found: Rows of `core.findings.numbers.differences` of one variant to another.
+    `found` are rows of `core.findings.numbers.differences` of one variant to another.
 
     Returns:
         A row for each paired number: number, unit, value, low, high and `better`, which is 0 for the first variant, 1
@@ -34,10 +36,7 @@ def winner(found: pd.DataFrame, one: str, other: str) -> str:
 
     Numbers of texts and the mean above chance decide; single tasks do so only without these.
 
-    Args:
-        found: Rows of `core.findings.numbers.differences` of `one` to `other`.
-        one: Name of the first variant, as Markdown.
-        other: Name of the second variant, as Markdown.
+    `found` are rows of `core.findings.numbers.differences` of `one` to `other`, whose names are Markdown.
     """
     paired = _paired(found)
     if not paired:
@@ -95,3 +94,22 @@ def _window(row: TableRow) -> str:
 def _better(row: TableRow) -> int:
     """Return the place of the better variant; -1 if the difference is not significant."""
     return SIGNIFICANT.index(row["verdict"]) if row["verdict"] in SIGNIFICANT else -1
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison(Finding):
+    """Whether one variant is better than another.
+
+    `rows` are paired differences of the first to the second (`core.findings.numbers.differences`), a row per common
+    number.
+
+    Attributes:
+        names: Names of both.
+    """
+
+    names: tuple[str, str]
+
+
+def compare(pairs: pd.DataFrame, one: str, other: str) -> Comparison:
+    """Name the better of two variants, from rows of `core.findings.numbers.differences` of the first to the second."""
+    return Comparison(pairs, winner(pairs, one, other).replace("**", ""), (one, other))

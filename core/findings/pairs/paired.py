@@ -46,29 +46,14 @@ COMPARED = ("Metric", "First", "Second", "First is", "Difference", INTERVAL, FLI
 def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of `scores.score_chart` for the compressed variants.
 
-    Args:
-        found: Differences to dense, adjusted together.
-        shown: Accuracies as of `zeroshot.with_mean`.
+    `found` are differences to dense, adjusted together, and `shown` accuracies as of `zeroshot.with_mean`.
 
     Returns:
         Rows with the difference in value, low and high, as shares; `significant` after Holm's correction; `hover_text`.
         Rows without a pair have only `unpaired_reason`.
     """
-    wanted = [
-        "key",
-        "task",
-        "difference",
-        "low",
-        "high",
-        "n",
-        "p",
-        "p_adjusted",
-        "comparisons",
-        "verdict",
-        "unpaired_reason",
-        "one_answer",
-        SEEDS,
-    ]
+    wanted = ["key", "task", "difference", "low", "high", "n", "p", "p_adjusted", "comparisons", "verdict"]
+    wanted += ["unpaired_reason", "one_answer", SEEDS]
     compressed = shown[~is_dense(shown)].drop(columns=["value", "low", "high", "spread", "chance"])
     rows = compressed.merge(found.assign(task=task_labels(found))[wanted], on=["key", "task"], how="left")
     rows["unpaired_reason"] = [_why(row) for row in rows.to_dict("records")]
@@ -214,7 +199,7 @@ def number_words(row: pd.Series | TableRow, column: str) -> str:
 
 def reasons(found: pd.DataFrame) -> list[str]:
     """Return the reasons why metrics cannot be paired, each once."""
-    return [_capital(why) for why in found["unpaired_reason"].dropna().unique()]
+    return [f"{capitalise(why.rstrip('.'))}." for why in found["unpaired_reason"].dropna().unique()]
 
 
 def _compared(row: pd.Series) -> tuple[str | None, ...]:
@@ -229,10 +214,6 @@ def _compared(row: pd.Series) -> tuple[str | None, ...]:
 def _label(dataset: str) -> str:
     card = TASKS.get(dataset.partition("@")[0])
     return MEANS.get(dataset) or (card.label if card else called(dataset))
-
-
-def _capital(text: str) -> str:
-    return f"{capitalise(text.rstrip('.'))}."
 
 
 def task_labels(found: pd.DataFrame) -> pd.Series:

@@ -45,11 +45,7 @@ def texts(frame: pd.DataFrame, here: str | None = None) -> dict[str, tuple[str, 
 def choose_text(rows: pd.DataFrame, text: Perplexity | None, model: str, here: str) -> tuple[str, str]:
     """Return corpus and protocol id of a model's perplexities on a text, by default the first of `texts`.
 
-    Args:
-        rows: All tidy rows of the model.
-        text: The text and its windows.
-        model: Display name of the model.
-        here: The usual corpus of this machine.
+    `rows` are all tidy rows of the model, and `here` is the usual corpus of this machine.
 
     Raises:
         UserError: The model has no perplexity, or not this one.

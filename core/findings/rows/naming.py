@@ -30,11 +30,7 @@ def options(points: pd.DataFrame) -> dict[str, str]:
     named = addresses(points)
     labels = [f"{series}, {at}" for series, at in zip(points["series_label"], points["amount_label"], strict=True)]
     labels = [label.removesuffix(f", {format_amount(None)}") for label in labels]
-    return {key: _both(label, named[key]) for key, label in zip(points["key"], labels, strict=True)}
-
-
-def _both(name: str, chain: str) -> str:
-    return f"{name}{JOINT}{chain}"
+    return {key: f"{label}{JOINT}{named[key]}" for key, label in zip(points["key"], labels, strict=True)}
 
 
 def addressed(names: Mapping[str, str], linked: str) -> str | None:
@@ -77,4 +73,4 @@ def variant_options(rows: pd.DataFrame) -> dict[str, str]:
     """
     rows = rows[rows["origin"] != PUBLISHED]
     chains = dict(zip(rows["key"], rows["chain"], strict=True))
-    return {key: _both(name, chains[key]) for key, name in variant_names(rows).items()}
+    return {key: f"{name}{JOINT}{chains[key]}" for key, name in variant_names(rows).items()}

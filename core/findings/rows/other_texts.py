@@ -32,11 +32,7 @@ def other_texts(frame: pd.DataFrame, measured: pd.DataFrame, methods: Sequence[s
     A variant with several such perplexities has a point on the text with most variants. One without a dense perplexity
     on its text has none.
 
-    Args:
-        frame: Tidy rows of a model.
-        measured: The perplexities of the curve, with its dense model.
-        methods: Methods to choose.
-        axis: The x axis.
+    `measured` are the perplexities of the curve, with its dense model.
 
     Returns:
         Points (`points.collapse`) with `dense_key` and `dense_value`, the dense model on their text, and the number

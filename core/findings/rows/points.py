@@ -17,26 +17,12 @@ from core.specs import IMPORTED
 USUAL = Ratio(DEFAULT_RATIO).label, DEFAULT_BITS.label, DEFAULT_FACTOR.label
 UNKNOWN_AMOUNT = "unknown amount"  # of imported variants without one
 POINT_COLUMNS = [
-    "series_label",
-    "method",
-    "ratio",
-    "pattern",
-    "key",
-    "amount_label",
-    "value",
-    "low",
-    "high",
-    "seeds",
-    "spread",
+    *("series_label", "method", "ratio", "pattern", "key", "amount_label", "value", "low", "high", "seeds", "spread"),
+    *("recovery", "parent_label"),  # its fine-tuning method, and the series of its origin
+    *("parts", "chain", "series_chain"),  # `series_chain` is the chain without its last amount
 ]
-POINT_COLUMNS += ["recovery", "parent_label"]  # its fine-tuning method, and the series of its origin
-POINT_COLUMNS += [
-    "parts",
-    "chain",
-    "series_chain",
-]  # `series_chain` is the chain without its last amount
-OF_FIRST = ["series_label", "method", "ratio", "pattern", "key", "stderr", "recovery", "parent_label"]
-OF_FIRST += ["parts", "chain", "series_chain"]  # columns of a point's first seed
+TEXTS = ("pattern", "recovery", "parent_label")  # None where they do not apply
+OF_FIRST = ["series_label", "method", "ratio", "key", "stderr", *TEXTS, "parts", "chain", "series_chain"]  # of seeds
 NUMBERS = ("ratio", "value", "low", "high")
 
 
@@ -66,12 +52,9 @@ def collapsed(rows: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
             stderr = float(row["stderr"]) if pd.notna(row["stderr"]) else 0.0
             low, high = value - stderr, value + stderr
             spread = f" ± {stderr:.2g} (standard error)" if stderr else ""
-        pattern, recovery, untuned = (_text(row[name]) for name in ("pattern", "recovery", "parent_label"))
-        where = removed(row)
-        fixed = [row["series_label"], row["method"], row["ratio"], pattern, row["key"], where, value, low, high, seeds]
-        made = [recovery, untuned, row["parts"], row["chain"], row["series_chain"]]
-        point = dict(zip(POINT_COLUMNS, [*fixed, spread, *made], strict=True))
-        points.append(point | of_counted | {name: row[name] for name in groups})
+        row |= {name: row[name] if isinstance(row[name], str) else None for name in TEXTS}
+        row |= {"amount_label": removed(row), "value": value, "low": low, "high": high, "seeds": seeds}
+        points.append(row | {"spread": spread} | of_counted)
     table = pd.DataFrame(points, columns=[*POINT_COLUMNS, *COUNTED, *groups], dtype=object)
     types = dict.fromkeys((*NUMBERS, *COUNTED), float) | {"seeds": int}
     return table.astype(types).copy()  # a copy stores columns of one type together, which makes row access fast
@@ -93,10 +76,6 @@ def _by_point(rows: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
         number = rows.groupby(groups, sort=False).ngroup()
         place += number * (place.max() + 1)
     return rows.assign(point=place).sort_values(["point", "seed"])
-
-
-def _text(value: str | float | None) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 @shared

@@ -1,13 +1,14 @@
-"""Table of a variant's stages (`core.results.Variant.stage_runs`, layer reports): cost, pruning ratio, error."""
+"""Tables of a variant: its stages with cost, pruning ratio and error, and its latency compared with the dense model."""
 
 import math
 
 import pandas as pd
 
 from core.findings.cost import is_alone
+from core.metrics import SPEEDS
 from core.notation.formatting import format_amount, label, non_default_parameters
 from core.notation.removal import block_share, covered_share, stage_share
-from core.results import Result
+from core.results import Measurement, Result
 from core.specs import Stage
 
 FORMATS = {
@@ -60,3 +61,24 @@ def stage_table(result: Result) -> pd.DataFrame:
         )
     table = pd.DataFrame(rows)
     return table if table["Device"].nunique() > 1 else table.drop(columns="Device")
+
+
+def speeds(result: Result, dense: Result | None) -> pd.DataFrame:
+    """Return a variant's latency and peak memory by batch size, with the dense model's on the same kind of device.
+
+    `Precision` is the variant's, then the dense model's if it differs, because packed weights use other kernels.
+    """
+    known = {(row.metric, row.protocol["batch"]): row for row in (dense.measurements if dense else ()) if _timed(row)}
+    rows = []
+    for row in filter(_timed, result.measurements):
+        twin = known.get((row.metric, row.protocol["batch"]))
+        alike = twin if twin and twin.details.get("device") == row.details.get("device") else None
+        base = alike.value if alike else math.nan
+        precisions = dict.fromkeys(one.protocol["dtype"] for one in (row, alike) if one)
+        numbers = row.value, base, base / row.value
+        rows.append((SPEEDS[row.metric].title, row.protocol["batch"], *numbers, ", dense ".join(precisions)))
+    return pd.DataFrame(rows, columns=["Metric", "Batch", "Measured", "Dense", "Dense / measured", "Precision"])
+
+
+def _timed(row: Measurement) -> bool:
+    return row.metric in SPEEDS

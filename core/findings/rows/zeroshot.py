@@ -1,13 +1,17 @@
 """Accuracies of zero-shot tasks and their mean for charts, from tidy rows (`core.findings.numbers.frame`)."""
 
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import pandas as pd
 
 from core.data.cards import SEVEN, TASKS
+from core.findings.numbers.frame import format_precision
 from core.findings.numbers.seven import ABOVE_CHANCE, Accuracy, chance_of, counted_tasks, mean_of, of_rows, stderr_of
 from core.findings.rows.points import collapsed, is_dense, removals
 from core.findings.sharing import shared
+from core.specs import DTYPES
 
 MEAN_LABEL = "Mean above chance"
 DATASETS = {card.label: name for name, card in TASKS.items()} | {MEAN_LABEL: ABOVE_CHANCE}  # of the labels of tasks
@@ -58,9 +62,8 @@ def accuracies(rows: pd.DataFrame) -> pd.DataFrame:
 def means_above_chance(rows: pd.DataFrame, tasks: Sequence[str] | None = None) -> pd.DataFrame:
     """Return the mean above chance of each variant that has all counted tasks.
 
-    Args:
-        rows: Rows of `headline`, of one model and with its dense model.
-        tasks: The counted tasks; default: those that count for the dense model.
+    `rows` are those of `headline`, of one model and with its dense model. By default the tasks count that do for the
+    dense model.
 
     Returns:
         key, series_label, amount_label, mean and stderr in [0, 1]; `mean_of_seven`, NaN if a task lacks.
@@ -91,15 +94,8 @@ def _means(rows: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
     whole = whole.assign(group=group, task=task).sort_values(["group", "task"])
     first = whole.iloc[:: len(tasks)]
     values, errors, n = (whole[name].to_numpy(float).reshape(-1, len(tasks)) for name in ("value", "stderr", "n"))
-    means = pd.DataFrame(
-        {
-            "key": first["key"],
-            "series_label": first["series_label"],
-            "amount_label": removals(first),
-            "mean": mean_of(values),
-            "stderr": stderr_of(errors),
-        }
-    )
+    means = first[["key", "series_label"]].assign(amount_label=removals(first))
+    means = means.assign(mean=mean_of(values), stderr=stderr_of(errors))
     # Of several protocols, the first one with the most documents counts.
     most = means.assign(n=n.sum(axis=1)).sort_values("n", ascending=False, kind="stable").drop_duplicates(SCORED[:2])
     shown = rows[SCORED[:2]].drop_duplicates()
@@ -136,3 +132,40 @@ def with_mean(shown: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
         row = {"task": MEAN_LABEL, "chance": None, "metric": "mean of each task's own metric", "value": value}
         added.append(first | row | {"low": low, "high": high, "spread": spread})
     return pd.concat([shown, pd.DataFrame(added)], ignore_index=True) if added else shown
+
+
+class Documents(NamedTuple):
+    """The number of scored documents of each task, 0 for all, and the evaluation precision."""
+
+    limit: float
+    scoring: str
+
+    def __str__(self) -> str:
+        documents = f"first {int(self.limit)} documents" if self.limit else "all documents"
+        return f"{documents} of each task, {format_precision(self.scoring)}"
+
+    @property
+    def label(self) -> str:
+        """The text as an option of a field."""
+        return str(self).capitalize()
+
+
+@shared
+def documents_of(rows: pd.DataFrame) -> list[Documents]:
+    """Return the documents of compressed variants, or else of all, sorted by number and precision, fp32 first."""
+    compressed = rows[~is_dense(rows)]
+    there = (compressed if len(compressed) else rows)[["limit", "scoring"]].drop_duplicates()
+    found = [Documents(float(limit), scoring) for limit, scoring in there.itertuples(index=False)]
+    return sorted(found, key=lambda one: (-(one.limit or math.inf), one.scoring != DTYPES[0], one.scoring))
+
+
+@shared
+def on_documents(rows: pd.DataFrame, documents: Documents) -> pd.DataFrame:
+    """Return the rows of `zeroshot.scored_on` on these documents, with one protocol per data set."""
+    return one_protocol(rows[(rows["limit"] == documents.limit) & (rows["scoring"] == documents.scoring)])
+
+
+def first_documents(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `zeroshot.scored_on` on the first of `documents_of`, which pages show by default."""
+    first = next(iter(documents_of(rows)), None)
+    return rows if first is None else on_documents(rows, first)

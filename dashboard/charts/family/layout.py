@@ -15,8 +15,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from core.amount import Amount
-from core.findings.inside.family import NOT_MEASURED
-from core.findings.inside.prefixes import PLACES, distinct
+from core.findings.inside.family import NOT_MEASURED, PLACES, distinct
 from core.findings.numbers.reporting import TableRow, ratio_words
 from core.notation.chain import DENSE
 from core.notation.formatting import format_number

@@ -12,7 +12,7 @@ from core.answers.question import MOST_COMPARED, MOST_PROMPT, MOST_TOKENS, Quest
 from core.base.errors import UserError, counted
 from core.base.paths import cached_variant
 from core.evaluation.generation.sampling import Sampling, Token
-from core.findings.inside.answers import agreement
+from core.findings.inside.documents import agreement
 from core.findings.rows import naming, points
 from core.request.stages import build_stage, variant_spec
 from core.specs import IMPORTED

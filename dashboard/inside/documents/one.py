@@ -11,8 +11,7 @@ import streamlit as st
 from core.base.errors import UserError
 from core.data.cards import card
 from core.data.tasks import identify_task
-from core.findings.inside.documents import BY_LENGTH, UNKNOWN, choice_by_length
-from core.findings.inside.flips import TaskFlips
+from core.findings.inside.documents import BY_LENGTH, UNKNOWN, TaskFlips, choice_by_length
 from dashboard.shared.binding import BOUND, check_link
 from dashboard.shared.documents import missing_files, offer_documents, scored_task
 from dashboard.shared.literal import literal

@@ -18,8 +18,12 @@ from core.findings.inside.documents import (
     OTHER_WRONG,
     TO_RIGHT,
     TO_WRONG,
+    TaskFlips,
+    answered,
+    compare_answers,
+    exact_p,
+    task_name,
 )
-from core.findings.inside.flips import TaskFlips, answered, compare_answers, exact_p, task_name
 from core.findings.numbers.frame import protocol_sentence
 from core.findings.numbers.paired import Difference
 from core.findings.numbers.reporting import in_points, listed, p_words

@@ -8,8 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from core.findings.best.budget import PERPLEXITY
-from core.findings.inside.family import NOT_MEASURED, family_nodes, path_to
-from core.findings.inside.prefixes import distinct
+from core.findings.inside.family import NOT_MEASURED, distinct, family_nodes, path_to
 from core.findings.numbers.reporting import TableRow
 from core.findings.rows import naming
 from core.findings.sharing import shared

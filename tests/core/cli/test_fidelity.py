@@ -11,7 +11,7 @@ from core.cli.app import main
 from core.engine import execute
 from core.engine.fidelity import compare
 from core.findings.numbers.differences import tidy_with_differences
-from core.findings.numbers.distances import distance_interval
+from core.findings.numbers.paired import distance_interval
 from core.metrics import FIDELITY
 from core.models.sources import identify, load_model, load_tokenizer
 from core.specs import Perplexity

@@ -7,7 +7,7 @@ from core.base.errors import UserError
 from core.base.window_start import begin_windows
 from core.evaluation.generation.generate import Pieces, end_ids, generate, prompt_ids
 from core.evaluation.generation.sampling import LIKELIEST, Sampling
-from core.findings.inside.answers import agreement
+from core.findings.inside.documents import agreement
 from tests.core.byte_tokenizer import byte_tokenizer
 from tests.core.tiny import ARCHITECTURES, layout_of, tiny
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.findings import axes
-from core.findings.best import highlights
+from core.findings.curve import MAX_HIGHLIGHTED, default_series
 from core.findings.numbers.frame import tidy
 from core.findings.rows import choices, points, zeroshot
 from core.registry import METHODS
@@ -63,7 +63,7 @@ def shown():
             mine = choices.curved(mine, axes.BITS if family == "quantisation" else axes.RATIO)
             of = [next(iter(texts(mine, known)), None) for texts in (choices.calibrations, choices.trainings)]
             made = points.collapse(choices.filter_by_text(mine[~points.is_dense(mine)], *of))
-            found[str(model), family] = made, highlights.default_series(made) if len(made) else []
+            found[str(model), family] = made, default_series(made) if len(made) else []
     return found
 
 
@@ -71,7 +71,7 @@ def shown():
 @pytest.mark.parametrize("eyes", ["deuteranopia", "grey"])
 def test_the_highlighted_series_of_a_family_are_distinguishable(shown, eyes, theme):
     most = max(len(highlighted) for _, highlighted in shown.values())
-    assert highlights.MAX_HIGHLIGHTED <= most <= highlights.MAX_HIGHLIGHTED + 2  # the best with and without training
+    assert MAX_HIGHLIGHTED <= most <= MAX_HIGHLIGHTED + 2  # the best with and without training
     alike = [
         (model, one, other)
         for (model, _), (made, highlighted) in shown.items()

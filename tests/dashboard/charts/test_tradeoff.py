@@ -9,11 +9,12 @@ from hypothesis import strategies as draw_from
 from core.findings.axes import PREFILL
 from core.findings.best import ranking
 from core.findings.best.budget import ACCURACY, PERPLEXITY, Budget, answers, ranked, winner
-from core.findings.best.candidates import candidates, of_documents
+from core.findings.best.candidates import candidates
 from core.findings.best.qualities import QUALITIES, quality_of
 from core.findings.numbers.frame import tidy
 from core.findings.pairs.paired import CANNOT
 from core.findings.rows import points
+from core.findings.rows.zeroshot import first_documents, scored_on
 from core.store import bundled
 from dashboard.charts import tradeoff
 from dashboard.charts.elements.style import LIGHT, family_look, look
@@ -27,7 +28,7 @@ NOTHING = pd.DataFrame()
 
 def table(results) -> pd.DataFrame:
     frame = tidy(results)
-    return candidates(frame[frame["metric"] == "perplexity"], next(iter(of_documents(frame).values())))
+    return candidates(frame[frame["metric"] == "perplexity"], first_documents(scored_on(frame)))
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def every():
 def measured():
     frame = bundled_rows()
     rows = frame[(frame["metric"] == "perplexity") & (frame["dataset"] == "wikitext2") & (frame["window"] == 2048)]
-    return candidates(rows, next(iter(of_documents(frame).values())))
+    return candidates(rows, first_documents(scored_on(frame)))
 
 
 def found_in(every, budget=NO_LIMIT, quality=PERPLEXITY, cost=tradeoff.PACKED, differences=None):

@@ -5,14 +5,14 @@ from typing import NamedTuple
 import pandas as pd
 from streamlit.testing.v1 import AppTest
 
-from core.findings import at_amount
-from core.findings.at_amount import best_at
-from core.findings.best import highlights, ranking
+from core.findings import curve
+from core.findings.best import ranking
 from core.findings.best.budget import PERPLEXITY, Budget
-from core.findings.best.candidates import of_documents
 from core.findings.best.qualities import quality_of
+from core.findings.curve import best_at, default_series
 from core.findings.estimates.words import MEASURED, YES
 from core.findings.rows import choices, points
+from core.findings.rows.zeroshot import first_documents, scored_on
 from core.findings.within import BudgetQuery, gather, within
 from core.request.stages import DEFAULT_MODEL
 from dashboard import data
@@ -47,7 +47,7 @@ def shown(series=(), others=True, **query) -> Shown:
     """Return the data of the curve view for an address, with these series highlighted, or the default ones."""
     one = chosen(**query)
     dense, found = points.split_points(one.measured)
-    return shown_series(one, dense, found, [*series] or highlights.default_series(found), others)
+    return shown_series(one, dense, found, [*series] or default_series(found), others)
 
 
 def best_of(view: Shown, at: str):
@@ -63,7 +63,7 @@ def answer_at(view: Shown, at: str) -> str:
     names = with_winners(view.points, list(view.highlighted["series_label"].unique()), best)
     whole = shown_series(view.chosen, view.dense, view.points, names, view.show_context)
     given = best, at, whole.perplexities, whole.scored
-    return at_amount.answer_at(whole.chosen, whole.dense, drawn, *given, data, literal).replace("\\", "")
+    return curve.answer_at(whole.chosen, whole.dense, drawn, *given, data, literal).replace("\\", "")
 
 
 class Ranked(NamedTuple):
@@ -75,14 +75,12 @@ class Ranked(NamedTuple):
     estimates: pd.DataFrame
 
 
-def ranked(quality=PERPLEXITY, cost=PACKED, documents=None, filters=None, model=DEFAULT_MODEL, **limits) -> Ranked:
+def ranked(quality=PERPLEXITY, cost=PACKED, filters=None, model=DEFAULT_MODEL, **limits) -> Ranked:
     """Return a model's variants on its first text within limits, with their list, the answer and the estimates."""
     rows = data.frame(model)
     text = next(iter(choices.texts(rows).values()))
-    known = of_documents(rows)
-    scored = known.get(documents or next(iter(known), None), rows[:0])
     asked = BudgetQuery(quality_of(quality, text[0]), Budget(**limits), cost)
-    answer = within(gather(rows, *text, scored), asked, filters or {}, data)
+    answer = within(gather(rows, *text, first_documents(scored_on(rows))), asked, filters or {}, data)
     listed, _ = _rows(answer.rows, asked, answer.tests)
     said = ranking.answer(answer.rows, asked.budget, asked.quality, model, differences=None)
     return Ranked(answer.rows, listed, said, answer.estimates)

@@ -12,12 +12,11 @@ import pytest
 from core.amount import Amount
 from core.data.corpora import default_corpora
 from core.findings import axes
-from core.findings.at_amount import best_at, smaller_at
 from core.findings.best.answer import TRAINED, UNTRAINED
-from core.findings.curve import curve
+from core.findings.curve import best_at, curve, smaller_at
+from core.findings.finding import StoreReader
 from core.findings.numbers.differences import differences
 from core.findings.numbers.reporting import interval_words, ratio_words
-from core.findings.reading import StoreReader
 from core.findings.rows import choices, points
 from core.findings.seeds import Seeds
 from core.registry import METHODS, STAGES

@@ -1,6 +1,6 @@
 """Which results Explore shows, on a store of made-up results."""
 
-from core.findings.best import highlights
+from core.findings.curve import default_series
 from core.findings.rows import points
 from tests.dashboard.explore.given import chosen, shown
 from tests.dashboard.opened import captions, charts, control, open_app
@@ -71,7 +71,7 @@ def test_changing_the_model_raises_no_error_and_a_missing_one_has_its_command(fi
 
 def test_few_series_are_highlighted_and_the_others_are_context(filled):
     def default():
-        return set(highlights.default_series(points.split_points(chosen().measured)[1]))
+        return set(default_series(points.split_points(chosen().measured)[1]))
 
     for chain in ("magnitude@0.5+adaprune", "wanda@0.5+lora", "magnitude@0.5+lora+wanda@0.6"):
         filled.put(chained(chain, 30.0))

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from core.base.paths import cached_variant
-from core.findings.inside.allocation import allocated_chain
+from core.findings.inside.layers import allocated_chain
 from core.notation.chain import format_chain
 from core.request.stages import DEFAULT_MODEL
 from core.store.bundled import read_measured

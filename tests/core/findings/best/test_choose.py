@@ -8,9 +8,9 @@ import pytest
 
 from core.findings.best import choose
 from core.findings.best.ranking import OWN_GRID
+from core.findings.finding import StoreReader
 from core.findings.numbers.differences import differences, over_seeds
 from core.findings.numbers.frame import tidy
-from core.findings.reading import StoreReader
 from core.findings.seeds import averaged
 from core.registry import data_requirement, on_own_grid
 from core.store.bundled import read_measured

@@ -10,12 +10,13 @@ import pytest
 from scipy.special import stdtrit
 
 from core.findings.best.budget import PERPLEXITY, USABLE_TIMES_DENSE, Budget, ranked, winner
-from core.findings.best.candidates import candidates, of_documents
+from core.findings.best.candidates import candidates
 from core.findings.estimates import combinations as estimates
 from core.findings.estimates import words as estimate_words
 from core.findings.estimates.rule import FEWEST, RuleError, rule_error
 from core.findings.numbers.frame import tidy
 from core.findings.rows import choices, points
+from core.findings.rows.zeroshot import first_documents, scored_on
 from core.request.combining import WrittenChain, ends_on_tables, split
 from core.store.bundled import read_measured
 from tests.bundled import bundled_rows
@@ -29,7 +30,7 @@ BUDGETS = [Budget(), *(Budget(packed_mb=most) for most in (60, 75, 90, 110, 130,
 def on_main_text(rows):
     """Return the perplexities on the default text, the candidates and the dense model's row."""
     measured = choices.on_text(rows, *next(iter(choices.texts(rows).values())))
-    every = candidates(measured, next(iter(of_documents(rows).values()), rows[:0]))
+    every = candidates(measured, first_documents(scored_on(rows)))
     return measured, every, every[points.is_dense(every)]
 
 

@@ -14,11 +14,14 @@ from core.findings.inside.documents import (
     TO_RIGHT,
     TO_WRONG,
     UNKNOWN,
+    answered,
     choice_by_length,
+    compare_answers,
     compare_documents,
+    exact_p,
     has_choices,
+    task_name,
 )
-from core.findings.inside.flips import answered, compare_answers, exact_p, task_name
 from core.findings.numbers.paired import Difference, difference, mean_difference
 from core.results import Measurement
 from tests.synthetic import result
@@ -99,13 +102,8 @@ def test_samples_without_choices_are_recognised(column):
 
 
 def measured(task, n, metric="acc", **protocol):
-    return Measurement(
-        metric=metric,
-        dataset=task,
-        value=0.5,
-        n=n,
-        protocol={"limit": n, "fewshot": 0, "version": 1, "source": "a test", "dtype": "float32"} | protocol,
-    )
+    protocol = {"limit": n, "fewshot": 0, "version": 1, "source": "a test", "dtype": "float32"} | protocol
+    return Measurement(metric=metric, dataset=task, value=0.5, n=n, protocol=protocol)
 
 
 def with_numbers(method, numbers, ratio=None):
@@ -143,11 +141,8 @@ def test_the_zero_shot_protocol_of_both_variants_with_most_documents_is_compared
     (task,) = found.tasks
     assert task.measurement == measured("piqa", 5)
     assert task.difference == difference("acc", samples(BEFORE), samples(AFTER))
-    assert (
-        (task.difference.lost, task.difference.gained)
-        == (1, 1)
-        == tuple(int((task.documents["direction"] == direction).sum()) for direction in (TO_WRONG, TO_RIGHT))
-    )
+    assert (task.difference.lost, task.difference.gained) == (1, 1)
+    assert [(task.documents["direction"] == direction).sum() for direction in (TO_WRONG, TO_RIGHT)] == [1, 1]
     assert found.overall == mean_difference([task.difference])
     assert found.without_choices == ("LAMBADA",)
     (reason,) = found.unpaired

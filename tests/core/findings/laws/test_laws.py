@@ -13,10 +13,9 @@ from core.findings.laws.forms import FORMS
 from core.findings.laws.groups import COLUMNS, Group, across
 from core.findings.laws.law import law
 from core.findings.laws.limit import Limit
-from core.findings.laws.measured import means
+from core.findings.laws.measured import check_metric, means, select_groups
 from core.findings.laws.papers import printed
 from core.findings.laws.report import in_words, table
-from core.findings.laws.selection import check_metric, select_groups
 from core.findings.numbers.seven import chance_of
 from core.store.bundled import published
 
@@ -262,12 +261,10 @@ def scored(rows):
     """The same variants' accuracies on the seven tasks, of rows of perplexities."""
     value = 0.9 - rows["ratio"].fillna(0.0)
     tasks = [
-        rows.assign(
-            dataset=name, metric=TASKS[name].metric, value=value * (1 + place / 10), limit=100.0, window=math.nan
-        )
+        rows.assign(dataset=name, metric=TASKS[name].metric, value=value * (1 + place / 10))
         for place, name in enumerate(SEVEN)
     ]
-    return pd.concat(tasks).assign(fewshot=0.0, scoring="float32", stderr=math.nan)
+    return pd.concat(tasks).assign(limit=100.0, window=math.nan, fewshot=0.0, scoring="float32", stderr=math.nan)
 
 
 def test_a_mean_above_chance_needs_all_tasks_that_count():

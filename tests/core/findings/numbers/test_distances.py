@@ -9,9 +9,8 @@ from scipy.stats import binomtest, ttest_rel
 from core.base import paths
 from core.base.errors import UserError
 from core.evaluation.outcomes import fidelity
-from core.findings.numbers.distances import distance_interval
 from core.findings.numbers.intervals import ALPHA, count_interval, interval
-from core.findings.numbers.paired import difference
+from core.findings.numbers.paired import difference, distance_interval
 from core.findings.numbers.verdicts import verdict
 from core.metrics import METRICS
 from core.results import AGREEMENT, KL, KL_P99, Measurement

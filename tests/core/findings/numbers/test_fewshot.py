@@ -70,11 +70,8 @@ def test_each_prompt_is_compared_with_dense_and_with_zero_shot():
 
 def test_mean_covers_the_tasks_that_all_prompts_share():
     dense, other, samples, answers = both(["0", "4"])
-    fewer = other.model_copy(
-        update={
-            "measurements": tuple(one for one in other.measurements if one.identity != row("piqa", "4", 0).identity)
-        }
-    )
+    kept = tuple(one for one in other.measurements if one.identity != row("piqa", "4", 0).identity)
+    fewer = other.model_copy(update={"measurements": kept})
     found = fewshot_table([other], dense, samples)
     mine = found[(found["dataset"] == MEAN) & (found["key"] == OTHER) & (found["k"] == 4)].iloc[0]
     grown = [
@@ -92,12 +89,9 @@ def test_mean_covers_the_tasks_that_all_prompts_share():
 
 def test_variants_without_few_shot_examples_are_left_out():
     dense, other, samples, _ = both(["0", "4"])
-    zero = other.model_copy(
-        update={
-            "variant": other.variant.model_copy(update={"key": "f" * 64}),
-            "measurements": tuple(one for one in other.measurements if one.protocol["fewshot"] == 0)[:1],
-        }
-    )
+    kept = tuple(one for one in other.measurements if one.protocol["fewshot"] == 0)[:1]
+    variant = other.variant.model_copy(update={"key": "f" * 64})
+    zero = other.model_copy(update={"variant": variant, "measurements": kept})
     assert fewshot_table([other, zero], dense, samples).equals(fewshot_table([other], dense, samples))
     dense, other, samples, _ = both(["0"])
     assert fewshot_table([other], dense, samples).empty

@@ -40,14 +40,8 @@ def test_each_measurement_has_one_row():
 def test_methods_are_sorted_with_recoveries_after_their_parents():
     names = [("slimllm", None), ("wanda", "lora"), ("dense", None), ("unknown", None), ("wanda", None)]
     names = [((first, None if first == "dense" else 0.5), (then, None)) for first, then in names]
-    found = [
-        make(
-            perplexity(20.0),
-            key=str(place) * 64,
-            stages=[Stage(method=name, ratio=ratio) for name, ratio in pair if name],
-        )
-        for place, pair in enumerate(names)
-    ]
+    stages = [[Stage(method=name, ratio=ratio) for name, ratio in pair if name] for pair in names]
+    found = [make(perplexity(20.0), key=str(place) * 64, stages=one) for place, one in enumerate(stages)]
     assert list(tidy(found).key.str[0]) == ["2", "4", "1", "0", "3"]
 
 

@@ -14,7 +14,7 @@ from scipy.stats import binom, t, ttest_rel
 
 from core.base.errors import UserError
 from core.findings.numbers.intervals import ALPHA
-from core.findings.numbers.paired import Difference, difference, mean_difference
+from core.findings.numbers.paired import Counts, Difference, adjusted_mean, difference, mean_difference
 from core.findings.numbers.verdicts import verdict
 from tests.core.findings.numbers.outcomes import answers, compared, frame, losses, windows
 
@@ -174,12 +174,8 @@ class TestMean:
             chance = 1.0
             for (gained, lost), n in zip(counts, sizes, strict=True):
                 chance *= binom.pmf(gained + lost, n, differing) * binom.pmf(gained, gained + lost, share)
-            found = mean_difference(
-                [
-                    Difference(n=n, difference=(g - b) / n, gained=g, lost=b)
-                    for (g, b), n in zip(counts, sizes, strict=True)
-                ]
-            )
+            pairs = zip(counts, sizes, strict=True)
+            found = mean_difference([Difference(n=n, difference=(g - b) / n, gained=g, lost=b) for (g, b), n in pairs])
             total += chance
             held += chance * (found.low <= differing * (2 * share - 1) <= found.high)
         assert total == pytest.approx(1) and held >= 1 - ALPHA
@@ -214,3 +210,30 @@ class TestMean:
             mean_difference([compared("perplexity", losses(np.random.default_rng(0), 4))])
         with pytest.raises(UserError, match="at least one"):
             mean_difference([])
+
+
+def all_outcomes(n, differing, share):
+    """Return all counts of n documents (gained, lost), with the probability of each.
+
+    `differing` is the share of documents on which the variants differ, `share` that of these which are gained.
+    """
+    gained, lost = (each.ravel() for each in np.meshgrid(np.arange(n + 1), np.arange(n + 1)))
+    gained, lost = gained[gained + lost <= n], lost[gained + lost <= n]
+    return gained, lost, binom.pmf(gained + lost, n, differing) * binom.pmf(gained, gained + lost, share)
+
+
+@pytest.mark.parametrize("n", [16, 40, 100])
+@pytest.mark.parametrize("differing", [0.05, 0.1, 0.3, 0.7])
+@pytest.mark.parametrize("share", [0.5, 0.6, 0.75, 0.95])
+def test_interval_covers_the_true_difference_over_all_all_outcomes(n, differing, share):
+    """At a share of 0.5 the variants are equal, so the error rate of the test is at most its nominal rate."""
+    gained, lost, chance = all_outcomes(n, differing, share)
+    found = np.array([adjusted_mean([Counts(int(g), int(b), n)]) for g, b in zip(gained, lost, strict=True)], float)
+    mean, stderr, freedom = found.T
+    off = np.abs(mean - differing * (2 * share - 1)) > t.ppf(1 - ALPHA / 2, freedom) * stderr
+    assert chance.sum() == pytest.approx(1) and chance[off].sum() <= ALPHA
+
+
+def test_one_document_has_no_error():
+    mean, stderr, _ = adjusted_mean([Counts(1, 0, 1), Counts(5, 3, 40)])
+    assert mean > 0 and stderr is None

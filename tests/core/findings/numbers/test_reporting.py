@@ -3,7 +3,6 @@
 import io
 import math
 
-import pandas
 import pandas as pd
 import pytest
 
@@ -19,15 +18,8 @@ NONE, BETTER, WORSE, ALONE = "not significant", "better", "worse", "worse alone,
 
 def row(metric, *values, verdict=WORSE, why=None):
     names = ("ratio", "ratio_low", "ratio_high") if metric == "perplexity" else ("difference", "low", "high")
-    figure = dict(zip(names, values, strict=True))
-    return {
-        "metric": metric,
-        "verdict": verdict,
-        "p_adjusted": 0.08,
-        "comparisons": 12.0,
-        "unpaired_reason": why,
-        **figure,
-    }
+    fixed = {"metric": metric, "verdict": verdict, "p_adjusted": 0.08, "comparisons": 12.0, "unpaired_reason": why}
+    return fixed | dict(zip(names, values, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -57,9 +49,8 @@ def test_p_values_are_short(p, short):
 
 
 def test_verdicts_give_the_reason_or_count_the_comparisons():
-    assert (
-        verdict_text(row("acc", None, None, None, verdict=None, why="cannot be paired: so")) == "cannot be paired: so"
-    )
+    reason = "cannot be paired: so"
+    assert verdict_text(row("acc", None, None, None, verdict=None, why=reason)) == reason
     assert verdict_text(row("acc", 0.1, 0.05, 0.15, verdict=BETTER)) == BETTER
     found = row("acc", -0.062, -0.101, -0.023, verdict=ALONE)
     assert verdict_text(found) == "significant alone, not after Holm (12 comparisons)"
@@ -73,20 +64,17 @@ def test_few_windows_and_documents_are_named():
         "Intervals of fewer than 8 windows or 50 documents are unreliable: wikitext2 has 7 windows, "
         "piqa has 49 documents and ptb@12345678 has 1 window."
     )
-    assert (
-        few_words([("wikitext2", 8), ("piqa", 50), ("mean above chance", 350), ("piqa", 0), ("boolq", math.nan)]) == ""
-    )
+    enough = [("wikitext2", 8), ("piqa", 50), ("mean above chance", 350), ("piqa", 0), ("boolq", math.nan)]
+    assert few_words(enough) == ""
     assert few_words([(f"own{place}", 2) for place in range(5)]).endswith("own2 has 2 windows and 2 more have few.")
 
 
 def test_texts_with_widened_intervals_are_named():
     names = ["wikitext2", "a.txt", "b.txt", "a.txt", "c.txt", "d.txt"]
     notes = [None if name == "wikitext2" else WIDENED for name in names]
-    numbers = [
-        perplexity(2.0, dataset=name, details={"interval": note} if note else {})
-        for name, note in zip(names, notes, strict=True)
-    ]
-    frame = pandas.DataFrame({"dataset": names, "n": 16, NOTE: notes})
+    details = [{"interval": note} if note else {} for note in notes]
+    numbers = [perplexity(2.0, dataset=name, details=one) for name, one in zip(names, details, strict=True)]
+    frame = pd.DataFrame({"dataset": names, "n": 16, NOTE: notes})
     sentence = "Intervals of a.txt, b.txt, c.txt and 1 other text are widened: no record of this text."
     assert few_of(numbers) == few_in(frame) == sentence
     assert few_of(numbers[:1]) == few_in(frame[:1]) == ""

@@ -10,13 +10,7 @@ from hypothesis import strategies as draw
 
 from core.findings.numbers.intervals import ALPHA
 from core.findings.numbers.paired import Baselines, Difference, baselines, mean_difference
-from core.findings.numbers.verdicts import (
-    NOT_SIGNIFICANT,
-    SIGNIFICANT,
-    excludes_zero,
-    holm,
-    verdict,
-)
+from core.findings.numbers.verdicts import NOT_SIGNIFICANT, SIGNIFICANT, excludes_zero, holm, verdict
 from tests.core.findings.numbers.outcomes import compared, frame, windows
 
 pytestmark = pytest.mark.filterwarnings("error")  # edge cases must not print any

@@ -25,20 +25,10 @@ NOT_SIGNIFICANT = "not significant"
 @pytest.fixture(scope="module")
 def kept():
     """Results with outcomes: dense, three variants at 50 % of which one is like dense, one at 30 %, and two seeds."""
-    made = [
-        answered(one, seed)
-        for seed, one in enumerate(
-            [
-                result("dense", 20.0),
-                result("magnitude", 400.0, 0.5),
-                result("wanda", 44.0, 0.5),
-                result("sparsegpt", 37.0, 0.5),
-                result("sparsegpt", 22.0, 0.3),
-                result("ria", 45.0, 0.5),
-                result("ria", 46.0, 0.5, seed=1),
-            ]
-        )
-    ]
+    plain = [result("dense", 20.0), result("magnitude", 400.0, 0.5), result("wanda", 44.0, 0.5)]
+    plain += [result("sparsegpt", 37.0, 0.5), result("sparsegpt", 22.0, 0.3)]
+    plain += [result("ria", 45.0, 0.5), result("ria", 46.0, 0.5, seed=1)]
+    made = [answered(one, seed) for seed, one in enumerate(plain)]
     results, samples = [one for one, _ in made], {one.variant.key: frames for one, frames in made}
     dense, like_dense = results[0], results[3]
     same = [row for row in dense.measurements if row.metric != "perplexity"]
@@ -87,9 +77,8 @@ def score_chart(kept, theme=LIGHT, difference=True, tasks=None, others=()):
     both, _ = scored(kept)
     lines, shown = paired.lines(both), [one for one in both["series_label"].unique() if one not in others]
     paired_rows = rows[rows["unpaired_reason"].isna() & rows["series_label"].isin(shown)]
-    rows = (
-        paired.with_context_series(paired_rows, both, lines, shown) if difference else paired.as_they_are(both, shown)
-    )
+    context = paired.with_context_series(paired_rows, both, lines, shown)
+    rows = context if difference else paired.as_they_are(both, shown)
     return scores.score_chart(rows, lines, theme, tasks or list(lines.index), difference), rows, together, lines
 
 
@@ -178,9 +167,8 @@ def test_accuracies_have_both_baselines_of_the_scored_documents(kept):
     assert set(lines) == {"chance", "majority class"}
     assert lines["chance"].line.dash != lines["majority class"].line.dash
     above = 0.5 - chance_of(counted_tasks(zeroshot.of_dense(zeroshot.headline(tidy(kept[0])))))
-    assert sorted({x for x in lines["chance"].x if x is not None}) == pytest.approx(
-        [above, 0.5]
-    )  # two choices each, whatever the catalogue says
+    chances = sorted({x for x in lines["chance"].x if x is not None})
+    assert chances == pytest.approx([above, 0.5])  # two choices each, whatever the catalogue says
     results, samples = kept
     targets = [frame["target"] for frame in samples[results[0].variant.key].values() if "target" in frame]
     wanted = [max(values.mean(), 1 - values.mean()) for values in targets]

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from core.findings import axes
-from core.findings.best import highlights
+from core.findings.curve import default_series
 from core.findings.numbers.frame import tidy
 from core.findings.rows import choices, naming, points
 from tests.synthetic import result
@@ -55,10 +55,10 @@ def test_series_with_default_parameters_are_highlighted_first():
         {"series_label": chains, "series_chain": chains, "parts": [one.partition("@")[0] for one in chains]}
     ).assign(amount_label="70 %", value=[100.0 - place for place in range(len(chains))], ratio=0.7, pattern=None)
     found = found.assign(key=chains, chain=[one.replace("@", "@0.7") for one in chains], method=found["parts"])
-    assert highlights.default_series(found) == [*chains[:5], chains[-1]]
+    assert default_series(found) == [*chains[:5], chains[-1]]
     trained = found.iloc[[0]].assign(value=1.0, **dict.fromkeys(("series_label", "key"), "wanda+lora"))
     found = pd.concat([found, trained.assign(series_chain="wanda@+lora", chain="wanda@0.7+lora", parts="wanda+lora")])
-    assert highlights.default_series(found) == [*chains[:5], chains[-1], "wanda+lora"]
+    assert default_series(found) == [*chains[:5], chains[-1], "wanda+lora"]
 
 
 def test_points_with_the_same_chain_have_different_addresses():

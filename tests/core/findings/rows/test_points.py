@@ -9,7 +9,7 @@ from core.amount import Amount
 from core.data.cards import SEVEN
 from core.findings.numbers.frame import tidy
 from core.findings.numbers.seven import by_protocol, mean, mean_above_chance
-from core.findings.rows import latency, missing, points, zeroshot
+from core.findings.rows import missing, points, stages, zeroshot
 from core.imports.series import parse_series
 from core.notation.formatting import format_amount
 from core.results import Measurement, Result
@@ -165,12 +165,12 @@ def timed(method, prefill, device="cpu (x86_64)", dtype="float32"):
 
 
 def test_speed_is_compared_with_dense_on_the_same_device():
-    table = latency.speeds(timed("slimllm", 2.0), timed("dense", 3.0))
+    table = stages.speeds(timed("slimllm", 2.0), timed("dense", 3.0))
     assert list(table["Metric"]) == ["Prefill latency (ms per token)"] * 2
     assert list(table["Dense / measured"]) == [1.5, 1.5]
-    assert latency.speeds(timed("slimllm", 2.0), timed("dense", 3.0, "cuda (H100)"))["Dense"].isna().all()
-    packed = latency.speeds(timed("slimllm", 1.0, dtype="bfloat16 x int4"), timed("dense", 3.0))
+    assert stages.speeds(timed("slimllm", 2.0), timed("dense", 3.0, "cuda (H100)"))["Dense"].isna().all()
+    packed = stages.speeds(timed("slimllm", 1.0, dtype="bfloat16 x int4"), timed("dense", 3.0))
     assert list(packed["Precision"]) == ["bfloat16 x int4, dense float32"] * 2 and list(packed["Dense"]) == [3.0, 12.0]
     assert set(table["Precision"]) == {"float32"}
-    assert latency.speeds(timed("slimllm", 2.0), None)["Dense"].isna().all()
-    assert latency.speeds(result("wanda", 30.0, 0.5), timed("dense", 3.0)).empty
+    assert stages.speeds(timed("slimllm", 2.0), None)["Dense"].isna().all()
+    assert stages.speeds(result("wanda", 30.0, 0.5), timed("dense", 3.0)).empty

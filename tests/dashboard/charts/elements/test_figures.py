@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from core.findings import axes
-from core.findings.best import highlights
 from core.findings.best.budget import DIVERGED
+from core.findings.curve import MAX_HIGHLIGHTED, default_series
 from core.findings.numbers.differences import differences
 from core.findings.numbers.frame import tidy
 from core.findings.pairs.comparison import comparison
@@ -151,9 +151,9 @@ def test_labels_without_room_are_omitted():
     rows = choices.filter_by_text(rows, "c4-sample:16x2048", "c4-sample:2048x256")
     rows = rows[rows["family"].isin(["dense", "unstructured"])]
     dense, found = points.split_points(rows)
-    highlighted = highlights.default_series(found)
+    highlighted = default_series(found)
     assert {"Magnitude", "Wanda", "SparseGPT", "RIA"} < set(highlighted)
-    assert len(highlighted) <= highlights.MAX_HIGHLIGHTED + 2  # with the best with and without training
+    assert len(highlighted) <= MAX_HIGHLIGHTED + 2  # with the best with and without training
     figure = perplexity_curve(found, dense, axes.REMOVED, LIGHT, "wikitext2", bright=highlighted)
     found = found[found["series_label"].isin(highlighted)]
     patterns = found["pattern"].notna().sum()

@@ -11,13 +11,12 @@ from core.base.errors import UserError
 from core.cli.app import main
 from core.data.corpora import default_corpora
 from core.findings.best.budget import PERPLEXITY, Budget
-from core.findings.best.candidates import UNTRAINED, of_documents
+from core.findings.best.candidates import UNTRAINED
 from core.findings.best.qualities import quality_of
+from core.findings.finding import StoreReader
 from core.findings.numbers.frame import tidy
 from core.findings.question import Question, answer
-from core.findings.reading import StoreReader
 from core.findings.rows import choices, zeroshot
-from core.findings.rows.documents import documents_of
 from core.findings.rows.missing import is_training_free
 from core.findings.within import BudgetQuery, gather, within
 from core.imports.files import read_imports, store_imports
@@ -69,8 +68,7 @@ def searched(model, limits, training):
 def of_page(model, limits, training):
     """Return the answer of Trade-off: the chain, and its first sentence."""
     rows = data.frame(model)
-    first = next(iter(documents_of(zeroshot.scored_on(rows))))
-    gathered = gather(rows, *text_of(rows), of_documents(rows)[first.limit, first.scoring])
+    gathered = gather(rows, *text_of(rows), zeroshot.first_documents(zeroshot.scored_on(rows)))
     budget = Budget(packed_mb=limits.get("max_mb"), times_dense=limits.get("max_times"))
     filters = {"family": [limits["family"]]} if "family" in limits else {}
     filters |= {} if training else {"training": [UNTRAINED]}

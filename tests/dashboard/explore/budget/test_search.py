@@ -11,9 +11,10 @@ import pytest
 
 from core.findings.best import ranking
 from core.findings.best.budget import ACCURACY, PERPLEXITY, Budget, answers, winner
-from core.findings.best.candidates import candidates, of_documents, without_perplexity
+from core.findings.best.candidates import candidates, without_perplexity
 from core.findings.best.qualities import quality_of
 from core.findings.rows import choices, points
+from core.findings.rows.zeroshot import Documents, on_documents, scored_on
 from core.findings.sharing import SharedTable
 from core.findings.within import COMPARED, BudgetQuery, rank
 from dashboard import data
@@ -106,7 +107,7 @@ def test_every_budget_is_answered_as_by_a_search_over_all_rows(model, quality, s
     rows = SharedTable(bundled_rows(model))
     corpus, window, windows, documents = MODELS[model]
     text = choices.texts(rows)[choices.text_name(corpus, window, windows)]
-    measured, scored = choices.on_text(rows, *text), of_documents(rows)[documents, "float32"]
+    measured, scored = choices.on_text(rows, *text), on_documents(scored_on(rows), Documents(documents, "float32"))
     every = SharedTable(candidates(measured, scored, (), without_perplexity(rows, measured)))
     dense, numbers = SharedTable(every[points.is_dense(every)]), scored if quality == ACCURACY else measured
     assert len(every) == len(searched(model))
