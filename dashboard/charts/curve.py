@@ -133,7 +133,7 @@ def multiples_title(corpus: str, several: bool) -> str:
 def explained(points: pd.DataFrame, dense: pd.DataFrame, multiples: bool = False) -> str:
     """Return the part of a caption that explains the marks of `perplexity_curve` in use."""
     text = ""
-    if multiples:
+    if (points["low"] < points["high"]).any() and multiples:
         text += f" Bars: {UNADJUSTED}, of paired differences to dense."
     elif (points["low"] < points["high"]).any():
         over_seeds = ", or the range over seeds" if (points["seeds"] > 1).any() else ""

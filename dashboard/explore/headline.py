@@ -32,7 +32,7 @@ def show_headline(shown: Shown, drawn: pd.DataFrame, best: words.Best, at: str) 
         st.button(
             "Get the file", "explore_file", None, _open, (best.overall,), icon=":material/download:", type="tertiary"
         )
-        if result := data.result(best.overall):
+        if (result := data.result(best.overall)) and not result.variant.is_external:
             with st.popover("Copy command", icon=":material/terminal:", type="tertiary"):
                 widgets.show_command(result)
         if found is not None:

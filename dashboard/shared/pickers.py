@@ -14,7 +14,7 @@ from core.findings.numbers.reporting import listed
 from core.findings.rows import choices, points, zeroshot
 from core.findings.rows.other_texts import other_texts, rows_elsewhere
 from core.findings.rows.zeroshot import Documents, documents_of, on_documents
-from core.findings.sharing import shared
+from core.findings.sharing import SharedTable, shared
 from core.registry import METHODS
 from core.request.stages import DEFAULT_LIMIT, DEFAULT_MODEL
 from core.specs import DTYPES, PUBLISHED, Perplexity
@@ -61,7 +61,7 @@ LIST = """
 SAMPLE = (
     '.st-key-{key} button[data-variant]:nth-of-type({place})::before {{ background: url("{source}") no-repeat; }}\n'
 )
-NONE = points.collapse(pd.DataFrame())  # no points
+NONE = SharedTable(points.collapse(pd.DataFrame()))  # no points
 
 
 @dataclass(frozen=True)

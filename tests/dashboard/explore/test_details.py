@@ -44,8 +44,8 @@ def test_points_are_shown_with_their_stages_losses_and_command(filled):
     losses = "losses on passages-calibration:512x256. 40 steps, 163,840 tokens; the variant has the weights of step 32"
     assert f"training and held-out {losses}" in captions(app) and len(charts(app)) == 4
     assert f"(`{CHAIN}`): relative output error of each linear layer, by block, after stage 3, Wanda." in captions(app)
-    assert f"run smollm2-135m {CHAIN} " in app.code[0].value
-    assert "--train passages-calibration:512x256" in app.code[0].value
+    assert f"run smollm2-135m {CHAIN} " in app.code[-1].value
+    assert "--train passages-calibration:512x256" in app.code[-1].value
     (stage,) = (group for group in app.get("button_group") if group.key.startswith("explore_stage_"))
     stage.set_value("1. Magnitude").run()
     assert "relative weight error of each linear layer, by block, after stage 1, Magnitude." in captions(app)
@@ -76,7 +76,7 @@ def test_a_partial_point_says_what_stays_dense_and_its_command_has_the_consent(f
     filled.put(one.model_copy(update={"variant": variant, "footprint": size}))
     app = open_app(explore_point="magnitude@0.4+wanda@0.7")
     assert "90 % of the block weights are in no linear and stay dense." in captions(app)
-    assert "--partial" in app.code[0].value
+    assert "--partial" in app.code[-1].value
     assert list(app.dataframe[1].value["Cumulative pruning ratio (%)"]) == [pytest.approx(4), pytest.approx(7)]
 
 

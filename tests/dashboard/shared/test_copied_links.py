@@ -94,7 +94,7 @@ LACKING = [
     (
         {"explore_mode": "Sideways", "explore_families": ["Structured", "Magic"], "explore_at": "33 %"}
         | {"explore_x": "no such axis"},
-        {"view": "Curve", "axis": "pruning ratio", "family": "Structured", "amount": "50 %"},
+        {"view": "By amount", "axis": "pruning ratio", "family": "Structured", "amount": "50 %"},
     ),
     (
         {"explore_mode": "Trade-off", "explore_cost": "weight", "explore_limit_packed_mb": "many"},

@@ -99,9 +99,9 @@ def test_settings_of_the_curve_are_hidden_elsewhere_and_kept(filled):
 
     of_curve = {"explore_families", "explore_methods", "explore_x"}
     assert of_curve <= asked()
-    turn("Trade-off")
+    turn("By size")
     assert of_curve.isdisjoint(asked()) and len(table(app)) > len(curve())  # the curve's methods do not filter it
-    turn("Curve")
+    turn("By amount")
     assert app.multiselect(key="explore_methods").value == ["wanda"]
     assert app.selectbox(key="explore_x").value == "packed size" and not app.exception
 
