@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import islice, zip_longest
 from queue import Empty, SimpleQueue
 from typing import IO
 
@@ -22,7 +22,7 @@ from core.jobs.worker import Worker as JobWorker
 from core.jobs.worker import die_first
 from core.store.store import Store
 
-IDLE_CHECK_SECONDS = 10.0
+IDLE_SECONDS = 300.0  # after which unused models are freed
 Send = Callable[[Event], None]
 
 
@@ -40,18 +40,17 @@ class Worker:
 
     def answer(self, number: int, question: Question) -> None:
         """Send the events of the answers to a question, the last one without a place."""
+        end = Event(number=number, state="done")
         try:
             self._check(number)
             with own_job(self.store, QUESTION, question.row.model_dump_json()) as job:
-                self._send(Event(number=number, kind="starts"))
+                self._send(Event(number=number, state="running"))
                 self._generate(number, question, job)
         except CancelledError:
-            self._send(Event(number=number, kind="stops"))
+            end = Event(number=number, state="done", stopped=True)
         except Exception as error:
-            self._send(Event(number=number, kind="fails", error=sentence(error)))
-        else:
-            self._send(Event(number=number, kind="ends"))
-        self.models.mark_used()
+            end = Event(number=number, state="failed", error=sentence(error))
+        self._send(end)
         self._stopped.discard(number)
 
     def _check(self, number: int) -> None:
@@ -66,22 +65,21 @@ class Worker:
                 self._check(number)
                 job.progress("reply", min(done, most), most)
                 self._send(event)
-        except (CancelledError, UserError):
+        except CancelledError:
             raise
         except Exception as error:
             raise UserError(sentence(error)) from None
 
     def _events(self, number: int, question: Question) -> Iterator[Event]:
         """Yield the answers of the models that fit into memory together, in turn, then those of the next ones."""
-        streams: dict[int, Iterator[Event]] = {}  # by place
+        streams: list[Iterator[Event]] = []
         used: set[str] = set()
         for place, variant in enumerate(question.variants):
             if used and not self.models.has_room(used):
                 yield from _in_turn(streams)
                 used.clear()
-            streams[place] = self._answer(number, question, place, frozenset(used))
-            yield next(streams[place])
-            yield from islice(streams[place], 1)
+            streams.append(self._answer(number, question, place, frozenset(used)))
+            yield from islice(streams[place], 2)
             used.add(variant.key)
             used &= set(self.models.keys)  # a model that could not be loaded takes no room
         yield from _in_turn(streams)
@@ -90,26 +88,22 @@ class Worker:
         """Yield the events of one model, which is loaded first; its failure leaves the other answers."""
         from core.evaluation.generation.generate import generate, prompt_ids
 
-        yield Event(number=number, kind="loads", place=place)
+        yield Event(number=number, state="loading", place=place)
         try:
             loaded = self.models.get(question.variants[place], used)
             prompt = prompt_ids(loaded.tokenizer, question.prompt, question.chat)
             for token in generate(loaded.model, loaded.tokenizer, prompt, question.sampling):
-                yield Event(number=number, kind="token", place=place, token=token)
+                yield Event(number=number, state="running", place=place, token=token)
         except Exception as error:
-            yield Event(number=number, kind="fails", place=place, error=sentence(error))
+            yield Event(number=number, state="failed", place=place, error=sentence(error))
         else:
-            yield Event(number=number, kind="ends", place=place)
+            yield Event(number=number, state="done", place=place)
 
 
-def _in_turn(streams: dict[int, Iterator[Event]]) -> Iterator[Event]:
+def _in_turn(streams: list[Iterator[Event]]) -> Iterator[Event]:
     """Yield an event of each answer in turn until all have ended."""
-    while streams:
-        for place in list(streams):
-            if (event := next(streams[place], None)) is None:
-                del streams[place]
-            else:
-                yield event
+    for events in zip_longest(*streams):
+        yield from filter(None, events)
 
 
 def sentence(error: Exception) -> str:
@@ -123,13 +117,12 @@ def sentence(error: Exception) -> str:
 
 def serve(commands: IO[str], events: IO[str]) -> None:
     """Answer the questions of the stream `commands`, and write the events; the process ends with that stream."""
-    from core.answers.loading import load
 
     def send(event: Event) -> None:
         events.write(event.model_dump_json(exclude_none=True) + "\n")
         events.flush()
 
-    worker, questions = Worker(LoadedModels(load), send, Store()), SimpleQueue[tuple[int, Question]]()
+    worker, questions = Worker(LoadedModels(), send, Store()), SimpleQueue[tuple[int, Question]]()
 
     def read() -> None:
         try:
@@ -145,9 +138,9 @@ def serve(commands: IO[str], events: IO[str]) -> None:
     threading.Thread(target=read, name="commands", daemon=True).start()
     while True:
         try:
-            number, question = questions.get(timeout=IDLE_CHECK_SECONDS)
+            number, question = questions.get(timeout=IDLE_SECONDS)
         except Empty:
-            worker.models.free_idle()
+            worker.models.free(worker.models.keys)
         else:
             worker.answer(number, question)
 
