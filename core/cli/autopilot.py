@@ -80,8 +80,8 @@ def _print_step(step: Progressed) -> None:
     from core.search.trials import times_dense
 
     left = f"{format_duration(step.seconds_left)} left, then {format_duration(step.judgement_seconds)} to judge"
-    words = f"{step.chain}: {step.problem}"
-    if one := step.tried:
+    words = f"{step.trial.chain}: {step.trial.problem}"
+    if one := step.trial.outcome:
         size, ratio = f"{one.bytes / 1e6:.1f} MB", times_dense(one.loss)
         windows = f"{one.windows} windows" + (", eliminated" if one.eliminated else "")
         best = ", the best so far" if step.best == one else ""

@@ -13,9 +13,10 @@ from sqlalchemy import Connection
 from core.base.errors import CancelledError, StorageError, UserError
 from core.base.progress import Progress, silent
 from core.engine.runs import run_alone
+from core.jobs.doing import STAGES
 from core.jobs.kinds import SEARCH
 from core.jobs.own import own_job
-from core.jobs.points import both, results_of, trial_here
+from core.jobs.points import results_of, trial_here
 from core.jobs.queue import Queue, chosen_executor, insert_job
 from core.jobs.worker import Worker, prepare_process, read_work, serve
 from core.results import Result
@@ -54,28 +55,24 @@ def conduct(
     Raises:
         UserError: The search runs already, or its minutes hold no trial.
     """
-    begin = _checked(prepared, store).begin
-    with own_job(store, SEARCH, prepared.question.model_dump_json(), begin=begin) as worker:
-        return _search(prepared, worker, progress, on_step, on_start)
+    pilot = Autopilot(prepared, store)
+    with own_job(store, SEARCH, prepared.question.model_dump_json(), begin=pilot.begin) as worker:
+        pilot.record.store = worker.store
+        return _search(pilot, worker, progress, on_step, on_start)
 
 
 def _search(
-    prepared: Prepared, worker: Worker, progress: Progress, on_step: OnStep, on_start: OnStart | None = None
+    pilot: Autopilot, worker: Worker, progress: Progress, on_step: OnStep, on_start: OnStart | None = None
 ) -> Certificate:
     """Conduct the search of a job that this process has."""
-    store = worker.store
+    prepared, record, store = pilot.prepared, pilot.record, worker.store
     stored = best_stored(store, prepared)
-    watch = _Watch(both(progress, worker.progress))
+    watch = _Watch(progress, worker, record)
     at_once = chosen_executor(store.url).capacity(prepared.run("dense", RUNGS[-1]))
     run = partial(_computed, store, watch, worker)
-    pilot = Autopilot(prepared, store, run, at_once, on_start=on_start, job=worker.job_id)
-    pilot.check_minutes()
-    pilot.begin(lambda *_: worker.job_id)
-    record = pilot.record
     record.state(front=_front(pilot.sampler, prepared), opening=opening(prepared))
-    watch.record = record
     try:
-        for step in pilot.search():
+        for step in pilot.search(run, at_once, on_start):
             on_step(step)
             worker.check()
     except CancelledError:
@@ -117,21 +114,25 @@ def _or_sentence(compute: Callable[[], Result], check: Callable[[], None]) -> Re
 class _Watch:
     """A progress that states that the trials live, and cancels the run once another process stops the search."""
 
-    def __init__(self, progress: Progress):
-        self.progress = progress
-        self.record: Record | None = None
-        self.stopped = False
+    def __init__(self, progress: Progress, worker: Worker, record: Record):
+        self.progress, self.worker = progress, worker
+        self.record: Record | None = record  # None: the trials have ended
+        self.stopped, self._seconds = False, record.seconds
         self._looked = 0.0
 
     def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None:
         self.progress(stage, done, total, detail)
-        if self.record is None or time.monotonic() - self._looked <= STOP_SECONDS:
+        if self.record is None:
+            self.worker.progress(stage, done, total, detail)
             return
-        self._looked = time.monotonic()
-        try:
-            self.stopped = self.record.write()
-        except StorageError as error:  # which is no fault of the chain
-            log.warning("%s", error)
+        if time.monotonic() - self._looked > STOP_SECONDS:
+            self._looked = time.monotonic()
+            try:
+                self.stopped, self._seconds = self.record.write()
+            except StorageError as error:  # which is no fault of the chain
+                log.warning("%s", error)
+        words = " · ".join(filter(None, [STAGES.get(stage, stage.capitalize()), detail]))
+        self.worker.progress(SEARCH, round(self._seconds), round(self.record.stated["ends"]), words)
         if self.stopped:
             raise CancelledError
 
@@ -148,17 +149,10 @@ def start(question: Question, queue: Queue) -> str:
             raise UserError(RUNS_ALREADY)
         return insert_job(connection, SEARCH, question.model_dump_json())
 
-    pilot = _checked(prepare(question, queue.store), queue.store)
+    pilot = Autopilot(prepare(question, queue.store), queue.store)
     pilot.begin(queued)
     queue.wake()
     return pilot.record.name
-
-
-def _checked(prepared: Prepared, store: Store) -> Autopilot:
-    """Return a search that only begins; raise `UserError` if it runs already, or its minutes hold no trial."""
-    pilot = Autopilot(prepared, store, lambda _: iter(()))
-    pilot.check_minutes()
-    return pilot
 
 
 def _front(sampler: ChainSampler, prepared: Prepared) -> list[list[float]]:
@@ -182,8 +176,9 @@ def main(job_id: str, token: str) -> int:
     worker = Worker(Store(), int(job_id), token)
 
     def perform(text: str) -> None:
-        prepared = prepare(read_work(Question, text), worker.store)
-        _search(prepared, worker, silent, partial(print, flush=True))
+        pilot = Autopilot(prepare(read_work(Question, text), worker.store), worker.store, worker.job_id)
+        pilot.begin(lambda *_: worker.job_id)
+        _search(pilot, worker, silent, partial(print, flush=True))
 
     return serve(worker, perform)
 
