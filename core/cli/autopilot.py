@@ -95,7 +95,7 @@ def _print_certificate(prepared: Prepared, found: Certificate, store: Store) -> 
     Raises:
         UserError: There is no winner, as no chain within the budget was measured. Stored variants that fit are printed.
     """
-    from core.search.stored import NOTE
+    from core.search.certificate import NOTE
 
     if not found.fits:
         if found.stored:

@@ -7,17 +7,21 @@ from typing import NamedTuple
 
 from pydantic import Field
 
+from core.answers.question import QuestionRow
 from core.base.errors import UserError
 from core.data import files
 from core.data.cards import SEVEN, TASKS
 from core.data.corpora import default_corpora
+from core.jobs.kinds import QUESTION, SEARCH
+from core.jobs.queue import Job
+from core.jobs.worker import read_work
 from core.models.facts import load_shape
 from core.models.shape import ModelShape
 from core.models.source import ModelSource
 from core.models.sources import identify
 from core.models.terms import check_here
 from core.notation.chain import ChainDefaults, StageRequest
-from core.notation.formatting import format_number, label
+from core.notation.formatting import format_number, label, variant_name
 from core.registry import STAGES
 from core.request.complete import (
     check_device,
@@ -225,3 +229,16 @@ def texts(shape: ModelShape) -> tuple[Perplexity, Perplexity]:
     window = min(DEFAULT_WINDOW, shape.max_window)
     selection = Perplexity(corpus=SELECTION, window=window, windows=RUNGS[-1], spread=True)
     return selection, Perplexity(corpus=default_corpora()[0], window=window, windows=RUNGS[-1])
+
+
+def work_title(work: Job) -> str:
+    """Return the title of a job, or why its row cannot be read."""
+    try:
+        if work.kind == SEARCH:
+            return read_work(Question, work.text).title
+        if work.kind == QUESTION:
+            return read_work(QuestionRow, work.text).title
+        variant = read_work(RunSpec, work.text).variant
+    except UserError as error:
+        return str(error)
+    return variant_name(variant, variant.model)

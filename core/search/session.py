@@ -21,13 +21,12 @@ from core.jobs.queue import Queue, chosen_executor, insert_job
 from core.jobs.worker import Worker, prepare_process, read_work, serve
 from core.results import Result
 from core.search.autopilot import Autopilot, OnStart, Progressed
-from core.search.certificate import Certificate, certify
+from core.search.certificate import Certificate, best_stored, certify
 from core.search.question import Prepared, Question, opening, prepare
 from core.search.racing import RUNGS
 from core.search.record import RUNS_ALREADY, Record
 from core.search.sampler import ChainSampler
 from core.search.space import Candidate
-from core.search.stored import best_stored
 from core.specs import RunSpec
 from core.store.store import Store
 

@@ -9,7 +9,7 @@ from core.answers.worker import Worker, sentence
 from core.base.errors import MEMORY_RAN_OUT, UserError
 from core.jobs import worker as jobs
 from core.jobs.queue import Queue
-from core.search.titles import work_title
+from core.search.question import work_title
 from core.store.slots import compute_lock
 from core.store.store import Store
 from tests.core.answers.specs import SIZE, load, question, variant

@@ -11,10 +11,9 @@ from core.cli.app import main
 from core.models.sources import identify
 from core.notation.chain import ChainDefaults, parse
 from core.request.resolve import resolve_chain
-from core.search.certificate import Certificate
+from core.search.certificate import Certificate, StoredFit
 from core.search.question import Question, prepare
 from core.search.space import Restrictions
-from core.search.stored import StoredFit
 from core.specs import VariantSpec
 from core.store.store import Store
 from tests.core.search.texts import CALIBRATION

@@ -15,11 +15,11 @@ from core.search.certificate import (
     Certificate,
     Judged,
     Paired,
+    best_stored,
     certify,
 )
 from core.search.question import prepare
 from core.search.space import Restrictions
-from core.search.stored import best_stored
 from core.search.trials import Tried
 from core.shipping.formats import file_sizes
 from core.store.samples import delete_samples

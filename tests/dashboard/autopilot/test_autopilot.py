@@ -4,11 +4,10 @@ import pytest
 
 from core.base.errors import UserError
 from core.search import session
-from core.search.certificate import Certificate, Judged, Paired
+from core.search.certificate import Certificate, Judged, Paired, StoredFit
 from core.search.question import Question
 from core.search.record import SearchState
 from core.search.space import Restrictions
-from core.search.stored import StoredFit
 from core.search.trials import Chosen, Trial, Tried
 from tests.dashboard.opened import charts, open_app, read
 
