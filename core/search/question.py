@@ -1,7 +1,5 @@
 """The question of the autopilot, checked before the search: a model, a budget, a time, and what the user allows."""
 
-from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import PurePath
 from typing import NamedTuple
 
@@ -36,10 +34,10 @@ from core.request.stages import DEFAULT_WINDOW
 from core.results import Result
 from core.search.prior import Prior, stored_effects
 from core.search.racing import RUNGS
-from core.search.space import Candidate, Files, Restrictions, Space, enumerate_space
+from core.search.space import Candidate, Files, Fits, Restrictions, Space, enumerate_space
 from core.shipping.base import Format
 from core.shipping.formats import find_format
-from core.specs import Frozen, Perplexity, RunSpec, Stage, Task, VariantSpec
+from core.specs import Frozen, ModelId, Perplexity, RunSpec, Stage, Task, VariantSpec
 from core.store.store import Store
 
 SELECTION = "passages-eval"  # the corpus that every machine has
@@ -97,8 +95,7 @@ class Prepared(NamedTuple):
 
     question: Question
     source: ModelSource
-    shape: ModelShape
-    defaults: ChainDefaults
+    settings: RunSettings  # of its runs
     space: Space
     prior: Prior
     text: Perplexity  # on which the search selects
@@ -108,11 +105,11 @@ class Prepared(NamedTuple):
     def bytes_of(self, result: Result) -> float | None:
         """Return the bytes of a variant that count for the budget; None if they are unknown."""
         counted, files = result.footprint, self.space.files
-        if counted is None or files is None:
-            return None if counted is None else counted.packed_bytes
-        return files.bytes_of(result.variant, counted)
+        if counted is None:
+            return None
+        return counted.packed_bytes if files is None else files.bytes_of(result.variant, counted)
 
-    def run(self, chain: str | Sequence[StageRequest], windows: int) -> RunSpec:
+    def run(self, chain: str, windows: int) -> RunSpec:
         """Return the run that measures a chain on some windows of the search."""
         return self._measuring(chain, self.text.model_copy(update={"windows": windows}))
 
@@ -120,20 +117,9 @@ class Prepared(NamedTuple):
         """Return the run that judges a chain."""
         return self._measuring(chain, self.judge, self.tasks)
 
-    def _measuring(
-        self, chain: str | Sequence[StageRequest], text: Perplexity, tasks: tuple[Task, ...] = ()
-    ) -> RunSpec:
-        return complete(
-            self.question.model,
-            chain,
-            RunSettings(
-                calibration=self.defaults.calibration,
-                train=self.defaults.train,
-                perplexity=(text,),
-                tasks=tasks,
-                device=self.question.device,
-            ),
-        ).model_copy(update={"paired": True})
+    def _measuring(self, chain: str, text: Perplexity, tasks: tuple[Task, ...] = ()) -> RunSpec:
+        settings = self.settings.model_copy(update={"perplexity": (text,), "tasks": tasks})
+        return complete(self.question.model, chain, settings).model_copy(update={"paired": True})
 
 
 def prepare(question: Question, store: Store) -> Prepared:
@@ -152,14 +138,15 @@ def prepare(question: Question, store: Store) -> Prepared:
     data, training = (identified_text(default_text(one, shape), shape) for one in (False, True))
     defaults = ChainDefaults(data, training, 0)
     results = [result for result in store.results() if not result.variant.is_external]
-    own = stored_effects(one for one in results if one.variant.model_id == (source.id, source.revision))
-    models = {one.variant.model_id for one in results} - {(source.id, source.revision)}
-    others = [stored_effects(one for one in results if one.variant.model_id == model) for model in sorted(models)]
-    fits = partial(check_fits, source, question.form, refused_by(source))
-    space = enumerate_space(shape, defaults, question.restrictions, fits, own, files)
+    models = sorted({one.variant.model_id for one in results})
+    others = {model: stored_effects(one for one in results if one.variant.model_id == model) for model in models}
+    own = others.pop(ModelId(source.id, source.revision), {})
+    space = enumerate_space(shape, defaults, question.restrictions, fits_of(source, question.form), own, files)
     check_feasible(space, question)
     text, judge = (identified_text(one, shape) for one in texts(shape))
-    return Prepared(question, source, shape, defaults, space, Prior(own, others), text, judge, judging_tasks())
+    settings = RunSettings(calibration=data, train=training, device=question.device)
+    prior = Prior(own, [*others.values()])
+    return Prepared(question, source, settings, space, prior, text, judge, judging_tasks())
 
 
 def opening(prepared: Prepared) -> str:
@@ -177,26 +164,23 @@ def opening(prepared: Prepared) -> str:
     return " ".join(words)
 
 
-def refused_by(source: ModelSource) -> dict[str, UserError]:
-    """Return the methods that a model refuses, such as those for experts, with the reasons."""
-    refused = {}
+def fits_of(source: ModelSource, only: Format | None) -> Fits:
+    """Return the check of stages: `UserError` if the model refuses one, or the model after them does not fit `only`."""
+    refused = {}  # such as methods for experts
     for method in STAGES:
         try:
             check_model_type(source, [StageRequest(method.name)], measured=True)
         except UserError as error:
             refused[method.name] = error
-    return refused
 
+    def check(stages: tuple[Stage, ...]) -> None:
+        for stage in stages:
+            if stage.method in refused:
+                raise refused[stage.method]
+        if only is not None and stages:
+            only.check(VariantSpec(model=source.id, revision=source.revision, stages=stages), source)
 
-def check_fits(
-    source: ModelSource, only: Format | None, refused: Mapping[str, UserError], stages: tuple[Stage, ...]
-) -> None:
-    """Raise `UserError` for stages that the model refuses, or whose model does not fit the format `only`."""
-    for stage in stages:
-        if stage.method in refused:
-            raise refused[stage.method]
-    if only is not None and stages:
-        only.check(VariantSpec(model=source.id, revision=source.revision, stages=stages), source)
+    return check
 
 
 def check_feasible(space: Space, question: Question) -> None:
@@ -216,9 +200,8 @@ def check_feasible(space: Space, question: Question) -> None:
 
 def judging_tasks() -> tuple[Task, ...]:
     """Return the seven tasks with a few documents each; none if the documents of one are not on this machine."""
-    if any(files.find(TASKS[name].file) is None for name in SEVEN):
-        return ()
-    return tuple(identified_task(Task(task=name, limit=DOCUMENTS)) for name in SEVEN)
+    here = all(files.find(TASKS[name].file) for name in SEVEN)
+    return tuple(identified_task(Task(task=name, limit=DOCUMENTS)) for name in SEVEN if here)
 
 
 def texts(shape: ModelShape) -> tuple[Perplexity, Perplexity]:

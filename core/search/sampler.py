@@ -160,7 +160,15 @@ class ChainSampler:
             seen: The measured chains.
             running: The chains whose trials run, or were cut off too often.
         """
-        return self._quickest(*self._promising(seen, running))
+        places, gain, margin = self._promising(seen, running)
+        left = self.left()
+        if margin is None:
+            share = min(1.0, left / self.whole)
+            fitting = self._fitting(places, gain, left)
+            return max(fitting, key=lambda one: one[1] / one[2] ** share, default=(None, 0.0, 0.0))[0]
+        fitting = self._fitting(places, gain, FIRST * left) or self._fitting(places, gain, left)
+        good = [one for one in fitting if one[1] >= fitting[0][1] - margin]
+        return min(good, key=lambda one: one[2], default=(None, 0.0, 0.0))[0]
 
     def seconds_of_all(self, seen: Sequence[Observation], running: Sequence[Candidate], most: float) -> float:
         """Return the seconds of all chains that may be better, or `most` if they take longer."""
@@ -179,16 +187,19 @@ class ChainSampler:
     def _promising(
         self, seen: Sequence[Observation], running: Sequence[Candidate]
     ) -> tuple[np.ndarray, np.ndarray, float | None]:
-        """Return the new chains that fit the budget and may be better, the best first, as `_quickest` takes them."""
+        """Return the new chains that fit the budget and may be better, (K, 2), the best first, and their gains, (K,).
+
+        The third value is None once a chain was measured. Before, gains may be negative, and a chain may be the best if
+        its gain is at most this much below the highest.
+        """
         tried = {one.place for one in seen} | set(running)
         new = np.array([tuple(place) not in tried for place in self.places.tolist()], dtype=bool)
         places = self.places[new]
         if not len(places):
             return places, np.zeros(0), 0.0
-        waiting = np.array([one for one in running], dtype=int).reshape(-1, 2)
         known = list(seen)
-        if len(waiting):
-            expected = self.residuals.posterior(waiting, seen)
+        if running:
+            expected = self.residuals.posterior(np.array(running), seen)
             known += [Observation(one, loss, 0.0) for one, loss in zip(running, expected.loss.tolist(), strict=True)]
         found = self.residuals.posterior(places, known)
         best = min((one.loss for one in seen), default=None)
@@ -209,24 +220,6 @@ class ChainSampler:
         places = [one.place for one in seen]
         losses = self.residuals.posterior(np.array(places), seen).loss
         return [places[int(number)] for number in np.argsort(losses, kind="stable")]
-
-    def _quickest(self, places: np.ndarray, gain: np.ndarray, margin: float | None) -> Candidate | None:
-        """Return the chain with the highest gain per second that fits the time.
-
-        Args:
-            places: Chains, (K, 2), with the highest gain first.
-            gain: Their gains, (K,).
-            margin: None once a chain was measured. Before, gains may be negative, so the chain is the quickest of those
-                whose gain is at most this much below the highest.
-        """
-        left = self.left()
-        if margin is None:
-            share = min(1.0, left / self.whole)
-            fitting = self._fitting(places, gain, left)
-            return max(fitting, key=lambda one: one[1] / one[2] ** share, default=(None, 0.0, 0.0))[0]
-        fitting = self._fitting(places, gain, FIRST * left) or self._fitting(places, gain, left)
-        good = [one for one in fitting if one[1] >= fitting[0][1] - margin]
-        return min(good, key=lambda one: one[2], default=(None, 0.0, 0.0))[0]
 
     def _fitting(self, places: np.ndarray, gain: np.ndarray, left: float) -> list[tuple[Candidate, float, float]]:
         """Return some legal chains that take at most `left` seconds, with their gains and seconds, in their order."""

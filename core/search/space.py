@@ -143,17 +143,11 @@ class Space:
     def find(self, chain: str) -> Candidate | None:
         """Return the place of a chain; None if it is not in the space."""
         first, _, last = chain.rpartition("+")
-        blocks, tables = self._places
+        blocks, tables = ([part.chain for part in side] for side in (self.blocks, self.tables))
         for one, other in ((chain, ""), (first, last)):
             if one in blocks and other in tables:
-                return Candidate(blocks[one], tables[other])
+                return Candidate(blocks.index(one), tables.index(other))
         return None
-
-    @cached_property
-    def _places(self) -> tuple[dict[str, int], dict[str, int]]:
-        """The places of the parts of each kind by their chains."""
-        blocks, tables = ({part.chain: at for at, part in enumerate(side)} for side in (self.blocks, self.tables))
-        return blocks, tables
 
     def legal(self, place: Candidate) -> bool:
         """Return whether the parts of a chain go together."""
