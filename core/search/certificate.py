@@ -309,7 +309,7 @@ def _allowed(results: Iterable[Result], prepared: Prepared) -> Iterator[Result]:
         with suppress(UserError):
             stages = variant_spec(variant).stages
             prepared.space.fits(stages)
-            if prepared.question.restrictions.allow_all(parse(format_chain(stages))):
+            if prepared.question.restrictions.allow(parse(format_chain(stages))):
                 yield result
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -40,9 +40,9 @@ SETTINGS: Mapping[str, tuple[Mapping[str, Scalar], ...]] = {  # to try at each a
     "gptq": ({}, {"clip": True, "symmetric": False}),
     "rtn": ({}, {"on": "embedding"}),
 }
-NOT_FOR_WEIGHTS = ("dense", "convolution", "runtime")  # families
 
 Fits = Callable[[tuple[Stage, ...]], None]
+Requests = tuple[StageRequest, ...]
 
 
 class Restrictions(Frozen):
@@ -53,17 +53,14 @@ class Restrictions(Frozen):
     methods: tuple[str, ...] = ()  # names of the only stages; empty: all
     only: str | None = None  # name of the format that the model must fit
 
-    def allow(self, method: type[Method], request: StageRequest) -> bool:
-        """Return whether a stage may be in a chain."""
-        return (
-            (not self.methods or method.name in self.methods)
-            and (self.structured or method.family != "structured")
-            and (self.training or method_of(request).data_requirement != "training")
-        )
-
-    def allow_all(self, chain: Iterable[StageRequest]) -> bool:
+    def allow(self, chain: Iterable[StageRequest]) -> bool:
         """Return whether every stage may be in a chain."""
-        return all(self.allow(get_stage(one.name), one) for one in chain)
+        return all(
+            (not self.methods or one.name in self.methods)
+            and (self.structured or get_stage(one.name).family != "structured")
+            and (self.training or method_of(one).data_requirement != "training")
+            for one in chain
+        )
 
 
 class Files(NamedTuple):
@@ -78,21 +75,21 @@ class Files(NamedTuple):
 
     def sizes(self, blocks: Sequence[Part], tables: Sequence[Part]) -> np.ndarray:
         """Return the bytes of each chain of two parts as a file, (blocks, tables)."""
-        variants = [[self._variant(part) for part in side] for side in (blocks, tables)]
-        rows: dict[str, np.ndarray] = {}  # what the parts of the tables add in a type
-        sizes = []
-        for variant, part in zip(variants[0], blocks, strict=True):
-            kind = self.form.default(variant)
-            if kind not in rows:
-                each = zip(variants[1], tables, strict=True)
-                found = np.array([self.form.size(one, self.source, table.size, kind) for one, table in each])
-                rows[kind] = found - found[0]
-            sizes.append(self.form.size(variant, self.source, part.size, kind) + rows[kind])
-        return np.array(sizes)
+        source, dense = self.source, (Stage(method=DENSE),)
+        variants, others = (
+            [VariantSpec(model=source.id, revision=source.revision, stages=part.stages or dense) for part in side]
+            for side in (blocks, tables)
+        )
 
-    def _variant(self, part: Part) -> VariantSpec:
-        stages = part.stages or (Stage(method=DENSE),)
-        return VariantSpec(model=self.source.id, revision=self.source.revision, stages=stages)
+        @cache
+        def added(kind: str) -> np.ndarray:
+            """Return the bytes that the parts of the tables add in a type, (tables,)."""
+            each = zip(others, tables, strict=True)
+            found = np.array([self.form.size(variant, source, part.size, kind) for variant, part in each])
+            return found - found[0]
+
+        kinds = zip(variants, blocks, map(self.form.default, variants), strict=True)
+        return np.array([self.form.size(one, source, part.size, kind) + added(kind) for one, part, kind in kinds])
 
 
 class Part(NamedTuple):
@@ -179,17 +176,15 @@ def enumerate_space(
     """
     for name in restrictions.methods:
         get_stage(name)
-    chains = [chain for chain in map(parse, stored) if restrictions.allow_all(chain)]
-    allowed = [halves(chain) for chain in chains]
-    in_blocks, in_tables = (
-        [with_groups(chain, shape) for chain in side(restrictions)] for side in (block_chains, table_chains)
+    known = [halves(chain) for chain in map(parse, stored) if restrictions.allow(chain)]
+    blocks, tables = (
+        _parts((*with_groups(chains, shape), *(both[at] for both in known)), shape, defaults, fits)
+        for at, chains in enumerate(declared_chains(restrictions))
     )
-    blocks = _parts((*in_blocks, *(first for first, _ in allowed)), shape, defaults, fits)
-    tables = _parts((*in_tables, *(second for _, second in allowed)), shape, defaults, fits)
     return Space(blocks, tables, fits, files)
 
 
-def halves(chain: tuple[StageRequest, ...]) -> tuple[tuple[StageRequest, ...], tuple[StageRequest, ...]]:
+def halves(chain: Requests) -> tuple[Requests, Requests]:
     """Return the stages of a chain before its last one on the embedding, and that one; either may be empty."""
     last = 1 if chain and method_of(chain[-1]).modifies == TABLES else 0
     return chain[: len(chain) - last], chain[len(chain) - last :]
@@ -201,50 +196,46 @@ def searched_methods() -> tuple[type[Method], ...]:
 
 
 def _of_weights() -> tuple[type[Method], ...]:
-    return tuple(method for method in METHODS if method.family not in NOT_FOR_WEIGHTS)
+    return tuple(method for method in METHODS if method.family not in ("dense", "convolution", "runtime"))
 
 
-def block_chains(restrictions: Restrictions) -> Iterator[tuple[StageRequest, ...]]:
-    """Yield the requested chains in the blocks, in the orders that papers found best: prune, repair, round."""
-    in_blocks = [one for one in _options(_of_weights(), restrictions) if method_of(one).modifies != TABLES]
+def declared_chains(restrictions: Restrictions) -> tuple[list[Requests], list[Requests]]:
+    """Return the requested chains in the blocks, in the orders that papers found best, and those on the embedding."""
+    of_weights, preparations, repairs = (
+        list(_options(methods, restrictions))
+        for methods in (_of_weights(), PREPARATIONS, (*RECONSTRUCTIONS, *RECOVERIES))
+    )
+    in_blocks = [one for one in of_weights if method_of(one).modifies != TABLES]
     pruning = [one for one in in_blocks if get_stage(one.name).ratio_kind in COUNTED]
     rounding = [one for one in in_blocks if get_stage(one.name).ratio_kind == "bits"]
-    repairs = list(_options((*RECONSTRUCTIONS, *RECOVERIES), restrictions))
     plain = [one for one in rounding if not one.settings and isinstance(one.amount, Bits) and one.amount.bits % 1 == 0]
     recoveries = [one for one in repairs if get_stage(one.name) in RECOVERIES]
-    yield ()
+    chains: list[Requests] = [()]
     for prune in pruning:
-        yield (prune,)
-        yield from ((prune, one) for one in (*repairs, *rounding))
-        yield from ((prune, recovery, one) for recovery in recoveries for one in plain)
+        chains += [(prune,), *((prune, one) for one in (*repairs, *rounding))]
+        chains += [(prune, recovery, one) for recovery in recoveries for one in plain]
     for grid in rounding:
-        yield (grid,)
-        yield from ((preparation, grid) for preparation in _options(PREPARATIONS, restrictions))
-        yield from ((grid, repair) for repair in repairs)
+        chains += [(grid,), *((one, grid) for one in preparations), *((grid, one) for one in repairs)]
+    return chains, [(), *((one,) for one in of_weights if method_of(one).modifies == TABLES)]
 
 
-def table_chains(restrictions: Restrictions) -> Iterator[tuple[StageRequest, ...]]:
-    """Yield the requested chains on the embedding and head."""
-    yield ()
-    yield from ((one,) for one in _options(_of_weights(), restrictions) if method_of(one).modifies == TABLES)
-
-
-def with_groups(chain: tuple[StageRequest, ...], shape: ModelShape) -> tuple[StageRequest, ...]:
-    """Return a chain that rounds in whole rows where groups of the default size may not divide the inputs.
+def with_groups(chains: Iterable[Requests], shape: ModelShape) -> Iterator[Requests]:
+    """Yield chains that round in whole rows where groups of the default size may not divide the inputs.
 
     A stage that removes channels or factors matrices leaves numbers of inputs that only the run knows.
     """
-    known, fitting = True, []
-    for one in chain:
-        method = method_of(one)
-        in_tables = method.modifies == TABLES
-        size: int = getattr(method.parameters, "group_size", 0) if method.leaves & GRIDS else 0
-        widths = (shape.hidden,) if in_tables else shape.widths
-        if size and (not (known or in_tables) or any(width % size for width in widths)):
-            one = replace(one, settings={**one.settings, "group_size": 0})
-        known = known and not ("linears" in method.modifies and method.leaves & RESIZED)
-        fitting.append(one)
-    return tuple(fitting)
+    for chain in chains:
+        known, fitting = True, []
+        for one in chain:
+            method = method_of(one)
+            in_tables = method.modifies == TABLES
+            size: int = getattr(method.parameters, "group_size", 0) if method.leaves & GRIDS else 0
+            widths = (shape.hidden,) if in_tables else shape.widths
+            if size and (not (known or in_tables) or any(width % size for width in widths)):
+                one = replace(one, settings={**one.settings, "group_size": 0})
+            known = known and not ("linears" in method.modifies and method.leaves & RESIZED)
+            fitting.append(one)
+        yield tuple(fitting)
 
 
 def amounts_of(method: type[Method]) -> tuple[Amount | None, ...]:
@@ -267,16 +258,11 @@ def _options(methods: Sequence[type[Method]], restrictions: Restrictions) -> Ite
         for settings in SETTINGS.get(method.name, ({},)):
             for amount in amounts_of(method):
                 request = StageRequest(method.name, amount, settings=settings)
-                if restrictions.allow(method, request):
+                if restrictions.allow([request]):
                     yield request
 
 
-def _parts(
-    chains: Iterable[tuple[StageRequest, ...]],
-    shape: ModelShape,
-    defaults: ChainDefaults,
-    fits: Fits,
-) -> tuple[Part, ...]:
+def _parts(chains: Iterable[Requests], shape: ModelShape, defaults: ChainDefaults, fits: Fits) -> tuple[Part, ...]:
     """Return the legal chains with a known size, each once."""
     parts: dict[str, Part] = {}
     for requests in chains:
