@@ -120,30 +120,28 @@ class Certificate(Frozen):
 
     def note(self) -> str:
         """Return what the columns of the table are, and what was tried."""
+        text, others = Perplexity.parse(self.judge), self.rows[1:]
+        widened = interval_note(text.corpus, {"window": text.window}, DIFFERENCES["perplexity"], text.windows or 0)
+        numbers = [one.ratio for one in others] + [one.gain for one in others if self.tasks]
+        lacking = None in numbers or None in [one.accuracy for one in self.rows if self.tasks]
+        tasks = [
+            f"Above chance: the mean accuracy minus chance of {listed([TASKS[task].label for task in self.tasks])}, "
+            f"{self.documents} documents each.",
+            "Winner minus it: the winner's accuracy minus that of the row, in points.",
+        ]
         sentences = [
             f"Judged on {self.judge}.",
             "Trials read another text. Expectations before them are means over all stored texts, which may include it.",
             "Winner over it: the winner's perplexity over that of the row, with its paired 95 % interval.",
+            f"These intervals are {WIDENED}." if widened else "",
+            *(tasks if self.tasks else ()),
+            "The intervals are unadjusted for the number of comparisons.",
+            "A variant that was stored before is not made again, so it may lack numbers." if lacking else "",
+            f"Tried {self.tried} chains, of which {self.eliminated} lost early.",
+            "No other chain within the budget is expected to be better." if self.exhausted else "",
+            f"The budget excludes {self.excluded:,} of {self.chains:,} chains.",
         ]
-        text = Perplexity.parse(self.judge)
-        if interval_note(text.corpus, {"window": text.window}, DIFFERENCES["perplexity"], text.windows or 0):
-            sentences.append(f"These intervals are {WIDENED}.")
-        if self.tasks:
-            named = listed([TASKS[task].label for task in self.tasks])
-            sentences.append(
-                f"Above chance: the mean accuracy minus chance of {named}, {self.documents} documents each."
-            )
-            sentences.append("Winner minus it: the winner's accuracy minus that of the row, in points.")
-        sentences.append("The intervals are unadjusted for the number of comparisons.")
-        others = self.rows[1:]
-        numbers = [one.ratio for one in others] + [one.gain for one in others if self.tasks]
-        if None in numbers or None in [one.accuracy for one in self.rows if self.tasks]:
-            sentences.append("A variant that was stored before is not made again, so it may lack numbers.")
-        sentences.append(f"Tried {self.tried} chains, of which {self.eliminated} lost early.")
-        if self.exhausted:
-            sentences.append("No other chain within the budget is expected to be better.")
-        sentences.append(f"The budget excludes {self.excluded:,} of {self.chains:,} chains.")
-        return " ".join(sentences)
+        return " ".join(filter(None, sentences))
 
     def failure(self, budget: str) -> str:
         """Return why there is no winner, and whether stored variants fit."""

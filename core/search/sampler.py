@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from core.search.prior import Prior
-from core.search.space import Candidate, Part, Space
+from core.search.space import Candidate, Space
 
 FIRST = 0.5  # share of the time that the first chain may take, if any takes no more
 LEAST_GAIN = 1e-9  # nats of a chain that is tried; with less, the best is about five standard errors below it
@@ -46,36 +46,22 @@ class Expectation(NamedTuple):
     spread: np.ndarray
 
 
-class _Side:
-    """The parts of one kind: expected effects, standard deviations of their errors, and numbers of their methods."""
-
-    def __init__(self, parts: Sequence[Part], prior: Prior):
-        effects = [prior.of_chain(part.stages) for part in parts]
-        self.loss, self.spread = (np.array([effect[field] for effect in effects]) for field in (0, 1))  # (parts,)
-        methods = [tuple(stage.method for stage in part.stages) for part in parts]
-        known = {one: number for number, one in enumerate(dict.fromkeys(methods))}
-        self.method = np.array([known[one] for one in methods])  # (parts,)
-
-    def covariance(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Return the covariances of the errors of parts (N,) and (M,), as (N, M)."""
-        same = (first[:, None] == second[None, :]).astype(float)
-        alike = (self.method[first][:, None] == self.method[second][None, :]).astype(float)
-        scale = self.spread[first][:, None] * self.spread[second][None, :]
-        shared: np.ndarray = scale * (OF_METHOD * alike + (1 - OF_METHOD) * same)
-        return shared
-
-
 class Residuals:
     """The expectations of a space after some observations."""
 
     def __init__(self, space: Space, prior: Prior):
-        self.blocks, self.tables = _Side(space.blocks, prior), _Side(space.tables, prior)
+        parts = (*space.blocks, *space.tables)
+        self._first = np.array([0, len(space.blocks)])  # of each kind among them
+        self._loss, self._spread = np.array([prior.of_chain(part.stages) for part in parts]).T  # (parts,) each
+        methods = ["+".join(stage.method for stage in part.stages) for part in parts]
+        self._method = np.unique(methods, return_inverse=True)[1]  # numbers, (parts,)
 
     def posterior(
         self, places: np.ndarray, observations: Sequence[Observation] = (), least_scale: float = SCALES[0]
     ) -> Expectation:
         """Return the expectations of chains (K, 2) after the observations, with errors of at least a scale."""
-        mean, variance = self._mean(places), self._variance(places)
+        mean = self._mean(places)
+        variance = (self._spread[places + self._first] ** 2).sum(axis=1) + self._own(places) ** 2  # (K,)
         if not observations:
             return Expectation(mean, np.sqrt(variance))
         at = np.array([one.place for one in observations])  # (n, 2)
@@ -91,28 +77,20 @@ class Residuals:
         return Expectation(mean + scale**2 * across @ solved[:, 0], spread)
 
     def _mean(self, places: np.ndarray) -> np.ndarray:
-        whole: np.ndarray = self.blocks.loss[places[:, 0]] + self.tables.loss[places[:, 1]]
+        whole: np.ndarray = self._loss[places + self._first].sum(axis=1)
         return whole
 
     def _own(self, places: np.ndarray) -> np.ndarray:
         """Return the standard deviation of the own error of chains (K, 2); a part alone has none."""
-        smaller = np.minimum(np.abs(self.blocks.loss[places[:, 0]]), np.abs(self.tables.loss[places[:, 1]]))
-        both = (places > 0).all(axis=1)
-        own: np.ndarray = np.where(both, OF_CHAIN[0] + OF_CHAIN[1] * smaller, 0.0)
-        return own
+        smaller = np.abs(self._loss[places + self._first]).min(axis=1)
+        return np.where((places > 0).all(axis=1), OF_CHAIN[0] + OF_CHAIN[1] * smaller, 0.0)
 
     def _covariance(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Return the covariances of the errors of chains (N, 2) and (M, 2), as (N, M)."""
-        same = (first[:, None, :] == second[None, :, :]).all(axis=2)  # (N, M)
-        own = self._own(first)[:, None] * self._own(second)[None, :] * same
-        parts = self.blocks.covariance(first[:, 0], second[:, 0]) + self.tables.covariance(first[:, 1], second[:, 1])
-        whole: np.ndarray = parts + own
-        return whole
-
-    def _variance(self, places: np.ndarray) -> np.ndarray:
-        whole: np.ndarray = (
-            self.blocks.spread[places[:, 0]] ** 2 + self.tables.spread[places[:, 1]] ** 2 + self._own(places) ** 2
-        )
+        one, other = (first + self._first)[:, None], (second + self._first)[None, :]  # (N, 1, 2), (1, M, 2)
+        same, alike = one == other, self._method[one] == self._method[other]  # (N, M, 2)
+        parts = self._spread[one] * self._spread[other] * (OF_METHOD * alike + (1 - OF_METHOD) * same)
+        whole: np.ndarray = parts.sum(axis=2) + self._own(first)[:, None] * self._own(second) * same.all(axis=2)
         return whole
 
 
@@ -219,7 +197,7 @@ class ChainSampler:
             return []
         places = [one.place for one in seen]
         losses = self.residuals.posterior(np.array(places), seen).loss
-        return [places[int(number)] for number in np.argsort(losses, kind="stable")]
+        return [places[number] for number in np.argsort(losses, kind="stable").tolist()]
 
     def _fitting(self, places: np.ndarray, gain: np.ndarray, left: float) -> list[tuple[Candidate, float, float]]:
         """Return some legal chains that take at most `left` seconds, with their gains and seconds, in their order."""
