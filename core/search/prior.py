@@ -96,14 +96,12 @@ class Prior:
         """Return the expected effect of a chain: that of its longest measured start plus those of the other stages."""
         if not stages:
             return Effect(0.0, 0.0)
-        if len(stages) == 1:
-            return self.of_stage(stages[0])
         counts = range(len(stages), 1, -1)
         measured = next((count for count in counts if format_chain(stages[:count]) in self.own), 1)
-        if measured > 1:
-            start = _with_error(self.own[format_chain(stages[:measured])].loss, MEASURED)
-        else:
-            start = self.of_stage(stages[0])
+        chain = format_chain(stages[:measured])
+        start = _with_error(self.own[chain].loss, MEASURED) if chain in self.own else self.of_stage(stages[0])
+        if measured == len(stages):
+            return start
         loss, variance = start.loss, start.spread**2
         for stage in stages[measured:]:
             if stage.recovers:
@@ -112,10 +110,9 @@ class Prior:
             else:
                 more = self.of_stage(stage)
                 loss, variance = loss + more.loss, variance + more.spread**2
-        if measured < len(stages):
-            error = self._errors.of(format_chain(stages[-1:])) if ends_on_tables(format_chain(stages)) else None
-            loss += error.mean if error else 0.0
-            variance += (error.spread if error else SUM * loss) ** 2
+        error = self._errors.of(format_chain(stages[-1:])) if ends_on_tables(format_chain(stages)) else None
+        loss += error.mean if error else 0.0
+        variance += (error.spread if error else SUM * loss) ** 2
         return Effect(min(loss, MOST), math.sqrt(variance))
 
     def of_stage(self, stage: Stage) -> Effect:

@@ -107,7 +107,8 @@ class Racer:
         Without a best chain to lose against, only the last rung counts. A chain whose real size exceeds the budget is
         never the best.
         """
-        outcomes: dict[str, Tried | UserError] = {}
+        tried: dict[str, Tried] = {}
+        failed: dict[str, UserError] = {}
         running = list(chains)
         for rung in RUNGS if self.leader else RUNGS[-1:]:
             specs: dict[str, RunSpec] = {}  # by chain
@@ -115,20 +116,17 @@ class Racer:
                 try:
                     specs[chain] = self.prepared.run(chain, rung)
                 except UserError as error:
-                    outcomes[chain] = error
-            for spec, result_of in self.compute(list(specs.values())):
+                    failed[chain] = error
+            for spec, result_of in self.compute(list(specs.values())) if specs else ():
                 chain = next(chain for chain, one in specs.items() if one == spec)
                 try:
-                    outcomes[chain] = self._outcome(chain, result_of(), spec, rung)
+                    tried[chain] = self._outcome(chain, result_of(), spec, rung)
                 except UserError as error:
-                    outcomes[chain] = error
-            running = [chain for chain in running if _goes_on(outcomes[chain])]
-            if not running:
-                break
-        for one in outcomes.values():
-            if _goes_on(one) and isinstance(one, Tried) and (self.leader is None or one.loss < self.leader.loss):
-                self.leader = one
-        return outcomes
+                    failed[chain] = error
+            running = [chain for chain in specs if chain not in failed and not tried[chain].eliminated]
+        whole = [tried[chain] for chain in running]
+        self.leader = min(filter(None, [self.leader, *whole]), key=lambda one: one.loss, default=None)
+        return {chain: failed.get(chain) or tried[chain] for chain in chains}
 
     def check_dense(self) -> None:
         """Raise `UserError` if the dense model has no finite losses, so that no chain can have an effect."""
@@ -162,7 +160,3 @@ class Racer:
                     losses: np.ndarray = -samples["perplexity"].to_numpy(float)  # (windows,)
                     return losses
         raise UserError(f"The window losses of {result.variant.key[:12]} on {text} are missing; run it again.")
-
-
-def _goes_on(outcome: Tried | UserError) -> bool:
-    return isinstance(outcome, Tried) and not outcome.eliminated
