@@ -14,11 +14,10 @@ from core.request.baseline import missing_part
 from core.request.expected.estimate import estimate
 from core.request.expected.speeds import history_of
 from core.search.question import Prepared
-from core.search.racing import RUNGS
 from core.search.record import Record
 from core.search.sampler import ChainSampler, Observation, Residuals
 from core.search.space import Candidate
-from core.search.trials import Chosen, Compute, Racer, Trial, Tried, observations
+from core.search.trials import RUNGS, Chosen, Compute, Racer, Trial, Tried, observations
 from core.specs import ModelId
 from core.store.clock import Now
 from core.store.store import Store

@@ -20,12 +20,11 @@ from core.findings.numbers.reporting import listed
 from core.findings.numbers.seven import accuracies_of, by_protocol, counted_tasks, mean_above_chance
 from core.findings.seeds import Seeds
 from core.notation.chain import format_chain, parse
-from core.protocols import satisfies
 from core.registry import on_own_grid
 from core.request.stages import variant_spec
 from core.results import Measurement, Result
 from core.search.question import DOCUMENTS, Prepared
-from core.search.trials import Compute, Tried, one_result
+from core.search.trials import Compute, Tried, one_result, perplexity_on
 from core.specs import Frozen, Perplexity, Scalar
 from core.statistics.correlations import DIFFERENCES, WIDENED, interval_note
 from core.store.store import Store
@@ -309,9 +308,3 @@ def _allowed(results: Iterable[Result], prepared: Prepared) -> Iterator[Result]:
             prepared.space.fits(stages)
             if prepared.question.restrictions.allow(parse(format_chain(stages))):
                 yield result
-
-
-def perplexity_on(result: Result, text: Perplexity) -> Measurement | None:
-    """Return the perplexity of a result on a text; None without it."""
-    rows = (row for row in result.measurements if satisfies(row, text, result.variant.dtype))
-    return next((row for row in rows if row.metric == "perplexity"), None)

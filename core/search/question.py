@@ -33,7 +33,6 @@ from core.request.settings import RunSettings
 from core.request.stages import DEFAULT_WINDOW
 from core.results import Result
 from core.search.prior import Prior, stored_effects
-from core.search.racing import RUNGS
 from core.search.space import Candidate, Files, Fits, Restrictions, Space, enumerate_space
 from core.shipping.base import Format
 from core.shipping.formats import find_format
@@ -41,6 +40,7 @@ from core.specs import Frozen, ModelId, Perplexity, RunSpec, Stage, Task, Varian
 from core.store.store import Store
 
 SELECTION = "passages-eval"  # the corpus that every machine has
+WINDOWS = 16  # of each text
 DOCUMENTS = 100  # of each task that judges
 
 
@@ -210,8 +210,8 @@ def texts(shape: ModelShape) -> tuple[Perplexity, Perplexity]:
     Both are windows of the embedded text if this machine has no other.
     """
     window = min(DEFAULT_WINDOW, shape.max_window)
-    selection = Perplexity(corpus=SELECTION, window=window, windows=RUNGS[-1], spread=True)
-    return selection, Perplexity(corpus=default_corpora()[0], window=window, windows=RUNGS[-1])
+    selection = Perplexity(corpus=SELECTION, window=window, windows=WINDOWS, spread=True)
+    return selection, Perplexity(corpus=default_corpora()[0], window=window, windows=WINDOWS)
 
 
 def work_title(work: Job) -> str:

@@ -26,10 +26,14 @@ _JOB = (
     *(jobs.c.state.label("job_state"), jobs.c.handle, jobs.c.cancel, jobs.c.error),
     (Now() - jobs.c.heartbeat).label("silent"),
 )
-SELECT = select(searches, Now().label("read"), *_JOB).join(jobs, jobs.c.id == searches.c.job, isouter=True)
+# Seconds of all trials of a search that is alive, and of another one, which count up to its last sign of life.
+SPENT, ENDED = (
+    searches.c.seconds + func.coalesce(end - searches.c.since, 0.0) for end in (Now(), searches.c.heartbeat)
+)
+_TIMES = SPENT.label("spent"), ENDED.label("ended")
+SELECT = select(searches, *_TIMES, *_JOB).join(jobs, jobs.c.id == searches.c.job, isouter=True)
 RUNS_ALREADY = "This search runs already; stop it first, or wait for its end."
 SILENT_SECONDS = 180.0  # without a sign of life, after which a search on another machine counts as ended
-SPENT = searches.c.seconds + func.coalesce(Now() - searches.c.since, 0.0)  # seconds, of a search that is alive
 
 
 class SearchState(Frozen):
@@ -118,7 +122,7 @@ class Record:
             return None
         if row.job_state == "running" and row.job != self.job and _is_alive(row):
             raise UserError(RUNS_ALREADY)
-        self.seconds, self.stated = _spent(row, alive=False), json.loads(row.state)
+        self.seconds, self.stated = row.ended, json.loads(row.state)
         self.trials = _trials(connection, self.name, alive=False)
         return row
 
@@ -179,7 +183,8 @@ def states(store: Store) -> list[SearchState]:
 def _state(connection: Connection, row: SearchRow) -> SearchState:
     alive, stated = row.job_state in ACTIVE, json.loads(row.state)
     stated["ends"] = min(stated.get("ends", math.inf), 60 * stated["question"]["minutes"])
-    stated |= {"name": row.name, "job": row.job, "alive": alive, "stopping": row.stop, "seconds": _spent(row, alive)}
+    stated |= {"name": row.name, "job": row.job, "alive": alive, "stopping": row.stop}
+    stated |= {"seconds": row.spent if alive else row.ended}
     stated |= {"cancelling": alive and row.cancel is not None} | ({"problem": row.error} if row.error else {})
     return SearchState(trials=tuple(_trials(connection, row.name, alive)), **stated)
 
@@ -189,12 +194,6 @@ def _trials(connection: Connection, search: str, alive: bool) -> list[Trial]:
     rows = connection.scalars(select(trials.c.trial).where(trials.c.search == search).order_by(trials.c.number))
     found = map(Trial.model_validate_json, rows)
     return [trial.model_copy(update={"running": trial.running and alive}) for trial in found]
-
-
-def _spent(row: SearchRow, alive: bool) -> float:
-    """Return the seconds of all trials of a search; a killed one counts up to its last sign of life."""
-    seconds: float = row.seconds
-    return seconds if row.since is None else seconds + max(0.0, (row.read if alive else row.heartbeat) - row.since)
 
 
 def _is_alive(row: SearchRow) -> bool:

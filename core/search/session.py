@@ -23,10 +23,10 @@ from core.results import Result
 from core.search.autopilot import Autopilot, OnStart, Progressed
 from core.search.certificate import Certificate, best_stored, certify
 from core.search.question import Prepared, Question, opening, prepare
-from core.search.racing import RUNGS
 from core.search.record import RUNS_ALREADY, Record
 from core.search.sampler import ChainSampler
 from core.search.space import Candidate
+from core.search.trials import RUNGS
 from core.specs import RunSpec
 from core.store.store import Store
 
@@ -159,14 +159,12 @@ def _front(sampler: ChainSampler, prepared: Prepared) -> list[list[float]]:
     sizes = prepared.space.sizes
     every = np.argwhere(sizes > 0)
     losses = sampler.residuals.posterior(every).loss
-    order = np.lexsort((losses, sizes[every[:, 0], every[:, 1]]))
+    order = np.lexsort((losses, sizes[tuple(every.T)]))
     points: list[list[float]] = []
-    for place, loss in zip(every[order].tolist(), losses[order].tolist(), strict=True):
-        candidate = Candidate(*place)
-        if (not points or loss < points[-1][1]) and sampler.is_legal(candidate):
-            points.append([float(sizes[candidate]) / 1e6, float(loss)])
-    step = max(1, len(points) // FRONT_POINTS)
-    return points[::step]
+    for place, loss in zip(map(Candidate._make, every[order].tolist()), losses[order].tolist(), strict=True):
+        if (not points or loss < points[-1][1]) and sampler.is_legal(place):
+            points.append([float(sizes[place]) / 1e6, loss])
+    return points[:: max(1, len(points) // FRONT_POINTS)]
 
 
 def main(job_id: str, token: str) -> int:

@@ -10,15 +10,20 @@ import numpy as np
 
 from core.base.errors import UserError
 from core.protocols import satisfies
-from core.results import Result
+from core.results import Measurement, Result
 from core.search.prior import MOST
-from core.search.question import Prepared
-from core.search.racing import RUNGS, loses
+from core.search.question import WINDOWS, Prepared
 from core.search.sampler import Observation
 from core.search.space import Candidate, Space
-from core.specs import Frozen, RunSpec
+from core.specs import Frozen, Perplexity, RunSpec
 from core.store.store import Store
 
+RUNGS = (2, 4, WINDOWS)  # windows on which a chain is measured, on more only while it can still win
+# Chance that any rung eliminates a chain that is as good as a preset best one. It is higher if the best one is the
+# lowest of several on the same windows, as in a search, because its low loss is partly luck.
+FALSE = 0.05
+EXPECTED = 0.01, 0.15  # expected standard deviation between windows: nats, and a share of the loss over dense
+FREEDOM = 4  # windows that the expectation counts as
 HIGHEST = 20.0  # nats: more only shows that the model diverged
 REFUSED = MOST, 1.0  # effect in nats and its variance of a chain that could not be made, so that similar ones wait
 CUTS = 2  # trials of a chain that may be cut off, as some chain may be what kills the search
@@ -31,6 +36,11 @@ def one_result(compute: Compute, spec: RunSpec) -> Result:
     """Return the result of one run."""
     ((_, result_of),) = compute([spec])
     return result_of()
+
+
+def perplexity_on(result: Result, text: Perplexity) -> Measurement | None:
+    """Return the perplexity of a result on a text; None without it."""
+    return next((row for row in result.measurements if satisfies(row, text, result.variant.dtype)), None)
 
 
 def times_dense(loss: float) -> float:
@@ -91,6 +101,32 @@ def observations(trials: Iterable[Trial], space: Space) -> tuple[list[Observatio
     return seen, running + [place for place, count in cut.items() if count >= CUTS]
 
 
+def loses(losses: np.ndarray, best: np.ndarray) -> bool:
+    """Return whether a chain is worse than the best one, by their paired difference.
+
+    Its interval is corrected for the number of rungs, because each one is another chance of a false decision. Few
+    windows say little about their own variance, so it is pooled with an expected one: the difference of two chains
+    varies between windows in proportion to their loss.
+
+    Args:
+        losses: The losses of the chain minus those of the dense model on the windows of a rung, (n,) in nats.
+        best: Those of the best chain on the same windows.
+    """
+    from scipy.special import stdtrit
+
+    differences = losses - best
+    n, mean = len(differences), float(np.mean(differences))
+    if not math.isfinite(mean):
+        return not mean < 0
+    if mean <= 0:
+        return False
+    expected = EXPECTED[0] + EXPECTED[1] * max(0.0, float(np.mean(losses)))
+    freedom = n - 1 + FREEDOM
+    variance = (float(np.sum((differences - mean) ** 2)) + FREEDOM * expected**2) / freedom
+    most = float(stdtrit(freedom, 1 - FALSE / len(RUNGS)))
+    return mean > most * math.sqrt(variance / n)
+
+
 @dataclass
 class Racer:
     """Races chains of one model against the best one so far."""
@@ -131,9 +167,7 @@ class Racer:
     def check_dense(self) -> None:
         """Raise `UserError` if the dense model has no finite losses, so that no chain can have an effect."""
         spec = self.prepared.run("dense", RUNGS[-1])
-        result, (text,) = one_result(self.compute, spec), spec.perplexity
-        values = [row.value for row in result.measurements if satisfies(row, text, spec.variant.dtype)]
-        if not np.isfinite(values).all() or not np.isfinite(self._samples(result, spec)).all():
+        if not np.isfinite(self._samples(one_result(self.compute, spec), spec)).all():
             raise UserError(
                 f"The dense model {self.prepared.source.id} has no finite perplexity on {self.prepared.text}; "
                 "give one that has."
@@ -153,10 +187,9 @@ class Racer:
 
     def _samples(self, result: Result, spec: RunSpec) -> np.ndarray:
         (text,) = spec.perplexity
-        for row in result.measurements:
-            if satisfies(row, text, spec.variant.dtype):
-                samples = self.store.samples(result.variant.key, row)
-                if samples is not None:
-                    losses: np.ndarray = -samples["perplexity"].to_numpy(float)  # (windows,)
-                    return losses
-        raise UserError(f"The window losses of {result.variant.key[:12]} on {text} are missing; run it again.")
+        row = perplexity_on(result, text)
+        samples = None if row is None else self.store.samples(result.variant.key, row)
+        if samples is None:
+            raise UserError(f"The window losses of {result.variant.key[:12]} on {text} are missing; run it again.")
+        losses: np.ndarray = -samples["perplexity"].to_numpy(float)  # (windows,)
+        return losses
