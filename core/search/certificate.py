@@ -216,30 +216,29 @@ def _rows(results: dict[str, Result], prepared: Prepared, tasks: Sequence[str], 
     seeds = Seeds(store)
     for role, result in results.items():
         row, size, protocol = perplexity_on(result, prepared.judge), prepared.bytes_of(result), _protocol(result)
+        if row is None:
+            continue
         there = by_protocol(result.measurements).get(protocol, {})
         scored = [there[task] for task in tasks if task in there]
         ratio = gain = None
         if role != WINNER:
             pairs = paired_differences([(result, results[WINNER])], store.samples, [results[DENSE]], seeds)
-            ratio = _paired(pairs, None if row is None else number_of(row), "ratio", "ratio_low", "ratio_high")
+            ratio = _paired(pairs, number_of(row), "ratio", "ratio_low", "ratio_high")
             gain = _paired(pairs, number_of_mean(protocol), "difference", "low", "high")
-        if row is not None:
-            yield Judged(
-                role=role,
-                chain=format_chain(result.variant.stages),
-                key=result.variant.key,
-                megabytes=float("nan") if size is None else size / 1e6,
-                perplexity=row.value,
-                accuracy=mean_above_chance(scored)[0] if scored and len(scored) == len(tasks) else None,
-                ratio=ratio,
-                gain=gain,
-            )
+        yield Judged(
+            role=role,
+            chain=format_chain(result.variant.stages),
+            key=result.variant.key,
+            megabytes=float("nan") if size is None else size / 1e6,
+            perplexity=row.value,
+            accuracy=mean_above_chance(scored)[0] if scored and len(scored) == len(tasks) else None,
+            ratio=ratio,
+            gain=gain,
+        )
 
 
-def _paired(pairs: pd.DataFrame, number: tuple[str, str, str] | None, *columns: str) -> Paired | None:
+def _paired(pairs: pd.DataFrame, number: tuple[str, str, str], *columns: str) -> Paired | None:
     """Return three columns of the pair with a number; None without it."""
-    if number is None:
-        return None
     on = pairs[(pairs[list(NUMBER)] == number).all(axis=1)]
     values = [None if pd.isna(one) else float(one) for one in on.iloc[0][list(columns)]] if len(on) else [None]
     return None if values[0] is None else Paired(value=values[0], low=values[1], high=values[2])
@@ -247,14 +246,14 @@ def _paired(pairs: pd.DataFrame, number: tuple[str, str, str] | None, *columns: 
 
 def best_stored(store: Store, prepared: Prepared) -> Result | None:
     """Return the allowed stored variant within the budget with the lowest perplexity on the text of the judgement."""
-    return best_of(list(_allowed(store.results(), prepared)), prepared)
+    return best_of(_allowed(store.results(), prepared), prepared)
 
 
-def best_of(results: Sequence[Result], prepared: Prepared) -> Result | None:
+def best_of(results: Iterable[Result], prepared: Prepared) -> Result | None:
     """Return the best variant within the budget on the text of the judgement; None without."""
     rows = ((one, perplexity_on(one, prepared.judge)) for one in results)
-    found = _best_first([_fit(one, "", row.value, None, prepared) for one, row in rows if row], prepared)
-    return next((one for one in results if found and one.variant.key == found[0].key), None)
+    fits = {_fit(one, "", row.value, None, prepared): one for one, row in rows if row}
+    return next((fits[best] for best in _best_first(fits, prepared)), None)
 
 
 def stored_fits(store: Store, prepared: Prepared) -> tuple[StoredFit, ...]:
@@ -282,7 +281,7 @@ def _fit(result: Result, text: str, value: float, dense: float | None, prepared:
     return StoredFit(text, chain, result.variant.key, megabytes, value, None if dense is None else value / dense)
 
 
-def _best_first(fits: Sequence[StoredFit], prepared: Prepared) -> list[StoredFit]:
+def _best_first(fits: Iterable[StoredFit], prepared: Prepared) -> list[StoredFit]:
     """Return the variants within the budget, the best first."""
     most = (1 + ROUNDED) * prepared.question.max_mb
     able = (one for one in fits if one.megabytes <= most and math.isfinite(one.perplexity))

@@ -22,16 +22,13 @@ from core.store.store import Store
 from core.store.tables import jobs, searches, trials
 
 SearchRow: TypeAlias = "Row[*tuple[Scalar, ...]]"  # of `SELECT`
-_JOB = (
+# The seconds of all trials of a search that is alive, and those of another one up to its last sign of life.
+SPENT = searches.c.seconds + func.coalesce(Now() - searches.c.since, 0.0)
+ENDED = searches.c.seconds + func.coalesce(searches.c.heartbeat - searches.c.since, 0.0)
+SELECT = select(
+    *(searches, SPENT.label("spent"), ENDED.label("ended"), (Now() - jobs.c.heartbeat).label("silent")),
     *(jobs.c.state.label("job_state"), jobs.c.handle, jobs.c.cancel, jobs.c.error),
-    (Now() - jobs.c.heartbeat).label("silent"),
-)
-# Seconds of all trials of a search that is alive, and of another one, which count up to its last sign of life.
-SPENT, ENDED = (
-    searches.c.seconds + func.coalesce(end - searches.c.since, 0.0) for end in (Now(), searches.c.heartbeat)
-)
-_TIMES = SPENT.label("spent"), ENDED.label("ended")
-SELECT = select(searches, *_TIMES, *_JOB).join(jobs, jobs.c.id == searches.c.job, isouter=True)
+).join(jobs, jobs.c.id == searches.c.job, isouter=True)
 RUNS_ALREADY = "This search runs already; stop it first, or wait for its end."
 SILENT_SECONDS = 180.0  # without a sign of life, after which a search on another machine counts as ended
 

@@ -66,32 +66,22 @@ def _search(
     """Conduct the search of a job that this process has."""
     prepared, record, store = pilot.prepared, pilot.record, worker.store
     stored = best_stored(store, prepared)
-    watch = _Watch(progress, worker, record)
+    trials = _Trials(progress, worker, record)
     at_once = chosen_executor(store.url).capacity(prepared.run("dense", RUNGS[-1]))
-    run = partial(_computed, store, watch, worker)
     record.state(front=_front(pilot.sampler, prepared), opening=opening(prepared))
     try:
-        for step in pilot.search(run, at_once, on_start):
+        for step in pilot.search(trials.compute, at_once, on_start):
             on_step(step)
             worker.check()
     except CancelledError:
-        if not watch.stopped:
+        if not trials.stopped:
             raise
-    watch.record = None  # nothing stops the judgement
+    trials.record = None  # nothing stops the judgement
     record.state(judging=True)
-    ranked, ended = pilot.ranked(), (pilot.exhausted, watch.stopped)
-    found = certify(prepared, ranked, pilot.outcomes, stored, run, store, *ended)
+    ranked, ended = pilot.ranked(), (pilot.exhausted, trials.stopped)
+    found = certify(prepared, ranked, pilot.outcomes, stored, trials.compute, store, *ended)
     record.state(certificate=found)
     return found
-
-
-def _computed(
-    store: Store, progress: Progress, worker: Worker, specs: Sequence[RunSpec]
-) -> Iterator[tuple[RunSpec, Callable[[], Result]]]:
-    """Run variants as a sweep does; a failure becomes a sentence, so that the search goes on with other chains."""
-    here = partial(trial_here, worker.job_id, run_alone)
-    for spec, compute in results_of(specs, store, progress, here, worker.job_id):
-        yield spec, partial(_or_sentence, compute, worker.check)
 
 
 def _or_sentence(compute: Callable[[], Result], check: Callable[[], None]) -> Result:
@@ -110,8 +100,11 @@ def _or_sentence(compute: Callable[[], Result], check: Callable[[], None]) -> Re
         raise UserError(f"Unexpected error ({type(error).__name__}: {error}).") from error
 
 
-class _Watch:
-    """A progress that states that the trials live, and cancels the run once another process stops the search."""
+class _Trials:
+    """Runs the trials of a search, whose progress states that they live, and is cancelled once another process stops it.
+
+    A failure of a trial becomes a sentence, so that the search goes on with other chains.
+    """
 
     def __init__(self, progress: Progress, worker: Worker, record: Record):
         self.progress, self.worker = progress, worker
@@ -119,7 +112,14 @@ class _Watch:
         self.stopped, self._seconds = False, record.seconds
         self._looked = 0.0
 
-    def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None:
+    def compute(self, specs: Sequence[RunSpec]) -> Iterator[tuple[RunSpec, Callable[[], Result]]]:
+        """Run variants as a sweep does."""
+        job = self.worker.job_id
+        for spec, result in results_of(specs, self.worker.store, self.step, partial(trial_here, job, run_alone), job):
+            yield spec, partial(_or_sentence, result, self.worker.check)
+
+    def step(self, stage: str, done: int, total: int, detail: str = "") -> None:
+        """Report the progress of a trial."""
         self.progress(stage, done, total, detail)
         if self.record is None:
             self.worker.progress(stage, done, total, detail)
