@@ -101,9 +101,9 @@ def _or_sentence(compute: Callable[[], Result], check: Callable[[], None]) -> Re
 
 
 class _Trials:
-    """Runs the trials of a search, whose progress states that they live, and is cancelled once another process stops it.
+    """Runs trials, whose progress states that they live, and cancels them once another process stops the search.
 
-    A failure of a trial becomes a sentence, so that the search goes on with other chains.
+    The failure of a trial becomes a sentence, so that the search goes on with other chains.
     """
 
     def __init__(self, progress: Progress, worker: Worker, record: Record):
