@@ -1,5 +1,7 @@
 """A search in the store: what other processes see of it, and its trials. One process at a time searches and writes."""
 
+from __future__ import annotations
+
 import json
 import math
 import socket

@@ -167,7 +167,9 @@ class Racer:
     def check_dense(self) -> None:
         """Raise `UserError` if the dense model has no finite losses, so that no chain can have an effect."""
         spec = self.prepared.run("dense", RUNGS[-1])
-        if not np.isfinite(self._samples(one_result(self.compute, spec), spec)).all():
+        result = one_result(self.compute, spec)
+        row = perplexity_on(result, *spec.perplexity)
+        if (row and not math.isfinite(row.value)) or not np.isfinite(self._samples(result, spec)).all():
             raise UserError(
                 f"The dense model {self.prepared.source.id} has no finite perplexity on {self.prepared.text}; "
                 "give one that has."
