@@ -86,14 +86,6 @@ class Answerer:
                 answers.stopped = True
                 self._write(self._process, Command(number=answers.number))
 
-    def close(self) -> None:
-        """End the process."""
-        with self._lock:
-            if self._process and self._process.stdin:
-                with suppress(BrokenPipeError):
-                    self._process.stdin.close()
-                self._process.wait()
-
     def _started(self) -> subprocess.Popen[str]:
         """Return the running process; start one if there is none."""
         if self._process is None or self._process.poll() is not None:

@@ -32,11 +32,7 @@ class Worker:
     def __init__(self, models: LoadedModels, send: Send, store: Store):
         self.models, self.store = models, store
         self._send = send
-        self._stopped: set[int] = set()  # numbers of questions
-
-    def stop(self, number: int) -> None:
-        """Stop the answers to a question, also to one that is not read yet."""
-        self._stopped.add(number)
+        self.stopped: set[int] = set()  # numbers of questions, also of those that are not read yet
 
     def answer(self, number: int, question: Question) -> None:
         """Send the events of the answers to a question, the last one without a place."""
@@ -51,10 +47,10 @@ class Worker:
         except Exception as error:
             end = Event(number=number, state="failed", error=sentence(error))
         self._send(end)
-        self._stopped.discard(number)
+        self.stopped.discard(number)
 
     def _check(self, number: int) -> None:
-        if number in self._stopped:
+        if number in self.stopped:
             raise CancelledError
 
     def _generate(self, number: int, question: Question, job: JobWorker) -> None:
@@ -129,7 +125,7 @@ def serve(commands: IO[str], events: IO[str]) -> None:
             for line in commands:
                 command = Command.model_validate_json(line)
                 if command.question is None:
-                    worker.stop(command.number)
+                    worker.stopped.add(command.number)
                 else:
                     questions.put((command.number, command.question))
         finally:

@@ -37,14 +37,7 @@ class Progressed(NamedTuple):
 
 
 class Autopilot:
-    """A search that resumes where an earlier one with the same question stopped.
-
-    Args:
-        prepared: The question.
-        store: Where the results and the search go.
-        job: The job of this process, if it has one already.
-        now: The clock.
-    """
+    """A search that resumes where an earlier one with the same question stopped; `job` is that of this process."""
 
     def __init__(
         self, prepared: Prepared, store: Store, job: int | None = None, now: Callable[[], float] = time.monotonic
@@ -103,12 +96,9 @@ class Autopilot:
         return self.record.begin(claim, **self._times())
 
     def search(self, compute: Compute, at_once: int = 1, on_start: OnStart | None = None) -> Iterator[Progressed]:
-        """Try chains until the time ends or no other may be better; yield after each trial.
+        """Try chains, some at once, until the time ends or no other may be better; yield after each trial.
 
-        Args:
-            compute: Runs variants.
-            at_once: Trials that run at once.
-            on_start: Called before the first trial of all with its chain and what that was chosen for.
+        Before the first trial of all, `on_start` is called with its chain and what that was chosen for.
         """
         racer = Racer(self.prepared, compute, self.record.store)
         if whole := [one for one in self.outcomes if not one.eliminated]:  # of an earlier search, all stored

@@ -157,26 +157,15 @@ class Certificate(Frozen):
 
 def certify(
     prepared: Prepared,
-    ranked: Sequence[Tried],
-    outcomes: Sequence[Tried],
-    stored: Result | None,
+    ranked: Sequence[Tried],  # the chains that were not eliminated, the best first
+    outcomes: Sequence[Tried],  # all of the search
+    stored: Result | None,  # the best variant before the search, if any fits
     compute: Compute,
     store: Store,
     exhausted: bool = False,
     stopped: bool = False,
 ) -> Certificate:
-    """Judge the winner, the runner-up, the best stored variant and the dense model; list stored ones without a winner.
-
-    Args:
-        prepared: The question.
-        ranked: The chains that were not eliminated, the best first.
-        outcomes: All outcomes of the search.
-        stored: The best stored variant before the search, if any fits.
-        compute: Runs variants.
-        store: Where the results are.
-        exhausted: Whether no other chain may be better.
-        stopped: Whether the user ended the search.
-    """
+    """Judge the winner, the runner-up, the best stored variant and the dense model; without a winner list stored ones."""
     first = zip((WINNER, RUNNER_UP), ranked, strict=False)
     results = {role: one_result(compute, prepared.judgement(one.chain)) for role, one in first}
     if results and stored is not None and stored.variant.key not in {one.variant.key for one in results.values()}:

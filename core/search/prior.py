@@ -62,7 +62,14 @@ def stored_effects(results: Iterable[Result]) -> dict[str, MeasuredEffect]:
         results: The results of one model, the dense one among them.
     """
     known = [result for result in results if not result.variant.is_external and not result.variant.cut_short]
-    losses = {result.variant.key: _losses(result) for result in known}
+    losses = {  # ln(perplexity) by text and protocol, of each variant
+        result.variant.key: {
+            (row.dataset, row.protocol_id): math.log(row.value) if math.isfinite(row.value) and row.value > 0 else 100.0
+            for row in result.measurements
+            if row.metric == "perplexity" and row.of_text
+        }
+        for result in known
+    }
     effects: dict[str, list[float]] = defaultdict(list)
     stages: dict[str, Stages] = {}
     for result in known:
@@ -72,15 +79,6 @@ def stored_effects(results: Iterable[Result]) -> dict[str, MeasuredEffect]:
             stages[chain] = tuple(variant.stages)
             effects[chain] += [own[text] - dense[text] for text in own.keys() & dense.keys()]
     return {chain: MeasuredEffect(stages[chain], min(fmean(each), MOST)) for chain, each in effects.items() if each}
-
-
-def _losses(result: Result) -> dict[tuple[str, str], float]:
-    """Return ln(perplexity) by text and protocol."""
-    return {
-        (row.dataset, row.protocol_id): math.log(row.value) if math.isfinite(row.value) and row.value > 0 else 100.0
-        for row in result.measurements
-        if row.metric == "perplexity" and row.of_text
-    }
 
 
 class Prior:

@@ -1,5 +1,6 @@
 """The question of the autopilot, checked before the search: a model, a budget, a time, and what the user allows."""
 
+from functools import cache
 from pathlib import PurePath
 from typing import NamedTuple
 
@@ -20,14 +21,7 @@ from core.models.sources import identify
 from core.models.terms import check_here
 from core.notation.chain import ChainDefaults, StageRequest
 from core.notation.formatting import format_number, label, variant_name
-from core.registry import STAGES
-from core.request.complete import (
-    check_device,
-    complete,
-    default_text,
-    identified_task,
-    identified_text,
-)
+from core.request.complete import check_device, complete, default_text, identified_task, identified_text
 from core.request.resolve import check_model_type
 from core.request.settings import RunSettings
 from core.request.stages import DEFAULT_WINDOW
@@ -166,17 +160,14 @@ def opening(prepared: Prepared) -> str:
 
 def fits_of(source: ModelSource, only: Format | None) -> Fits:
     """Return the check of stages: `UserError` if the model refuses one, or the model after them does not fit `only`."""
-    refused = {}  # such as methods for experts
-    for method in STAGES:
-        try:
-            check_model_type(source, [StageRequest(method.name)], measured=True)
-        except UserError as error:
-            refused[method.name] = error
+
+    @cache
+    def check_method(name: str) -> None:
+        check_model_type(source, [StageRequest(name)], measured=True)  # refuses such as methods for experts
 
     def check(stages: tuple[Stage, ...]) -> None:
         for stage in stages:
-            if stage.method in refused:
-                raise refused[stage.method]
+            check_method(stage.method)
         if only is not None and stages:
             only.check(VariantSpec(model=source.id, revision=source.revision, stages=stages), source)
 
@@ -185,9 +176,8 @@ def fits_of(source: ModelSource, only: Format | None) -> Fits:
 
 def check_feasible(space: Space, question: Question) -> None:
     """Raise `UserError` with the smallest chain if none fits the budget."""
-    order = space.sizes.ravel().argsort(kind="stable")
-    places = (Candidate(*map(int, divmod(int(one), len(space.tables)))) for one in order)
-    smallest = next((place for place in places if space.legal(place)), None)
+    order = space.sizes.argsort(axis=None, kind="stable").tolist()
+    smallest = next(filter(space.legal, (Candidate(*divmod(one, len(space.tables))) for one in order)), None)
     if smallest is None:
         raise UserError("These restrictions leave no chain; allow more methods.")
     least = space.sizes[smallest] / 1e6

@@ -73,10 +73,7 @@ class SearchState(Frozen):
 class Record:
     """Access of a process to the rows of a search, which are there once a process has begun it.
 
-    Args:
-        store: The store; that of the job's worker lets only the last attempt write.
-        question: The question of the search.
-        job: The job of this process, if it has one already.
+    The store of a job's worker lets only the last attempt write. `job` is that of this process, if it has one already.
 
     Raises:
         UserError: Another process searches.

@@ -103,25 +103,16 @@ def _likelihood(covariance: np.ndarray, errors: np.ndarray) -> float:
 
 
 class ChainSampler:
-    """Chooses chains by the expectations of `Residuals`. A trial that runs counts as measured at its expectation.
-
-    Args:
-        space: The chains.
-        residuals: The expectations.
-        most_bytes: The most bytes of a chain.
-        seconds: Estimates the seconds that the trial of a chain takes; by default all take as long.
-        left: Returns the seconds that a trial may take.
-        whole: The seconds of the search; with fewer left, those of a trial count less.
-    """
+    """Chooses chains by the expectations of `Residuals`. A trial that runs counts as measured at its expectation."""
 
     def __init__(
         self,
         space: Space,
         residuals: Residuals,
-        most_bytes: float,
-        seconds: Callable[[Candidate], float] = lambda place: 1.0,
-        left: Callable[[], float] = lambda: inf,
-        whole: float = 1.0,
+        most_bytes: float,  # of a chain
+        seconds: Callable[[Candidate], float] = lambda place: 1.0,  # of the trial of a chain
+        left: Callable[[], float] = lambda: inf,  # the seconds that a trial may take
+        whole: float = 1.0,  # seconds of the search; with fewer left, those of a trial count less
     ):
         self.space, self.residuals, self.seconds, self.left, self.whole = space, residuals, seconds, left, whole
         fitting = np.argwhere(space.sizes <= most_bytes)  # (K, 2)

@@ -44,13 +44,6 @@ def conduct(
 
     The search is a job of this process. As many trials run at once as the executor has room for.
 
-    Args:
-        prepared: The question.
-        store: Where the results go.
-        progress: Called after each step of a run.
-        on_step: Called after each trial.
-        on_start: Called before the first trial, as by `Autopilot`.
-
     Raises:
         UserError: The search runs already, or its minutes hold no trial.
     """
@@ -88,13 +81,12 @@ def _or_sentence(compute: Callable[[], Result], check: Callable[[], None]) -> Re
     """Return a result; `check` raises `CancelledError` if the trial was cancelled with its search."""
     try:
         return compute()
-    except CancelledError:
-        raise
     except UserError:
         check()
         raise
     except Exception as error:
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):  # no other chain would do better
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)  # no other chain would do better
+        if full or isinstance(error, CancelledError):
             raise
         log.exception("A trial failed")
         raise UserError(f"Unexpected error ({type(error).__name__}: {error}).") from error

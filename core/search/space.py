@@ -161,19 +161,10 @@ def enumerate_space(
     defaults: ChainDefaults,
     restrictions: Restrictions,
     fits: Fits = lambda stages: None,
-    stored: Iterable[str] = (),
+    stored: Iterable[str] = (),  # chains with results, whose parts join those that the methods declare
     files: Files | None = None,
 ) -> Space:
-    """Return the legal chains of a model whose size follows from what their methods declare.
-
-    Args:
-        shape: The model's shape.
-        defaults: Data and seed of the stages.
-        restrictions: What the user allows.
-        fits: Raises `UserError` for stages in a right order that the model still cannot have.
-        stored: Chains with results, whose parts join those that the methods declare.
-        files: The files whose sizes count; None: the packed sizes count.
-    """
+    """Return the legal chains of a model whose size follows from what their methods declare, as `Space` has them."""
     for name in restrictions.methods:
         get_stage(name)
     known = [halves(chain) for chain in map(parse, stored) if restrictions.allow(chain)]

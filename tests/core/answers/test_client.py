@@ -44,11 +44,16 @@ def variants(folder, tmp_path_factory):
         yield dense, spec.variant, absent
 
 
+def end(answerer):
+    answerer._process.stdin.close()
+    answerer._process.wait()
+
+
 @pytest.fixture(scope="module")
 def answerer(variants):
     started = Answerer()
     yield started
-    started.close()
+    end(started)
 
 
 def wait(condition):
@@ -128,7 +133,7 @@ def test_questions_beyond_the_bounds_are_rejected(variants):
         ask(silent, variants[0])
     with pytest.raises(UserError, match="already wait"):
         ask(silent, variants[0])
-    silent.close()
+    end(silent)
 
 
 def test_a_process_that_cannot_start_is_one_sentence(variants):

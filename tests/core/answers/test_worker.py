@@ -76,7 +76,7 @@ def test_one_variant_that_cannot_be_loaded_leaves_the_other_answers():
 def test_stop_ends_the_answers_and_the_next_question_has_its_own():
     def stop(event):
         if event.token and events.places() == [0, 1, 0]:
-            events.worker.stop(1)
+            events.worker.stopped.add(1)
 
     events = Events(on_event=stop)
     events.worker.answer(1, question(0, 0.5))
@@ -84,7 +84,7 @@ def test_stop_ends_the_answers_and_the_next_question_has_its_own():
     events.worker.answer(2, question(0))
     assert events.places()[3:] == [0] * 4
     events.clear()
-    events.worker.stop(3)  # before its turn
+    events.worker.stopped.add(3)  # before its turn
     events.worker.answer(3, question(0))
     assert events == [("stopped", None)]
 
