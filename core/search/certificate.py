@@ -16,7 +16,7 @@ from core.base.errors import UserError
 from core.data.cards import TASKS
 from core.findings.best.budget import ROUNDED
 from core.findings.numbers.differences import NUMBER, number_of, number_of_mean, paired_differences
-from core.findings.numbers.reporting import listed
+from core.findings.numbers.reporting import interval_words, listed
 from core.findings.numbers.seven import accuracies_of, by_protocol, counted_tasks, mean_above_chance
 from core.findings.seeds import Seeds
 from core.notation.chain import format_chain, parse
@@ -44,8 +44,7 @@ class Paired(Frozen):
 
     def words(self, number: Callable[[float], str]) -> str:
         """Return the comparison with its interval."""
-        interval = "" if self.low is None or self.high is None else f" [{number(self.low)}, {number(self.high)}]"
-        return number(self.value) + interval
+        return " ".join(filter(None, [number(self.value), interval_words(self.low, self.high, number)]))
 
 
 class Judged(Frozen):
@@ -165,7 +164,7 @@ def certify(
     exhausted: bool = False,
     stopped: bool = False,
 ) -> Certificate:
-    """Judge the winner, the runner-up, the best stored variant and the dense model; without a winner list stored ones."""
+    """Judge the winner, the runner-up, the best stored variant and the dense model, or list stored ones that fit."""
     first = zip((WINNER, RUNNER_UP), ranked, strict=False)
     results = {role: one_result(compute, prepared.judgement(one.chain)) for role, one in first}
     if results and stored is not None and stored.variant.key not in {one.variant.key for one in results.values()}:
