@@ -106,15 +106,12 @@ class Answerer:
         return self._process
 
     def _write(self, process: subprocess.Popen[str], command: Command) -> None:
-        assert process.stdin is not None  # a pipe
         with suppress(BrokenPipeError):  # it has just ended, which `_collect` handles
-            process.stdin.write(command.model_dump_json() + "\n")
-            process.stdin.flush()
+            print(command.model_dump_json(), file=process.stdin, flush=True)
 
     def _collect(self, process: subprocess.Popen[str], waiting: dict[int, Answers]) -> None:
         """Record the events of a process until it ends, which ends its open answers."""
-        assert process.stdout is not None  # a pipe
-        for line in process.stdout:
+        for line in process.stdout or ():  # a pipe
             event = Event.model_validate_json(line)
             with self._lock:
                 answers = waiting[event.number]

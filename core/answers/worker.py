@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice, zip_longest
 from queue import Empty, SimpleQueue
 from typing import IO
@@ -18,7 +19,6 @@ from core.answers.question import Command, Event, Question
 from core.base.errors import MEMORY_RAN_OUT, CancelledError, UserError, out_of_memory
 from core.jobs.kinds import QUESTION
 from core.jobs.own import own_job
-from core.jobs.worker import Worker as JobWorker
 from core.jobs.worker import die_first
 from core.store.store import Store
 
@@ -36,12 +36,15 @@ class Worker:
 
     def answer(self, number: int, question: Question) -> None:
         """Send the events of the answers to a question, the last one without a place."""
-        end = Event(number=number, state="done")
+        end, most = Event(number=number, state="done"), len(question.variants) * question.sampling.tokens
         try:
             self._check(number)
-            with own_job(self.store, QUESTION, question.row.model_dump_json()) as job:
+            with own_job(self.store, QUESTION, question.row.model_dump_json()) as job, _private():
                 self._send(Event(number=number, state="running"))
-                self._generate(number, question, job)
+                for done, event in enumerate(self._events(number, question)):
+                    self._check(number)
+                    job.progress("reply", min(done, most), most)
+                    self._send(event)
         except CancelledError:
             end = Event(number=number, state="done", stopped=True)
         except Exception as error:
@@ -52,19 +55,6 @@ class Worker:
     def _check(self, number: int) -> None:
         if number in self.stopped:
             raise CancelledError
-
-    def _generate(self, number: int, question: Question, job: JobWorker) -> None:
-        """Send the answers, whose errors stay out of the job's row: they may quote the prompt."""
-        most = len(question.variants) * question.sampling.tokens
-        try:
-            for done, event in enumerate(self._events(number, question)):
-                self._check(number)
-                job.progress("reply", min(done, most), most)
-                self._send(event)
-        except CancelledError:
-            raise
-        except Exception as error:
-            raise UserError(sentence(error)) from None
 
     def _events(self, number: int, question: Question) -> Iterator[Event]:
         """Yield the answers of the models that fit into memory together, in turn, then those of the next ones."""
@@ -96,6 +86,17 @@ class Worker:
             yield Event(number=number, state="done", place=place)
 
 
+@contextmanager
+def _private() -> Iterator[None]:
+    """Keep the text of an unexpected error out of the job's row, as it may quote the prompt."""
+    try:
+        yield
+    except CancelledError:
+        raise
+    except Exception as error:
+        raise UserError(sentence(error)) from None
+
+
 def _in_turn(streams: list[Iterator[Event]]) -> Iterator[Event]:
     """Yield an event of each answer in turn until all have ended."""
     for events in zip_longest(*streams):
@@ -115,8 +116,7 @@ def serve(commands: IO[str], events: IO[str]) -> None:
     """Answer the questions of the stream `commands`, and write the events; the process ends with that stream."""
 
     def send(event: Event) -> None:
-        events.write(event.model_dump_json(exclude_none=True) + "\n")
-        events.flush()
+        print(event.model_dump_json(exclude_none=True), file=events, flush=True)
 
     worker, questions = Worker(LoadedModels(), send, Store()), SimpleQueue[tuple[int, Question]]()
 

@@ -128,19 +128,21 @@ def prepare(question: Question, store: Store) -> Prepared:
     shape = load_shape(source)
     if not check_model_type(source, (), measured=True):
         raise UserError(f"{source.id} is no language model; choose one.")
-    files = None if question.form is None else Files(question.form, source)
+    sizes = None if question.form is None else Files(question.form, source)
     data, training = (identified_text(default_text(one, shape), shape) for one in (False, True))
     defaults = ChainDefaults(data, training, 0)
     results = [result for result in store.results() if not result.variant.is_external]
     models = sorted({one.variant.model_id for one in results})
     others = {model: stored_effects(one for one in results if one.variant.model_id == model) for model in models}
     own = others.pop(ModelId(source.id, source.revision), {})
-    space = enumerate_space(shape, defaults, question.restrictions, fits_of(source, question.form), own, files)
+    space = enumerate_space(shape, defaults, question.restrictions, fits_of(source, question.form), own, sizes)
     check_feasible(space, question)
     text, judge = (identified_text(one, shape) for one in texts(shape))
     settings = RunSettings(calibration=data, train=training, device=question.device)
     prior = Prior(own, [*others.values()])
-    return Prepared(question, source, settings, space, prior, text, judge, judging_tasks())
+    here = all(files.find(TASKS[name].file) for name in SEVEN)
+    tasks = tuple(identified_task(Task(task=name, limit=DOCUMENTS)) for name in SEVEN if here)
+    return Prepared(question, source, settings, space, prior, text, judge, tasks)
 
 
 def opening(prepared: Prepared) -> str:
@@ -186,12 +188,6 @@ def check_feasible(space: Space, question: Question) -> None:
             f"No chain brings the model below {question.budget}. The smallest takes {format_number(least)} MB: "
             f"{space.chain(smallest)}."
         )
-
-
-def judging_tasks() -> tuple[Task, ...]:
-    """Return the seven tasks with a few documents each; none if the documents of one are not on this machine."""
-    here = all(files.find(TASKS[name].file) for name in SEVEN)
-    return tuple(identified_task(Task(task=name, limit=DOCUMENTS)) for name in SEVEN if here)
 
 
 def texts(shape: ModelShape) -> tuple[Perplexity, Perplexity]:

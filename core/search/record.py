@@ -157,10 +157,8 @@ class Record:
 
 def search_name(question: Question) -> str:
     """Return the name of a question's search, whatever its minutes."""
-    asked = question.model_dump(exclude={"minutes"})
-    if question.form:  # before, its size was packed
-        asked["size"] = "file"
-    return sha256(canonical_json(asked))[:16]
+    size = {"size": "file"} if question.form else {}  # before, it was packed
+    return sha256(canonical_json(question.model_dump(exclude={"minutes"}) | size))[:16]
 
 
 def stop(store: Store, name: str) -> None:
