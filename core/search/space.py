@@ -86,7 +86,8 @@ class Files(NamedTuple):
             """Return the bytes that the parts of the tables add in a type, (tables,)."""
             each = zip(others, tables, strict=True)
             found = np.array([self.form.size(variant, source, part.size, kind) for variant, part in each])
-            return found - found[0]
+            more: np.ndarray = found - found[0]
+            return more
 
         kinds = zip(variants, blocks, map(self.form.default, variants), strict=True)
         return np.array([self.form.size(one, source, part.size, kind) + added(kind) for one, part, kind in kinds])
