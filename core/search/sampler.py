@@ -25,6 +25,7 @@ LEAST_GAIN = 1e-9  # nats of a chain that is tried; with less, the best is about
 # Chains whose seconds are estimated for a choice, and until one fits; an estimate takes about a millisecond.
 ESTIMATES, MOST_ESTIMATES = 200, 2000
 
+FRONT_POINTS = 60
 ABOVE_FLOOR = 0.05  # nats by which a chain may be better than the best, the dense model and its own expectation
 OF_METHOD = 0.5  # share of the variance of a part's error that the parts of its method have in common
 OF_CHAIN = 0.05, 0.2  # standard deviation of a chain's own error: nats, and a share of its smaller effect
@@ -189,6 +190,18 @@ class ChainSampler:
         places = [one.place for one in seen]
         losses = self.residuals.posterior(np.array(places), seen).loss
         return [places[number] for number in np.argsort(losses, kind="stable").tolist()]
+
+    def front(self) -> list[list[float]]:
+        """Return MB and expected effect of the legal chains that are better than all smaller ones, for a chart."""
+        sizes = self.space.sizes
+        every = np.argwhere(sizes > 0)  # (K, 2)
+        losses = self.residuals.posterior(every).loss
+        order = np.lexsort((losses, sizes[tuple(every.T)]))
+        points: list[list[float]] = []
+        for place, loss in zip(map(Candidate._make, every[order].tolist()), losses[order].tolist(), strict=True):
+            if (not points or loss < points[-1][1]) and self.is_legal(place):
+                points.append([float(sizes[place]) / 1e6, loss])
+        return points[:: max(1, len(points) // FRONT_POINTS)]
 
     def _fitting(self, places: np.ndarray, gain: np.ndarray, left: float) -> list[tuple[Candidate, float, float]]:
         """Return some legal chains that take at most `left` seconds, with their gains and seconds, in their order."""

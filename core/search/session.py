@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-import numpy as np
 from sqlalchemy import Connection
 
 from core.base.errors import CancelledError, StorageError, UserError
@@ -24,8 +23,6 @@ from core.search.autopilot import Autopilot, OnStart, Progressed
 from core.search.certificate import Certificate, best_stored, certify
 from core.search.question import Prepared, Question, opening, prepare
 from core.search.record import RUNS_ALREADY, Record
-from core.search.sampler import ChainSampler
-from core.search.space import Candidate
 from core.search.trials import RUNGS
 from core.specs import RunSpec
 from core.store.store import Store
@@ -33,7 +30,6 @@ from core.store.store import Store
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 2.0  # between two signs of life, with a look whether another process stops the search
-FRONT_POINTS = 60
 OnStep = Callable[[Progressed], None]  # a trial
 
 
@@ -61,7 +57,7 @@ def _search(
     stored = best_stored(store, prepared)
     trials = _Trials(progress, worker, record)
     at_once = chosen_executor(store.url).capacity(prepared.run("dense", RUNGS[-1]))
-    record.state(front=_front(pilot.sampler, prepared), opening=opening(prepared))
+    record.state(front=pilot.sampler.front(), opening=opening(prepared))
     try:
         for step in pilot.search(trials.compute, at_once, on_start):
             on_step(step)
@@ -144,19 +140,6 @@ def start(question: Question, queue: Queue) -> str:
     pilot.begin(queued)
     queue.wake()
     return pilot.record.name
-
-
-def _front(sampler: ChainSampler, prepared: Prepared) -> list[list[float]]:
-    """Return MB and expected effect of the legal chains that are better than all smaller ones."""
-    sizes = prepared.space.sizes
-    every = np.argwhere(sizes > 0)
-    losses = sampler.residuals.posterior(every).loss
-    order = np.lexsort((losses, sizes[tuple(every.T)]))
-    points: list[list[float]] = []
-    for place, loss in zip(map(Candidate._make, every[order].tolist()), losses[order].tolist(), strict=True):
-        if (not points or loss < points[-1][1]) and sampler.is_legal(place):
-            points.append([float(sizes[place]) / 1e6, loss])
-    return points[:: max(1, len(points) // FRONT_POINTS)]
 
 
 def main(job_id: str, token: str) -> int:
