@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -26,7 +26,8 @@ MIDDLE = RUNGS[1]  # windows of a trial, on average
 OnStart = Callable[[str, Chosen], None]  # of a chain
 
 
-class Progressed(NamedTuple):
+@dataclass(frozen=True)
+class Progressed:
     """A search after a trial."""
 
     trial: Trial

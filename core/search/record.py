@@ -1,11 +1,9 @@
 """A search in the store: what other processes see of it, and its trials. One process at a time searches and writes."""
 
-from __future__ import annotations
-
 import json
 import math
 import socket
-from typing import Any, TypeAlias
+from typing import Any
 
 from pydantic_core import to_json
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
@@ -23,7 +21,7 @@ from core.store.counters import SEARCHES, raise_counter
 from core.store.store import Store
 from core.store.tables import jobs, searches, trials
 
-SearchRow: TypeAlias = "Row[*tuple[Scalar, ...]]"  # of `SELECT`
+SearchRow = Row[*tuple[Scalar, ...]]  # of `SELECT`
 # The seconds of all trials of a search that is alive, and those of another one up to its last sign of life.
 SPENT = searches.c.seconds + func.coalesce(Now() - searches.c.since, 0.0)
 ENDED = searches.c.seconds + func.coalesce(searches.c.heartbeat - searches.c.since, 0.0)

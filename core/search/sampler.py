@@ -25,7 +25,7 @@ LEAST_GAIN = 1e-9  # nats of a chain that is tried; with less, the best is about
 # Chains whose seconds are estimated for a choice, and until one fits; an estimate takes about a millisecond.
 ESTIMATES, MOST_ESTIMATES = 200, 2000
 
-FRONT_POINTS = 60
+FRONT_POINTS = 60  # about
 ABOVE_FLOOR = 0.05  # nats by which a chain may be better than the best, the dense model and its own expectation
 OF_METHOD = 0.5  # share of the variance of a part's error that the parts of its method have in common
 OF_CHAIN = 0.05, 0.2  # standard deviation of a chain's own error: nats, and a share of its smaller effect

@@ -5,8 +5,6 @@ bytes that they save add up, and a chain needs no size of its own. As a file the
 the part in the blocks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -63,6 +61,21 @@ class Restrictions(Frozen):
         )
 
 
+class Part(NamedTuple):
+    """Stages on the same weights, with the size of a model after them alone."""
+
+    chain: str  # empty without stages
+    stages: tuple[Stage, ...]
+    size: Size
+
+
+class Candidate(NamedTuple):
+    """A chain of a space, by the places of its parts."""
+
+    blocks: int
+    tables: int
+
+
 class Files(NamedTuple):
     """The files of a model's variants in a format, each in the type that loses least."""
 
@@ -91,21 +104,6 @@ class Files(NamedTuple):
 
         kinds = zip(variants, blocks, map(self.form.default, variants), strict=True)
         return np.array([self.form.size(one, source, part.size, kind) + added(kind) for one, part, kind in kinds])
-
-
-class Part(NamedTuple):
-    """Stages on the same weights, with the size of a model after them alone."""
-
-    chain: str  # empty without stages
-    stages: tuple[Stage, ...]
-    size: Size
-
-
-class Candidate(NamedTuple):
-    """A chain of a space, by the places of its parts."""
-
-    blocks: int
-    tables: int
 
 
 @dataclass(frozen=True)
