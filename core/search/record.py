@@ -81,7 +81,7 @@ class Record:
         self.store, self.question, self.name, self.job = store, question, search_name(question), job
         self.seconds = 0.0  # of all its trials that have ended
         self.trials: list[Trial] = []
-        self.stated: dict[str, Any] = {}  # fields of `SearchState`
+        self.stated: dict[str, Any] = {}  # Any: fields of `SearchState`
         with store.begin() as connection:
             self._read(connection)
 
