@@ -123,9 +123,8 @@ class Autopilot:
                 trial = self.record.trials[number].model_copy(update={"running": False, **end})
                 self.record.put(number, trial)
                 self._learn()
-                times = self._times()
-                self.record.state(**times)
-                left = times["ends"] - self.record.seconds
+                self.record.state(**self._times())
+                left = self.ends - self.record.seconds
                 yield Progressed(trial, racer.leader, len(self.outcomes), left, self.judgement_seconds)
 
     def _ask(self, at_once: int, on_start: OnStart | None) -> dict[str, int]:
@@ -161,4 +160,5 @@ class Autopilot:
     def _times(self) -> dict[str, float]:
         """Return what other processes see of the times: the trials take those of all chains that may be better."""
         left = self.sampler.seconds_of_all(*self._observed(), max(0.0, self.seconds_left))
-        return {"ends": self.record.seconds + left, "judgement_seconds": self.judgement_seconds}
+        self.ends = self.record.seconds + left
+        return {"ends": self.ends, "judgement_seconds": self.judgement_seconds}

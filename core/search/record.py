@@ -3,7 +3,6 @@
 import json
 import math
 import socket
-from typing import Any
 
 from pydantic_core import to_json
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
@@ -81,7 +80,7 @@ class Record:
         self.store, self.question, self.name, self.job = store, question, search_name(question), job
         self.seconds = 0.0  # of all its trials that have ended
         self.trials: list[Trial] = []
-        self.stated: dict[str, Any] = {}  # Any: fields of `SearchState`
+        self._stated: dict[str, object] = {}  # fields of `SearchState`
         with store.begin() as connection:
             self._read(connection)
 
@@ -93,8 +92,8 @@ class Record:
             row = self._read(connection)
             job = claim(connection, row.job if row is not None and row.job_state in ACTIVE else None)
             new = {"judging": False, "certificate": None, "problem": ""}
-            self.stated |= new | stated | {"question": self.question}
-            values = {"state": to_json(self.stated).decode(), "seconds": self.seconds, "since": None}
+            self._stated |= new | stated | {"question": self.question}
+            values = {"state": to_json(self._stated).decode(), "seconds": self.seconds, "since": None}
             values |= {"job": job, "heartbeat": Now()}
             if row is None:
                 values |= {"name": self.name, "created": Now(), "stop": False}
@@ -116,7 +115,7 @@ class Record:
             return None
         if row.job_state == "running" and row.job != self.job and _is_alive(row):
             raise UserError(RUNS_ALREADY)
-        self.seconds, self.stated = row.ended, json.loads(row.state)
+        self.seconds, self._stated = row.ended, json.loads(row.state)
         self.trials = _trials(connection, self.name, alive=False)
         return row
 
@@ -139,8 +138,8 @@ class Record:
 
     def state(self, **values: object) -> None:
         """State fields of `SearchState` for other processes."""
-        self.stated |= values
-        self.write(state=to_json(self.stated).decode())
+        self._stated |= values
+        self.write(state=to_json(self._stated).decode())
 
     def put(self, number: int, trial: Trial) -> None:
         """Write a trial, with the next number a new one."""

@@ -22,7 +22,7 @@ from core.results import Result
 from core.search.autopilot import Autopilot, OnStart, Progressed
 from core.search.certificate import Certificate, best_stored, certify
 from core.search.question import Prepared, Question, opening, prepare
-from core.search.record import RUNS_ALREADY, Record
+from core.search.record import RUNS_ALREADY
 from core.search.trials import RUNGS
 from core.specs import RunSpec
 from core.store.store import Store
@@ -55,7 +55,7 @@ def _search(
     """Conduct the search of a job that this process has."""
     prepared, record, store = pilot.prepared, pilot.record, worker.store
     stored = best_stored(store, prepared)
-    trials = _Trials(progress, worker, record)
+    trials = _Trials(progress, worker, pilot)
     at_once = chosen_executor(store.url).capacity(prepared.run("dense", RUNGS[-1]))
     record.state(front=pilot.sampler.front(), opening=opening(prepared))
     try:
@@ -65,7 +65,7 @@ def _search(
     except CancelledError:
         if not trials.stopped:
             raise
-    trials.record = None  # nothing stops the judgement
+    trials.ended = True  # nothing stops the judgement
     record.state(judging=True)
     ranked, ended = pilot.ranked(), (pilot.exhausted, trials.stopped)
     found = certify(prepared, ranked, pilot.outcomes, stored, trials.compute, store, *ended)
@@ -94,11 +94,10 @@ class _Trials:
     The failure of a trial becomes a sentence, so that the search goes on with other chains.
     """
 
-    def __init__(self, progress: Progress, worker: Worker, record: Record):
-        self.progress, self.worker = progress, worker
-        self.record: Record | None = record  # None: the trials have ended
-        self.stopped, self._seconds = False, record.seconds
-        self._looked = 0.0
+    def __init__(self, progress: Progress, worker: Worker, pilot: Autopilot):
+        self.progress, self.worker, self.pilot = progress, worker, pilot
+        self.stopped = self.ended = False
+        self._seconds, self._looked = pilot.record.seconds, 0.0
 
     def compute(self, specs: Sequence[RunSpec]) -> Iterator[tuple[RunSpec, Callable[[], Result]]]:
         """Run variants as a sweep does."""
@@ -109,17 +108,17 @@ class _Trials:
     def step(self, stage: str, done: int, total: int, detail: str = "") -> None:
         """Report the progress of a trial."""
         self.progress(stage, done, total, detail)
-        if self.record is None:
+        if self.ended:
             self.worker.progress(stage, done, total, detail)
             return
         if time.monotonic() - self._looked > STOP_SECONDS:
             self._looked = time.monotonic()
             try:
-                self.stopped, self._seconds = self.record.write()
+                self.stopped, self._seconds = self.pilot.record.write()
             except StorageError as error:  # which is no fault of the chain
                 log.warning("%s", error)
         words = " · ".join(filter(None, [STAGES.get(stage, stage.capitalize()), detail]))
-        self.worker.progress(SEARCH, round(self._seconds), round(self.record.stated["ends"]), words)
+        self.worker.progress(SEARCH, round(self._seconds), round(self.pilot.ends), words)
         if self.stopped:
             raise CancelledError
 
