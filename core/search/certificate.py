@@ -22,7 +22,7 @@ from core.findings.seeds import Seeds
 from core.notation.chain import format_chain, parse
 from core.registry import on_own_grid
 from core.request.stages import variant_spec
-from core.results import Measurement, Result
+from core.results import Result
 from core.search.question import DOCUMENTS, Prepared
 from core.search.trials import Compute, Tried, one_result, perplexity_on
 from core.specs import Frozen, Perplexity, Scalar
@@ -257,7 +257,7 @@ def stored_fits(store: Store, prepared: Prepared) -> tuple[StoredFit, ...]:
         for row in result.measurements if base != result.variant.key else ():
             if row.of_text:
                 reference = dense.get(base, {}).get(row.identity)
-                texts[row.dataset, row.protocol_id].append(_fit(result, _text(row), row.value, reference, prepared))
+                texts[row.dataset, row.protocol_id].append(_fit(result, str(row.text), row.value, reference, prepared))
     fitting = [found for fits in texts.values() if (found := _best_first(fits, prepared))]
     fitting.sort(key=lambda found: (found[0].text != str(prepared.judge), -len(found)))
     return tuple(fit for found in fitting for fit in found[:LISTED])
@@ -274,12 +274,6 @@ def _best_first(fits: Iterable[StoredFit], prepared: Prepared) -> list[StoredFit
     most = (1 + ROUNDED) * prepared.question.max_mb
     able = (one for one in fits if one.megabytes <= most and math.isfinite(one.perplexity))
     return sorted(able, key=lambda one: (one.perplexity, one.megabytes, one.key))
-
-
-def _text(row: Measurement) -> str:
-    """Write the windows of a perplexity."""
-    known = {name: row.protocol[name] for name in ("window", "windows", "spread") if name in row.protocol}
-    return str(Perplexity.model_validate({"corpus": row.dataset, **known}))
 
 
 def _allowed(results: Iterable[Result], prepared: Prepared) -> Iterator[Result]:
