@@ -47,7 +47,7 @@ class Autopilot:
         question, space = prepared.question, prepared.space
         self.record = Record(store, question, job)
         self._dense, self._whole = prepared.run("dense", MIDDLE), 60 * question.minutes
-        times = self.trial_seconds, lambda: max(0.0, self.seconds_left), self._whole
+        times = self.trial_seconds, lambda: self.seconds_left, self._whole
         self.sampler = ChainSampler(space, Residuals(space, prepared.prior), question.most_bytes, *times)
         self._learn()
 
@@ -59,7 +59,7 @@ class Autopilot:
     @property
     def seconds_left(self) -> float:
         """The seconds that the question leaves after all its searches."""
-        return self._whole - self.record.seconds
+        return max(0.0, self._whole - self.record.seconds)
 
     @property
     def exhausted(self) -> bool:
@@ -159,6 +159,6 @@ class Autopilot:
 
     def _times(self) -> dict[str, float]:
         """Return what other processes see of the times: the trials take those of all chains that may be better."""
-        left = self.sampler.seconds_of_all(*self._observed(), max(0.0, self.seconds_left))
+        left = self.sampler.seconds_of_all(*self._observed(), self.seconds_left)
         self.ends = self.record.seconds + left
         return {"ends": self.ends, "judgement_seconds": self.judgement_seconds}

@@ -149,15 +149,14 @@ def opening(prepared: Prepared) -> str:
     """Return what a search chooses from and reads, as sentences."""
     question, space = prepared.question, prepared.space
     fitting = int((space.sizes <= question.most_bytes).sum())
+    others, alike = prepared.prior.only_others, prepared.text.corpus == prepared.judge.corpus
     words = [
         f"{fitting:,} of {space.sizes.size - 1:,} chains bring {prepared.source.id} below {question.budget}.",
         f"Trials read {prepared.text}, and the judgement {prepared.judge}.",
+        "No result of this model is stored, so the search starts from those of other models." * others,
+        "This machine has one text only, so the judgement is optimistic." * alike,
     ]
-    if prepared.prior.only_others:
-        words.append("No result of this model is stored, so the search starts from those of other models.")
-    if prepared.text.corpus == prepared.judge.corpus:
-        words.append("This machine has one text only, so the judgement is optimistic.")
-    return " ".join(words)
+    return " ".join(filter(None, words))
 
 
 def fits_of(source: ModelSource, only: Format | None) -> Fits:

@@ -168,7 +168,7 @@ def enumerate_space(
         get_stage(name)
     known = [halves(chain) for chain in map(parse, stored) if restrictions.allow(chain)]
     blocks, tables = (
-        _parts((*with_groups(chains, shape), *(both[at] for both in known)), shape, defaults, fits)
+        _parts([*(with_groups(one, shape) for one in chains), *(both[at] for both in known)], shape, defaults, fits)
         for at, chains in enumerate(declared_chains(restrictions))
     )
     return Space(blocks, tables, fits, files)
@@ -209,23 +209,22 @@ def declared_chains(restrictions: Restrictions) -> tuple[list[Requests], list[Re
     return chains, [(), *((one,) for one in of_weights if method_of(one).modifies == TABLES)]
 
 
-def with_groups(chains: Iterable[Requests], shape: ModelShape) -> Iterator[Requests]:
-    """Yield chains that round in whole rows where groups of the default size may not divide the inputs.
+def with_groups(chain: Requests, shape: ModelShape) -> Requests:
+    """Return a chain that rounds in whole rows where groups of the default size may not divide the inputs.
 
     A stage that removes channels or factors matrices leaves numbers of inputs that only the run knows.
     """
-    for chain in chains:
-        known, fitting = True, []
-        for one in chain:
-            method = method_of(one)
-            in_tables = method.modifies == TABLES
-            size: int = getattr(method.parameters, "group_size", 0) if method.leaves & GRIDS else 0
-            widths = (shape.hidden,) if in_tables else shape.widths
-            if size and (not (known or in_tables) or any(width % size for width in widths)):
-                one = replace(one, settings={**one.settings, "group_size": 0})
-            known = known and not ("linears" in method.modifies and method.leaves & RESIZED)
-            fitting.append(one)
-        yield tuple(fitting)
+    known, fitting = True, []
+    for one in chain:
+        method = method_of(one)
+        in_tables = method.modifies == TABLES
+        size: int = getattr(method.parameters, "group_size", 0) if method.leaves & GRIDS else 0
+        widths = (shape.hidden,) if in_tables else shape.widths
+        if size and (not (known or in_tables) or any(width % size for width in widths)):
+            one = replace(one, settings={**one.settings, "group_size": 0})
+        known = known and not ("linears" in method.modifies and method.leaves & RESIZED)
+        fitting.append(one)
+    return tuple(fitting)
 
 
 def amounts_of(method: type[Method]) -> tuple[Amount | None, ...]:
