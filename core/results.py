@@ -15,6 +15,7 @@ from core.specs import (
     Dtype,
     Frozen,
     ModelId,
+    Perplexity,
     RatioKind,
     Stage,
     Unchecked,
@@ -236,6 +237,12 @@ class Measurement(Frozen):
     def of_text(self) -> bool:
         """Whether it is the perplexity of a text in windows, not of a task such as LAMBADA."""
         return self.metric == "perplexity" and self.on_windows
+
+    @property
+    def text(self) -> Perplexity:
+        """The windows of a text that it is measured on."""
+        known = {name: self.protocol[name] for name in ("window", "windows", "spread") if name in self.protocol}
+        return Perplexity(corpus=self.dataset, **known)
 
 
 @lru_cache(maxsize=4096, typed=True)  # a store has many numbers of few protocols

@@ -27,8 +27,7 @@ from rich.table import Table
 
 from benchmarks.smoke import run
 from core.amount import Ratio
-from core.answers.loading import load
-from core.answers.models import MEMORY_SHARE, MOST_LOADED, LoadedModels
+from core.answers.models import MEMORY_SHARE, MOST_LOADED, LoadedModels, load
 from core.answers.question import Event, Question
 from core.answers.worker import Worker
 from core.base.memory import machine_bytes
@@ -101,7 +100,7 @@ def answer_in_turn() -> None:
     variants = [VariantSpec.model_validate(one) for one in json.load(sys.stdin)]
     load_tokenizer(Session([RunSpec(variant=variants[0])]).source)  # imports all that the models need
     events: list[Event] = []
-    worker = Worker(LoadedModels(load), events.append, Store())
+    worker = Worker(LoadedModels(), events.append, Store())
     rows = [("before the first", resident(), 0)]
     for number, variant in enumerate(variants, 1):
         worker.answer(number, Question(prompt="Once upon a time", variants=(variant,), sampling=Sampling(tokens=4)))

@@ -31,9 +31,9 @@ from core.notation.chain import ChainDefaults, parse
 from core.request.expected.size import Size
 from core.request.resolve import resolve_chain
 from core.search.prior import MOST, MeasuredEffect, Prior
-from core.search.racing import RUNGS, loses
 from core.search.sampler import ChainSampler, Observation, Residuals
 from core.search.space import Candidate, Part, Space
+from core.search.trials import RUNGS, loses
 from core.specs import Stage, TextWindows
 
 SHOWN = (1, 2, 3, 5, 8, 12, 16, 20)  # trials

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Literal
 
-from core.answers.question import Command, Event, Question
+from core.answers.question import Command, Event, Question, State
 from core.base.errors import UserError
 from core.evaluation.generation.sampling import Token
 from core.jobs.processes import child_environment, describe_exit
@@ -24,7 +23,7 @@ COMMAND = (sys.executable, "-P", "-m", "core.answers.worker")
 class Answer:
     """The answer of one variant, which grows."""
 
-    state: Literal["queued", "loading", "running", "done", "failed"] = "queued"
+    state: State = "queued"
     tokens: list[Token] = field(default_factory=list)
     error: str | None = None  # of a failed answer, one sentence
 
@@ -35,7 +34,7 @@ class Answers:
     def __init__(self, number: int, question: Question):
         self.number = number
         self.question = question
-        self.state: Literal["queued", "running", "done", "failed"] = "queued"
+        self.state: State = "queued"
         self.stopped = False  # by a user, or because nobody watches
         self.error: str | None = None  # one sentence
         self.watched = time.monotonic()  # when its page last showed it
@@ -48,37 +47,23 @@ class Answers:
 
     def apply(self, event: Event) -> None:
         """Record an event of the process."""
-        if event.place is None:
-            states: dict[str, Literal["running", "done", "failed"]]
-            states = {"starts": "running", "ends": "done", "stops": "done", "fails": "failed"}
-            self.error = event.error
-            self.stopped |= event.kind == "stops"
-            self.state = states[event.kind]
-            return
-        answer = self.answers[event.place]
-        if event.token is not None:
-            answer.tokens.append(event.token)
-        answer.error = event.error
-        known: dict[str, Literal["loading", "running", "done", "failed"]]
-        known = {"loads": "loading", "token": "running", "ends": "done", "fails": "failed"}
-        answer.state = known[event.kind]
+        changed = self if event.place is None else self.answers[event.place]
+        if isinstance(changed, Answer) and event.token is not None:
+            changed.tokens.append(event.token)
+        changed.error = event.error
+        self.stopped |= event.stopped
+        changed.state = event.state
 
 
 class Answerer:
     """The process of the answers, which starts with the first question; all sessions of a server share it."""
 
-    def __init__(self, command: Sequence[str] = COMMAND, unwatched: float = LONGEST_UNWATCHED):
+    def __init__(self, command: Sequence[str] = COMMAND):
         self._command = command
-        self._unwatched = unwatched  # seconds
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._numbers = count(1)
-        self._open: dict[int, tuple[subprocess.Popen[str], Answers]] = {}  # by number, with their process
+        self._open: dict[int, Answers] = {}  # of the process, by number
         self._process: subprocess.Popen[str] | None = None
-
-    @property
-    def process_id(self) -> int | None:
-        """The id of the process, if it runs."""
-        return self._process.pid if self._process and self._process.poll() is None else None
 
     def ask(self, question: Question) -> Answers:
         """Put a question to the process, and return its answers, which grow.
@@ -89,9 +74,8 @@ class Answerer:
         with self._lock:
             if len(self._open) >= MOST_OPEN:
                 raise UserError(f"{MOST_OPEN} questions already wait for their answers; try again in a minute.")
-            answers = Answers(next(self._numbers), question)
-            process = self._started()
-            self._open[answers.number] = process, answers
+            process, answers = self._started(), Answers(next(self._numbers), question)
+            self._open[answers.number] = answers
             self._write(process, Command(number=answers.number, question=question))
         return answers
 
@@ -99,15 +83,8 @@ class Answerer:
         """Stop answers; their tokens remain."""
         with self._lock:
             if answers.active and self._process:
-                self._stop(self._process, answers)
-
-    def close(self) -> None:
-        """End the process."""
-        with self._lock:
-            if self._process and self._process.stdin:
-                with suppress(BrokenPipeError):
-                    self._process.stdin.close()
-                self._process.wait()
+                answers.stopped = True
+                self._write(self._process, Command(number=answers.number))
 
     def _started(self) -> subprocess.Popen[str]:
         """Return the running process; start one if there is none."""
@@ -123,35 +100,29 @@ class Answerer:
                 )
             except OSError as error:
                 raise UserError(f"The process of the answers cannot start: {error.strerror or error}.") from None
-            threading.Thread(target=self._collect, args=(self._process,), name="answers", daemon=True).start()
+            self._open = {}
+            given = self._process, self._open
+            threading.Thread(target=self._collect, args=given, name="answers", daemon=True).start()
         return self._process
 
-    def _stop(self, process: subprocess.Popen[str], answers: Answers) -> None:
-        answers.stopped = True
-        self._write(process, Command(number=answers.number))
-
     def _write(self, process: subprocess.Popen[str], command: Command) -> None:
-        assert process.stdin is not None  # a pipe
         with suppress(BrokenPipeError):  # it has just ended, which `_collect` handles
-            process.stdin.write(command.model_dump_json() + "\n")
-            process.stdin.flush()
+            print(command.model_dump_json(), file=process.stdin, flush=True)
 
-    def _collect(self, process: subprocess.Popen[str]) -> None:
+    def _collect(self, process: subprocess.Popen[str], waiting: dict[int, Answers]) -> None:
         """Record the events of a process until it ends, which ends its open answers."""
-        assert process.stdout is not None  # a pipe
-        for line in process.stdout:
+        for line in process.stdout or ():  # a pipe
             event = Event.model_validate_json(line)
             with self._lock:
-                _, answers = self._open[event.number]
+                answers = waiting[event.number]
                 answers.apply(event)
                 if not answers.active:
-                    del self._open[event.number]
-                elif not answers.stopped and time.monotonic() - answers.watched > self._unwatched:
-                    self._stop(process, answers)
+                    del waiting[event.number]
+                elif not answers.stopped and time.monotonic() - answers.watched > LONGEST_UNWATCHED:
+                    self.stop(answers)
         code = process.wait()
         with self._lock:
             failed = f"The process of the answers {describe_exit(code)}. Generate the answers again to restart it."
-            mine = [answers for its, answers in self._open.values() if its is process]
-            for answers in mine:
-                answers.apply(Event(number=answers.number, kind="fails", error=failed))
-                del self._open[answers.number]
+            while waiting:
+                number, answers = waiting.popitem()
+                answers.apply(Event(number=number, state="failed", error=failed))

@@ -1,32 +1,65 @@
-"""The models that the process of the answers holds in memory, within a number, a size and a time."""
+"""The models that the process of the answers holds in memory, within a number and a size; nothing is compressed."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from core.answers.question import MOST_COMPARED
+from core.base.errors import UserError
 from core.base.memory import machine_bytes, return_freed_memory
-from core.specs import VariantSpec
+from core.models.sources import identify_again, load_model
+from core.models.terms import check_here
+from core.notation.chain import format_chain
+from core.request.stages import build_stage
+from core.specs import RunSpec, VariantSpec
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from core.engine.session import Session
+
 MOST_LOADED = 1 + MOST_COMPARED  # models in memory
 MEMORY_SHARE = 1 / 3  # of the machine's memory that they may take together
-IDLE_SECONDS = 300.0  # after which an unused model is freed
 
 
-@dataclass
-class Loaded:
+class Loaded(NamedTuple):
     """A model in memory with its tokenizer."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     size: int  # bytes of its weights
-    last_used: float = 0.0  # of the clock
+
+
+def load(spec: VariantSpec) -> Loaded:
+    """Load the dense model or a variant from the cache.
+
+    Raises:
+        UserError: The model is not on this machine, or the variant is not in the cache.
+    """
+    from core.engine.variants import load_cached
+    from core.evaluation.packed import held_bytes
+
+    check_here(identify_again(spec.model, spec.revision))
+    session = _session(spec.model, spec.revision)
+    if session.tokenizer is None:
+        raise UserError(f"{spec.model} is an encoder, which generates no text; choose a language model.")
+    if spec.is_dense:
+        model = load_model(session.source, spec.dtype)
+    elif cached := load_cached(spec, references=False):
+        model = cached[0]
+    else:
+        raise UserError(f"{format_chain(spec.stages)} is not in the cache any more; make it again by its job.")
+    return Loaded(model, session.tokenizer, held_bytes(model))
+
+
+@lru_cache(maxsize=2)
+def _session(model: str, revision: str) -> Session:
+    """Return the source and the tokenizer of a model, which its variants share."""
+    from core.engine.session import Session
+
+    return Session([RunSpec(variant=VariantSpec(model=model, revision=revision, stages=(build_stage("dense"),)))])
 
 
 class LoadedModels:
@@ -37,17 +70,12 @@ class LoadedModels:
 
     def __init__(
         self,
-        load: Callable[[VariantSpec], Loaded],
+        load: Callable[[VariantSpec], Loaded] = load,
         most: int = MOST_LOADED,
         most_bytes: int | None = None,
-        idle_seconds: float = IDLE_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
     ):
-        self._load = load
-        self._most = most
+        self._load, self._most = load, most
         self._most_bytes = int(machine_bytes() * MEMORY_SHARE) if most_bytes is None else most_bytes
-        self._idle_seconds = idle_seconds
-        self._clock = clock
         self._models: dict[str, Loaded] = {}  # by key, the longest unused first
 
     @property
@@ -57,7 +85,8 @@ class LoadedModels:
 
     def has_room(self, used: Collection[str]) -> bool:
         """Return whether one more model fits beside those in use, if it is as large as the largest of them."""
-        return len(used) < self._most and self._fits([self._models[key].size for key in used])
+        sizes = [self._models[key].size for key in used]
+        return len(sizes) < self._most and sum(sizes) + max(sizes, default=0) <= self._most_bytes
 
     def get(self, spec: VariantSpec, used: Collection[str] = ()) -> Loaded:
         """Return a model, loaded if necessary; others are freed for it, except those in use.
@@ -67,34 +96,15 @@ class LoadedModels:
         """
         known = self._models.pop(spec.key, None)
         if known is None:
-            self._make_room(used)
+            unused = [key for key in self._models if key not in used]
+            while unused and not self.has_room(self._models):
+                self.free([unused.pop(0)])
             known = self._load(spec)
-        known.last_used = self._clock()
         self._models[spec.key] = known
         return known
 
-    def free_idle(self) -> None:
-        """Free the models that were not used for the idle time."""
-        now = self._clock()
-        self._free([key for key, one in self._models.items() if now - one.last_used >= self._idle_seconds])
-
-    def mark_used(self) -> None:
-        """Start the idle time of the loaded models again, as after an answer."""
-        for one in self._models.values():
-            one.last_used = self._clock()
-
-    def _make_room(self, used: Collection[str]) -> None:
-        unused = [key for key in self._models if key not in used]
-        while unused and not self._allows_another():
-            self._free([unused.pop(0)])
-
-    def _allows_another(self) -> bool:
-        return len(self._models) < self._most and self._fits([one.size for one in self._models.values()])
-
-    def _fits(self, sizes: list[int]) -> bool:
-        return sum(sizes) + max(sizes, default=0) <= self._most_bytes
-
-    def _free(self, keys: list[str]) -> None:
+    def free(self, keys: Collection[str]) -> None:
+        """Free some of the models in memory."""
         for key in keys:
             del self._models[key]
         if keys:

@@ -12,6 +12,8 @@ MOST_COMPARED = 3  # variants compared with dense
 MOST_PROMPT = 4000  # characters
 MOST_TOKENS = 512  # of an answer
 
+State = Literal["queued", "loading", "running", "done", "failed"]
+
 
 class QuestionRow(Frozen):
     """What the row of a question has, which others may read; not its prompt."""
@@ -46,10 +48,11 @@ class Command(Frozen):
 
 
 class Event(Frozen):
-    """A line from the process on the answers to a question, or on the one at a `place` among its variants."""
+    """A line from the process: the state of the answers to a question, or of the one at a `place` in its variants."""
 
     number: int
-    kind: Literal["starts", "loads", "token", "ends", "stops", "fails"]
+    state: State
     place: int | None = None
-    token: Token | None = None
+    token: Token | None = None  # a new one
     error: str | None = None  # one sentence
+    stopped: bool = False  # whether a command stopped the answers

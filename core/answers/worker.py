@@ -9,7 +9,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from itertools import islice
+from contextlib import contextmanager
+from itertools import islice, zip_longest
 from queue import Empty, SimpleQueue
 from typing import IO
 
@@ -18,11 +19,10 @@ from core.answers.question import Command, Event, Question
 from core.base.errors import MEMORY_RAN_OUT, CancelledError, UserError, out_of_memory
 from core.jobs.kinds import QUESTION
 from core.jobs.own import own_job
-from core.jobs.worker import Worker as JobWorker
 from core.jobs.worker import die_first
 from core.store.store import Store
 
-IDLE_CHECK_SECONDS = 10.0
+IDLE_SECONDS = 300.0  # after which unused models are freed
 Send = Callable[[Event], None]
 
 
@@ -32,56 +32,40 @@ class Worker:
     def __init__(self, models: LoadedModels, send: Send, store: Store):
         self.models, self.store = models, store
         self._send = send
-        self._stopped: set[int] = set()  # numbers of questions
-
-    def stop(self, number: int) -> None:
-        """Stop the answers to a question, also to one that is not read yet."""
-        self._stopped.add(number)
+        self.stopped: set[int] = set()  # numbers of questions, also of those that are not read yet
 
     def answer(self, number: int, question: Question) -> None:
         """Send the events of the answers to a question, the last one without a place."""
+        end, most = Event(number=number, state="done"), len(question.variants) * question.sampling.tokens
         try:
             self._check(number)
-            with own_job(self.store, QUESTION, question.row.model_dump_json()) as job:
-                self._send(Event(number=number, kind="starts"))
-                self._generate(number, question, job)
+            with own_job(self.store, QUESTION, question.row.model_dump_json()) as job, _private():
+                self._send(Event(number=number, state="running"))
+                for done, event in enumerate(self._events(number, question)):
+                    self._check(number)
+                    job.progress("reply", min(done, most), most)
+                    self._send(event)
         except CancelledError:
-            self._send(Event(number=number, kind="stops"))
+            end = Event(number=number, state="done", stopped=True)
         except Exception as error:
-            self._send(Event(number=number, kind="fails", error=sentence(error)))
-        else:
-            self._send(Event(number=number, kind="ends"))
-        self.models.mark_used()
-        self._stopped.discard(number)
+            end = Event(number=number, state="failed", error=sentence(error))
+        self._send(end)
+        self.stopped.discard(number)
 
     def _check(self, number: int) -> None:
-        if number in self._stopped:
+        if number in self.stopped:
             raise CancelledError
-
-    def _generate(self, number: int, question: Question, job: JobWorker) -> None:
-        """Send the answers, whose errors stay out of the job's row: they may quote the prompt."""
-        most = len(question.variants) * question.sampling.tokens
-        try:
-            for done, event in enumerate(self._events(number, question)):
-                self._check(number)
-                job.progress("reply", min(done, most), most)
-                self._send(event)
-        except (CancelledError, UserError):
-            raise
-        except Exception as error:
-            raise UserError(sentence(error)) from None
 
     def _events(self, number: int, question: Question) -> Iterator[Event]:
         """Yield the answers of the models that fit into memory together, in turn, then those of the next ones."""
-        streams: dict[int, Iterator[Event]] = {}  # by place
+        streams: list[Iterator[Event]] = []
         used: set[str] = set()
         for place, variant in enumerate(question.variants):
             if used and not self.models.has_room(used):
                 yield from _in_turn(streams)
                 used.clear()
-            streams[place] = self._answer(number, question, place, frozenset(used))
-            yield next(streams[place])
-            yield from islice(streams[place], 1)
+            streams.append(self._answer(number, question, place, frozenset(used)))
+            yield from islice(streams[place], 2)
             used.add(variant.key)
             used &= set(self.models.keys)  # a model that could not be loaded takes no room
         yield from _in_turn(streams)
@@ -90,26 +74,33 @@ class Worker:
         """Yield the events of one model, which is loaded first; its failure leaves the other answers."""
         from core.evaluation.generation.generate import generate, prompt_ids
 
-        yield Event(number=number, kind="loads", place=place)
+        yield Event(number=number, state="loading", place=place)
         try:
             loaded = self.models.get(question.variants[place], used)
             prompt = prompt_ids(loaded.tokenizer, question.prompt, question.chat)
             for token in generate(loaded.model, loaded.tokenizer, prompt, question.sampling):
-                yield Event(number=number, kind="token", place=place, token=token)
+                yield Event(number=number, state="running", place=place, token=token)
         except Exception as error:
-            yield Event(number=number, kind="fails", place=place, error=sentence(error))
+            yield Event(number=number, state="failed", place=place, error=sentence(error))
         else:
-            yield Event(number=number, kind="ends", place=place)
+            yield Event(number=number, state="done", place=place)
 
 
-def _in_turn(streams: dict[int, Iterator[Event]]) -> Iterator[Event]:
+@contextmanager
+def _private() -> Iterator[None]:
+    """Keep the text of an unexpected error out of the job's row, as it may quote the prompt."""
+    try:
+        yield
+    except CancelledError:
+        raise
+    except Exception as error:
+        raise UserError(sentence(error)) from None
+
+
+def _in_turn(streams: list[Iterator[Event]]) -> Iterator[Event]:
     """Yield an event of each answer in turn until all have ended."""
-    while streams:
-        for place in list(streams):
-            if (event := next(streams[place], None)) is None:
-                del streams[place]
-            else:
-                yield event
+    for events in zip_longest(*streams):
+        yield from filter(None, events)
 
 
 def sentence(error: Exception) -> str:
@@ -123,20 +114,18 @@ def sentence(error: Exception) -> str:
 
 def serve(commands: IO[str], events: IO[str]) -> None:
     """Answer the questions of the stream `commands`, and write the events; the process ends with that stream."""
-    from core.answers.loading import load
 
     def send(event: Event) -> None:
-        events.write(event.model_dump_json(exclude_none=True) + "\n")
-        events.flush()
+        print(event.model_dump_json(exclude_none=True), file=events, flush=True)
 
-    worker, questions = Worker(LoadedModels(load), send, Store()), SimpleQueue[tuple[int, Question]]()
+    worker, questions = Worker(LoadedModels(), send, Store()), SimpleQueue[tuple[int, Question]]()
 
     def read() -> None:
         try:
             for line in commands:
                 command = Command.model_validate_json(line)
                 if command.question is None:
-                    worker.stop(command.number)
+                    worker.stopped.add(command.number)
                 else:
                     questions.put((command.number, command.question))
         finally:
@@ -145,9 +134,9 @@ def serve(commands: IO[str], events: IO[str]) -> None:
     threading.Thread(target=read, name="commands", daemon=True).start()
     while True:
         try:
-            number, question = questions.get(timeout=IDLE_CHECK_SECONDS)
+            number, question = questions.get(timeout=IDLE_SECONDS)
         except Empty:
-            worker.models.free_idle()
+            worker.models.free(worker.models.keys)
         else:
             worker.answer(number, question)
 

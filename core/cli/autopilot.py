@@ -54,7 +54,6 @@ def autopilot(
     from core.search.question import Question, opening, prepare
     from core.search.session import conduct
     from core.search.space import Restrictions
-    from core.search.studies import import_studies
 
     for value, name in ((max_mb, "--max-mb"), (minutes, "--minutes")):
         check_above(value, 0, f"{name} {value:g} is not a number", 90)
@@ -68,10 +67,6 @@ def autopilot(
     store = Store()
     prepared = prepare(question, store)
     say(opening(prepared))
-    try:
-        import_studies(store)
-    except UserError as error:  # the search itself needs none of them
-        messages.print(str(error), markup=False)
     with bars() as progress:
         found = conduct(prepared, store, progress, _print_step, _print_start)
     _print_certificate(prepared, found, store)
@@ -85,8 +80,8 @@ def _print_step(step: Progressed) -> None:
     from core.search.trials import times_dense
 
     left = f"{format_duration(step.seconds_left)} left, then {format_duration(step.judgement_seconds)} to judge"
-    words = f"{step.chain}: {step.problem}"
-    if one := step.tried:
+    words = f"{step.trial.chain}: {step.trial.problem}"
+    if one := step.trial.outcome:
         size, ratio = f"{one.bytes / 1e6:.1f} MB", times_dense(one.loss)
         windows = f"{one.windows} windows" + (", eliminated" if one.eliminated else "")
         best = ", the best so far" if step.best == one else ""
@@ -100,7 +95,7 @@ def _print_certificate(prepared: Prepared, found: Certificate, store: Store) -> 
     Raises:
         UserError: There is no winner, as no chain within the budget was measured. Stored variants that fit are printed.
     """
-    from core.search.stored import NOTE
+    from core.search.certificate import NOTE
 
     if not found.fits:
         if found.stored:

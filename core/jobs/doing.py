@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from core.base.errors import UserError
 from core.jobs.countdown import Countdown, job_left, left_words
-from core.jobs.kinds import RUN
+from core.jobs.kinds import RUN, SEARCH
 from core.jobs.queue import Job
 from core.models.facts import load_shape
 from core.models.sources import identify_again
@@ -16,6 +16,7 @@ from core.store.slots import slots
 from core.store.store import Store
 
 STAGES = {
+    "search": "Searching",
     "waiting": "Waiting for another run on this machine",
     "machine": "Waiting for a machine",
     "load": "Loading the model",
@@ -58,7 +59,10 @@ class Outlook:
         parts += [f"{job.share:.0%}".replace("%", " %")] * (job.total > 0)
         if job.started:
             parts.append(format_duration(job.read - job.started).removeprefix("about ") + " so far")
-        return " · ".join(filter(None, [*parts, left_words(self.seconds_left([job]))]))
+        left = (
+            max(0, job.total - job.done) if job.stage == SEARCH else self.seconds_left([job])
+        )  # a search counts seconds
+        return " · ".join(filter(None, [*parts, left_words(left)]))
 
     def seconds_left(self, active: Sequence[Job]) -> float | None:
         """Return the remaining seconds of all these active jobs; None without a run or without an estimate."""

@@ -9,7 +9,7 @@ from core.notation.chain import common_defaults, format_chain, parse, run_comman
 from core.request.resolve import resolve_chain
 from core.request.stages import variant_spec
 from core.results import SENSITIVITY, Result
-from core.specs import DTYPES, ZERO_SHOT, Dtype, Fewshot, Perplexity, Task, precision_name
+from core.specs import DTYPES, ZERO_SHOT, Dtype, Fewshot, Task, precision_name
 
 
 def reproduce(result: Result) -> str:
@@ -27,8 +27,7 @@ def reproduce(result: Result) -> str:
     tasks: dict[tuple[Dtype, Fewshot], dict[str, None]] = {}  # by precision and prompt
     for row in result.measurements:
         if row.of_text:
-            text = {name: row.protocol[name] for name in ("window", "windows", "spread") if name in row.protocol}
-            words += ["--perplexity", str(Perplexity(corpus=row.dataset, **text))]
+            words += ["--perplexity", str(row.text)]
         elif row.metric.startswith("acc"):
             dtype = next((known for known in DTYPES if known == row.protocol.get("dtype")), variant.dtype)
             shots = Fewshot.from_protocol(row.protocol.get("fewshot"))

@@ -2,8 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,97 +14,41 @@ from core.request.baseline import missing_part
 from core.request.expected.estimate import estimate
 from core.request.expected.speeds import history_of
 from core.search.question import Prepared
-from core.search.racing import RUNGS
 from core.search.record import Record
 from core.search.sampler import ChainSampler, Observation, Residuals
 from core.search.space import Candidate
-from core.search.trials import Chosen, Compute, Racer, Trial, Tried, observations
+from core.search.trials import RUNGS, Chosen, Compute, Racer, Trial, Tried, observations
 from core.specs import ModelId
 from core.store.clock import Now
 from core.store.store import Store
+
+MIDDLE = RUNGS[1]  # windows of a trial, on average
+OnStart = Callable[[str, Chosen], None]  # of a chain
 
 
 @dataclass(frozen=True)
 class Progressed:
     """A search after a trial."""
 
-    tried: Tried | None  # None: the chain could not be made
-    chain: str
-    problem: str  # why it could not be made; empty if it could
+    trial: Trial
     best: Tried | None
-    count: int
+    count: int  # of the trials with an outcome
     seconds_left: float  # to the judgement, at most the rest of the minutes
     judgement_seconds: float  # after them, estimated
 
 
-MIDDLE = RUNGS[1]  # windows of a trial, on average
-OnStart = Callable[[str, Chosen], None]  # of a chain
-
-
-class Estimates:
-    """The seconds that the parts of a search take, at the speeds of this machine that the stored runs show."""
-
-    def __init__(self, prepared: Prepared, store: Store):
-        self.prepared, self.store = prepared, store
-        self._dense = prepared.run("dense", MIDDLE)
-
-    def learn(self, rivals: Sequence[str]) -> None:
-        """Estimate anew: the speeds are known better, some first stages are in the cache, and some numbers stored.
-
-        Args:
-            rivals: The best chain and the second best, as far as they are known.
-        """
-        source = self.prepared.source
-        self._trials: dict[Candidate, float] = {}
-        self._speeds = history_of(self.store).speeds(ModelId(source.id, source.revision))
-        dense = self.prepared.judgement("dense")
-        specs = [dense, *(self.prepared.judgement(chain) for chain in rivals)]
-        runs = [missing_part(spec, self.store.get(spec.variant.key)) for spec in specs]
-        runs += [dense] * (2 - len(rivals))  # a chain that is not known yet costs as much
-        self.judgement = sum(estimate(run, self._speeds).seconds for run in runs if run)
-
-    def of_trial(self, place: Candidate) -> float:
-        """Return the seconds of a chain's trial."""
-        if place not in self._trials:
-            variant = self._dense.variant.model_copy(update={"stages": self.prepared.space.stages(place)})
-            run = self._dense.model_copy(update={"variant": variant})
-            self._trials[place] = estimate(run, self._speeds).seconds  # without what is in the cache of variants
-        return self._trials[place]
-
-
 class Autopilot:
-    """A search that resumes where an earlier one with the same question stopped.
-
-    Args:
-        prepared: The question.
-        store: Where the results go.
-        compute: Runs variants.
-        at_once: Trials that run at once.
-        now: The clock.
-        on_start: Called before the first trial of all with its chain and what that was chosen for.
-        job: The job of this process, if it has one already.
-    """
+    """A search that resumes where an earlier one with the same question stopped; `job` is that of this process."""
 
     def __init__(
-        self,
-        prepared: Prepared,
-        store: Store,
-        compute: Compute,
-        at_once: int = 1,
-        now: Callable[[], float] = time.monotonic,
-        on_start: OnStart | None = None,
-        job: int | None = None,
+        self, prepared: Prepared, store: Store, job: int | None = None, now: Callable[[], float] = time.monotonic
     ):
-        self.on_start = on_start
-        self.prepared, self.at_once, self.now = prepared, at_once, now
+        self.prepared, self.now = prepared, now
         question, space = prepared.question, prepared.space
-        self.estimates = Estimates(prepared, store)
-        self.racer = Racer(prepared, compute, store)
-        residuals = Residuals(space, prepared.prior)
-        self._whole = 60 * question.minutes
-        times = self.estimates.of_trial, lambda: max(0.0, self.seconds_left), self._whole
-        self.sampler = ChainSampler(space, residuals, question.most_bytes, *times)
         self.record = Record(store, question, job)
+        self._dense, self._whole = prepared.run("dense", MIDDLE), 60 * question.minutes
+        times = self.trial_seconds, lambda: self.seconds_left, self._whole
+        self.sampler = ChainSampler(space, Residuals(space, prepared.prior), question.most_bytes, *times)
         self._learn()
 
     @property
@@ -116,23 +59,20 @@ class Autopilot:
     @property
     def seconds_left(self) -> float:
         """The seconds that the question leaves after all its searches."""
-        return self._whole - self.record.seconds
+        return max(0.0, self._whole - self.record.seconds)
 
     @property
     def exhausted(self) -> bool:
         """Whether no other chain may be better, whatever the time."""
-        return not self._seconds_of_trials(1.0)
+        return not self.sampler.seconds_of_all(*self._observed(), 1.0)
 
-    def check_minutes(self) -> None:
-        """Raise `UserError` if no trial was measured, and the minutes of the question hold none."""
-        if self.outcomes or self.sampler.choose([]) is not None:
-            return
-        least = self.sampler.least_seconds()
-        if self._whole < least < math.inf:
-            raise UserError(
-                f"{self.prepared.question.minutes:g} minutes hold no trial, as the quickest one takes "
-                f"{format_duration(least)}; give at least {math.ceil(least / 60)} min."
-            )
+    def trial_seconds(self, place: Candidate) -> float:
+        """Return the seconds of a chain's trial, at the speeds of this machine that the stored runs show."""
+        if place not in self._seconds:
+            variant = self._dense.variant.model_copy(update={"stages": self.prepared.space.stages(place)})
+            run = self._dense.model_copy(update={"variant": variant})
+            self._seconds[place] = estimate(run, self._speeds).seconds  # without what is in the cache of variants
+        return self._seconds[place]
 
     def ranked(self) -> list[Tried]:
         """Return the outcomes of the chains that were not eliminated, the best expected one first."""
@@ -142,72 +82,83 @@ class Autopilot:
         return sorted(left, key=lambda one: order.get(one.chain, len(order)))
 
     def begin(self, claim: Claim) -> int:
-        """Let a job search, as `Record.begin` does; before it, no trial starts."""
-        return self.record.begin(claim, **self._times(self._seconds_of_trials()))
+        """Let a job search, as `Record.begin` does; before it, no trial starts.
 
-    def search(self) -> Iterator[Progressed]:
-        """Try chains until the time ends or no other may be better; yield after each trial."""
+        Raises:
+            UserError: No trial was measured, and the minutes of the question hold none.
+        """
+        if not self.outcomes and self.sampler.choose([]) is None:
+            least = self.sampler.least_seconds()
+            if self._whole < least < math.inf:
+                raise UserError(
+                    f"{self.prepared.question.minutes:g} minutes hold no trial, as the quickest one takes "
+                    f"{format_duration(least)}; give at least {math.ceil(least / 60)} min."
+                )
+        return self.record.begin(claim, **self._times())
+
+    def search(self, compute: Compute, at_once: int = 1, on_start: OnStart | None = None) -> Iterator[Progressed]:
+        """Try chains, some at once, until the time ends or no other may be better; yield after each trial.
+
+        Before the first trial of all, `on_start` is called with its chain and what that was chosen for.
+        """
+        racer = Racer(self.prepared, compute, self.record.store)
         if whole := [one for one in self.outcomes if not one.eliminated]:  # of an earlier search, all stored
-            self.racer.race([min(whole, key=lambda one: one.loss).chain])
+            racer.race([min(whole, key=lambda one: one.loss).chain])
         while self.seconds_left > 0:
-            with self._counted():
-                trials = self._ask()
+            started = self.now()
+            self.record.write(since=Now())
+            try:
+                trials = self._ask(at_once, on_start)
                 if not trials:
                     return
-                found = self.racer.race(list(trials))
+                found = racer.race(list(trials))
                 if not any(isinstance(one, Tried) and math.isfinite(one.loss) for one in found.values()):
-                    self.racer.check_dense()  # if it fails itself, all other chains would, too
+                    racer.check_dense()  # if it fails itself, all other chains would, too
+            finally:
+                self.record.seconds += self.now() - started
+                self.record.write(since=None, seconds=self.record.seconds)
             for chain, number in trials.items():
-                yield self._ended(number, found[chain])
+                one = found[chain]
+                end = {"problem": str(one)} if isinstance(one, UserError) else {"outcome": one}
+                trial = self.record.trials[number].model_copy(update={"running": False, **end})
+                self.record.put(number, trial)
+                self._learn()
+                self.record.state(**self._times())
+                left = self.ends - self.record.seconds
+                yield Progressed(trial, racer.leader, len(self.outcomes), left, self.judgement_seconds)
 
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        """Count the time of some work."""
-        started = self.now()
-        self.record.write(since=Now())
-        try:
-            yield
-        finally:
-            self.record.seconds += self.now() - started
-            self.record.write(since=None, seconds=self.record.seconds)
-
-    def _ask(self) -> dict[str, int]:
+    def _ask(self, at_once: int, on_start: OnStart | None) -> dict[str, int]:
         """Return the numbers of the next trials by their chains, as many as run at once and as the time allows."""
         trials: dict[str, int] = {}
-        while len(trials) < self.at_once:
+        while len(trials) < at_once:
             seen, running = self._observed()
             place = self.sampler.choose(seen, running)
             if place is None:
                 break
             chain, at = self.prepared.space.chain(place), np.array([place])
             loss, spread = (float(one[0]) for one in self.sampler.residuals.posterior(at, seen))
-            chosen = Chosen(loss, spread, self.estimates.of_trial(place))
+            chosen = Chosen(loss, spread, self.trial_seconds(place))
             trials[chain] = len(self.record.trials)
             self.record.put(trials[chain], Trial(chain=chain, expected=chosen, running=True))
-            if self.on_start and len(trials) == 1 and not self.outcomes:
-                self.on_start(chain, chosen)
+            if on_start and len(trials) == 1 and not self.outcomes:
+                on_start(chain, chosen)
         return trials
 
     def _observed(self) -> tuple[list[Observation], list[Candidate]]:
         return observations(self.record.trials, self.prepared.space)
 
-    def _ended(self, number: int, outcome: Tried | UserError) -> Progressed:
-        end = {"problem": str(outcome)} if isinstance(outcome, UserError) else {"outcome": outcome}
-        trial = self.record.trials[number].model_copy(update={"running": False, **end})
-        self.record.put(number, trial)
-        self._learn()
-        left = self._seconds_of_trials()
-        self.record.state(**self._times(left))
-        best, count = self.racer.leader, len(self.outcomes)
-        return Progressed(trial.outcome, trial.chain, trial.problem, best, count, left, self.estimates.judgement)
-
     def _learn(self) -> None:
-        self.estimates.learn([one.chain for one in self.ranked()[:2]])
+        """Estimate anew: the speeds are known better, some first stages are in the cache, and some numbers stored."""
+        source, store = self.prepared.source, self.record.store
+        self._seconds: dict[Candidate, float] = {}  # of trials
+        self._speeds = history_of(store).speeds(ModelId(source.id, source.revision))
+        judged = [self.prepared.judgement(chain) for chain in ("dense", *(one.chain for one in self.ranked()[:2]))]
+        runs = [missing_part(spec, store.get(spec.variant.key)) for spec in judged]
+        runs += [judged[0]] * (3 - len(judged))  # a chain that is not known yet costs as much
+        self.judgement_seconds = sum(estimate(run, self._speeds).seconds for run in runs if run)
 
-    def _times(self, left: float) -> dict[str, float]:
-        """Return what other processes see of the times, with these seconds to the judgement."""
-        return {"ends": self._whole - self.seconds_left + left, "judgement_seconds": self.estimates.judgement}
-
-    def _seconds_of_trials(self, most: float | None = None) -> float:
-        """Return the seconds of all chains that may be better, or `most` if they take longer; by default all left."""
-        return self.sampler.seconds_of_all(*self._observed(), max(0.0, self.seconds_left) if most is None else most)
+    def _times(self) -> dict[str, float]:
+        """Return what other processes see of the times: the trials take those of all chains that may be better."""
+        left = self.sampler.seconds_of_all(*self._observed(), self.seconds_left)
+        self.ends = self.record.seconds + left
+        return {"ends": self.ends, "judgement_seconds": self.judgement_seconds}

@@ -3,27 +3,36 @@
 What the search expects of a chain before its trial is a mean over all stored texts, perhaps that of the judge, too.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import NamedTuple
 
 import pandas as pd
 from pydantic import AliasChoices, Field
 
+from core.base.errors import UserError
 from core.data.cards import TASKS
+from core.findings.best.budget import ROUNDED
 from core.findings.numbers.differences import NUMBER, number_of, number_of_mean, paired_differences
-from core.findings.numbers.reporting import listed
+from core.findings.numbers.reporting import interval_words, listed
 from core.findings.numbers.seven import accuracies_of, by_protocol, counted_tasks, mean_above_chance
 from core.findings.seeds import Seeds
-from core.notation.chain import format_chain
+from core.notation.chain import format_chain, parse
+from core.registry import on_own_grid
+from core.request.stages import variant_spec
 from core.results import Result
 from core.search.question import DOCUMENTS, Prepared
-from core.search.stored import StoredFit, best_of, perplexity_on, stored_fits
-from core.search.trials import Compute, Tried, one_result
+from core.search.trials import Compute, Tried, one_result, perplexity_on
 from core.specs import Frozen, Perplexity, Scalar
 from core.statistics.correlations import DIFFERENCES, WIDENED, interval_note
 from core.store.store import Store
 
 WINNER, RUNNER_UP, STORED, DENSE = "winner", "runner-up", "best stored before", "dense"
 SEARCHED = "best of the search"  # where the winner was stored before
+LISTED = 3  # stored variants of a text
+NOTE = f"The best {LISTED} on each text, written CORPUS@WINDOW:WINDOWS. Perplexities compare on one text only."
 
 
 class Paired(Frozen):
@@ -35,8 +44,7 @@ class Paired(Frozen):
 
     def words(self, number: Callable[[float], str]) -> str:
         """Return the comparison with its interval."""
-        interval = "" if self.low is None or self.high is None else f" [{number(self.low)}, {number(self.high)}]"
-        return number(self.value) + interval
+        return " ".join(filter(None, [number(self.value), interval_words(self.low, self.high, number)]))
 
 
 class Judged(Frozen):
@@ -51,6 +59,27 @@ class Judged(Frozen):
     # Perplexity of the winner over that of this variant, and its accuracy minus that of this one; None for the winner.
     ratio: Paired | None = None
     gain: Paired | None = None
+
+
+class StoredFit(NamedTuple):
+    """A stored variant within the budget, on a text."""
+
+    text: str  # as `Perplexity` is written
+    chain: str
+    key: str
+    megabytes: float  # as the budget counts them
+    perplexity: float
+    times_dense: float | None  # None without the dense model's perplexity
+
+    def row(self, size_title: str) -> dict[str, str | float | None]:
+        """Return the row of a table, by the names of its columns."""
+        return {
+            "Text": self.text,
+            "Chain": self.chain,
+            size_title: self.megabytes,
+            "Perplexity": self.perplexity,
+            "Times dense": self.times_dense,
+        }
 
 
 class Certificate(Frozen):
@@ -89,30 +118,28 @@ class Certificate(Frozen):
 
     def note(self) -> str:
         """Return what the columns of the table are, and what was tried."""
+        text, others = Perplexity.parse(self.judge), self.rows[1:]
+        widened = interval_note(text.corpus, {"window": text.window}, DIFFERENCES["perplexity"], text.windows or 0)
+        numbers = [one.ratio for one in others] + [one.gain for one in others if self.tasks]
+        lacking = None in numbers or None in [one.accuracy for one in self.rows if self.tasks]
+        tasks = [
+            f"Above chance: the mean accuracy minus chance of {listed([TASKS[task].label for task in self.tasks])}, "
+            f"{self.documents} documents each.",
+            "Winner minus it: the winner's accuracy minus that of the row, in points.",
+        ]
         sentences = [
             f"Judged on {self.judge}.",
             "Trials read another text. Expectations before them are means over all stored texts, which may include it.",
             "Winner over it: the winner's perplexity over that of the row, with its paired 95 % interval.",
+            f"These intervals are {WIDENED}." if widened else "",
+            *(tasks if self.tasks else ()),
+            "The intervals are unadjusted for the number of comparisons.",
+            "A variant that was stored before is not made again, so it may lack numbers." if lacking else "",
+            f"Tried {self.tried} chains, of which {self.eliminated} lost early.",
+            "No other chain within the budget is expected to be better." if self.exhausted else "",
+            f"The budget excludes {self.excluded:,} of {self.chains:,} chains.",
         ]
-        text = Perplexity.parse(self.judge)
-        if interval_note(text.corpus, {"window": text.window}, DIFFERENCES["perplexity"], text.windows or 0):
-            sentences.append(f"These intervals are {WIDENED}.")
-        if self.tasks:
-            named = listed([TASKS[task].label for task in self.tasks])
-            sentences.append(
-                f"Above chance: the mean accuracy minus chance of {named}, {self.documents} documents each."
-            )
-            sentences.append("Winner minus it: the winner's accuracy minus that of the row, in points.")
-        sentences.append("The intervals are unadjusted for the number of comparisons.")
-        others = self.rows[1:]
-        numbers = [one.ratio for one in others] + [one.gain for one in others if self.tasks]
-        if None in numbers or None in [one.accuracy for one in self.rows if self.tasks]:
-            sentences.append("A variant that was stored before is not made again, so it may lack numbers.")
-        sentences.append(f"Tried {self.tried} chains, of which {self.eliminated} lost early.")
-        if self.exhausted:
-            sentences.append("No other chain within the budget is expected to be better.")
-        sentences.append(f"The budget excludes {self.excluded:,} of {self.chains:,} chains.")
-        return " ".join(sentences)
+        return " ".join(filter(None, sentences))
 
     def failure(self, budget: str) -> str:
         """Return why there is no winner, and whether stored variants fit."""
@@ -129,26 +156,15 @@ class Certificate(Frozen):
 
 def certify(
     prepared: Prepared,
-    ranked: Sequence[Tried],
-    outcomes: Sequence[Tried],
-    stored: Result | None,
+    ranked: Sequence[Tried],  # the chains that were not eliminated, the best first
+    outcomes: Sequence[Tried],  # all of the search
+    stored: Result | None,  # the best variant before the search, if any fits
     compute: Compute,
     store: Store,
     exhausted: bool = False,
     stopped: bool = False,
 ) -> Certificate:
-    """Judge the winner, the runner-up, the best stored variant and the dense model; list stored ones without a winner.
-
-    Args:
-        prepared: The question.
-        ranked: The chains that were not eliminated, the best first.
-        outcomes: All outcomes of the search.
-        stored: The best stored variant before the search, if any fits.
-        compute: Runs variants.
-        store: Where the results are.
-        exhausted: Whether no other chain may be better.
-        stopped: Whether the user ended the search.
-    """
+    """Judge the winner, the runner-up, the best stored variant and the dense model, or list stored ones that fit."""
     first = zip((WINNER, RUNNER_UP), ranked, strict=False)
     results = {role: one_result(compute, prepared.judgement(one.chain)) for role, one in first}
     if results and stored is not None and stored.variant.key not in {one.variant.key for one in results.values()}:
@@ -188,30 +204,88 @@ def _rows(results: dict[str, Result], prepared: Prepared, tasks: Sequence[str], 
     seeds = Seeds(store)
     for role, result in results.items():
         row, size, protocol = perplexity_on(result, prepared.judge), prepared.bytes_of(result), _protocol(result)
+        if row is None:
+            continue
         there = by_protocol(result.measurements).get(protocol, {})
         scored = [there[task] for task in tasks if task in there]
         ratio = gain = None
         if role != WINNER:
             pairs = paired_differences([(result, results[WINNER])], store.samples, [results[DENSE]], seeds)
-            ratio = _paired(pairs, None if row is None else number_of(row), "ratio", "ratio_low", "ratio_high")
+            ratio = _paired(pairs, number_of(row), "ratio", "ratio_low", "ratio_high")
             gain = _paired(pairs, number_of_mean(protocol), "difference", "low", "high")
-        if row is not None:
-            yield Judged(
-                role=role,
-                chain=format_chain(result.variant.stages),
-                key=result.variant.key,
-                megabytes=float("nan") if size is None else size / 1e6,
-                perplexity=row.value,
-                accuracy=mean_above_chance(scored)[0] if scored and len(scored) == len(tasks) else None,
-                ratio=ratio,
-                gain=gain,
-            )
+        yield Judged(
+            role=role,
+            chain=format_chain(result.variant.stages),
+            key=result.variant.key,
+            megabytes=float("nan") if size is None else size / 1e6,
+            perplexity=row.value,
+            accuracy=mean_above_chance(scored)[0] if scored and len(scored) == len(tasks) else None,
+            ratio=ratio,
+            gain=gain,
+        )
 
 
-def _paired(pairs: pd.DataFrame, number: tuple[str, str, str] | None, *columns: str) -> Paired | None:
+def _paired(pairs: pd.DataFrame, number: tuple[str, str, str], *columns: str) -> Paired | None:
     """Return three columns of the pair with a number; None without it."""
-    if number is None:
-        return None
     on = pairs[(pairs[list(NUMBER)] == number).all(axis=1)]
     values = [None if pd.isna(one) else float(one) for one in on.iloc[0][list(columns)]] if len(on) else [None]
     return None if values[0] is None else Paired(value=values[0], low=values[1], high=values[2])
+
+
+def best_stored(store: Store, prepared: Prepared) -> Result | None:
+    """Return the allowed stored variant within the budget with the lowest perplexity on the text of the judgement."""
+    return best_of(_allowed(store.results(), prepared), prepared)
+
+
+def best_of(results: Iterable[Result], prepared: Prepared) -> Result | None:
+    """Return the best variant within the budget on the text of the judgement; None without."""
+    rows = ((one, perplexity_on(one, prepared.judge)) for one in results)
+    fits = {_fit(one, "", row.value, None, prepared): one for one, row in rows if row}
+    return next((fits[best] for best in _best_first(fits, prepared)), None)
+
+
+def stored_fits(store: Store, prepared: Prepared) -> tuple[StoredFit, ...]:
+    """Return the best `LISTED` stored variants within the budget on each text, of own and bundled results.
+
+    The text of the judgement comes first, then those with most such variants.
+    """
+    results = store.results()
+    dense = {one.variant.key: {row.identity: row.value for row in one.measurements} for one in results}
+    texts: dict[tuple[str, str], list[StoredFit]] = defaultdict(list)  # by corpus and protocol
+    for result in _allowed(results, prepared):
+        base = result.variant.dense_key
+        for row in result.measurements if base != result.variant.key else ():
+            if row.of_text:
+                reference = dense.get(base, {}).get(row.identity)
+                texts[row.dataset, row.protocol_id].append(_fit(result, str(row.text), row.value, reference, prepared))
+    fitting = [found for fits in texts.values() if (found := _best_first(fits, prepared))]
+    fitting.sort(key=lambda found: (found[0].text != str(prepared.judge), -len(found)))
+    return tuple(fit for found in fitting for fit in found[:LISTED])
+
+
+def _fit(result: Result, text: str, value: float, dense: float | None, prepared: Prepared) -> StoredFit:
+    chain, size = format_chain(result.variant.stages), prepared.bytes_of(result)
+    megabytes = math.nan if size is None else size / 1e6
+    return StoredFit(text, chain, result.variant.key, megabytes, value, None if dense is None else value / dense)
+
+
+def _best_first(fits: Iterable[StoredFit], prepared: Prepared) -> list[StoredFit]:
+    """Return the variants within the budget, the best first."""
+    most = (1 + ROUNDED) * prepared.question.max_mb
+    able = (one for one in fits if one.megabytes <= most and math.isfinite(one.perplexity))
+    return sorted(able, key=lambda one: (one.perplexity, one.megabytes, one.key))
+
+
+def _allowed(results: Iterable[Result], prepared: Prepared) -> Iterator[Result]:
+    """Yield the results of the model's variants that this version makes, and a search may propose."""
+    own = prepared.source.id, prepared.source.revision
+    for result in results:
+        variant = result.variant
+        other = variant.model_id != own or variant.is_external or on_own_grid(variant.model, variant.stages)
+        if other or variant.cut_short:
+            continue
+        with suppress(UserError):
+            stages = variant_spec(variant).stages
+            prepared.space.fits(stages)
+            if prepared.question.restrictions.allow(parse(format_chain(stages))):
+                yield result

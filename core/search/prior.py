@@ -62,7 +62,14 @@ def stored_effects(results: Iterable[Result]) -> dict[str, MeasuredEffect]:
         results: The results of one model, the dense one among them.
     """
     known = [result for result in results if not result.variant.is_external and not result.variant.cut_short]
-    losses = {result.variant.key: _losses(result) for result in known}
+    losses = {  # ln(perplexity) by text and protocol, of each variant
+        result.variant.key: {
+            (row.dataset, row.protocol_id): math.log(row.value) if math.isfinite(row.value) and row.value > 0 else 100.0
+            for row in result.measurements
+            if row.metric == "perplexity" and row.of_text
+        }
+        for result in known
+    }
     effects: dict[str, list[float]] = defaultdict(list)
     stages: dict[str, Stages] = {}
     for result in known:
@@ -72,15 +79,6 @@ def stored_effects(results: Iterable[Result]) -> dict[str, MeasuredEffect]:
             stages[chain] = tuple(variant.stages)
             effects[chain] += [own[text] - dense[text] for text in own.keys() & dense.keys()]
     return {chain: MeasuredEffect(stages[chain], min(fmean(each), MOST)) for chain, each in effects.items() if each}
-
-
-def _losses(result: Result) -> dict[tuple[str, str], float]:
-    """Return ln(perplexity) by text and protocol."""
-    return {
-        (row.dataset, row.protocol_id): math.log(row.value) if math.isfinite(row.value) and row.value > 0 else 100.0
-        for row in result.measurements
-        if row.metric == "perplexity" and row.of_text
-    }
 
 
 class Prior:
@@ -96,14 +94,12 @@ class Prior:
         """Return the expected effect of a chain: that of its longest measured start plus those of the other stages."""
         if not stages:
             return Effect(0.0, 0.0)
-        if len(stages) == 1:
-            return self.of_stage(stages[0])
         counts = range(len(stages), 1, -1)
         measured = next((count for count in counts if format_chain(stages[:count]) in self.own), 1)
-        if measured > 1:
-            start = _with_error(self.own[format_chain(stages[:measured])].loss, MEASURED)
-        else:
-            start = self.of_stage(stages[0])
+        chain = format_chain(stages[:measured])
+        start = _with_error(self.own[chain].loss, MEASURED) if chain in self.own else self.of_stage(stages[0])
+        if measured == len(stages):
+            return start
         loss, variance = start.loss, start.spread**2
         for stage in stages[measured:]:
             if stage.recovers:
@@ -112,10 +108,9 @@ class Prior:
             else:
                 more = self.of_stage(stage)
                 loss, variance = loss + more.loss, variance + more.spread**2
-        if measured < len(stages):
-            error = self._errors.of(format_chain(stages[-1:])) if ends_on_tables(format_chain(stages)) else None
-            loss += error.mean if error else 0.0
-            variance += (error.spread if error else SUM * loss) ** 2
+        error = self._errors.of(format_chain(stages[-1:])) if ends_on_tables(format_chain(stages)) else None
+        loss += error.mean if error else 0.0
+        variance += (error.spread if error else SUM * loss) ** 2
         return Effect(min(loss, MOST), math.sqrt(variance))
 
     def of_stage(self, stage: Stage) -> Effect:

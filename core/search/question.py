@@ -1,44 +1,40 @@
 """The question of the autopilot, checked before the search: a model, a budget, a time, and what the user allows."""
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache
 from pathlib import PurePath
 from typing import NamedTuple
 
 from pydantic import Field
 
+from core.answers.question import QuestionRow
 from core.base.errors import UserError
 from core.data import files
 from core.data.cards import SEVEN, TASKS
 from core.data.corpora import default_corpora
+from core.jobs.kinds import QUESTION, SEARCH
+from core.jobs.queue import Job
+from core.jobs.worker import read_work
 from core.models.facts import load_shape
 from core.models.shape import ModelShape
 from core.models.source import ModelSource
 from core.models.sources import identify
 from core.models.terms import check_here
 from core.notation.chain import ChainDefaults, StageRequest
-from core.notation.formatting import format_number, label
-from core.registry import STAGES
-from core.request.complete import (
-    check_device,
-    complete,
-    default_text,
-    identified_task,
-    identified_text,
-)
+from core.notation.formatting import format_number, label, variant_name
+from core.request.complete import check_device, complete, default_text, identified_task, identified_text
 from core.request.resolve import check_model_type
 from core.request.settings import RunSettings
 from core.request.stages import DEFAULT_WINDOW
 from core.results import Result
 from core.search.prior import Prior, stored_effects
-from core.search.racing import RUNGS
-from core.search.space import Candidate, Files, Restrictions, Space, enumerate_space
+from core.search.space import Candidate, Files, Fits, Restrictions, Space, enumerate_space
 from core.shipping.base import Format
 from core.shipping.formats import find_format
-from core.specs import Frozen, Perplexity, RunSpec, Stage, Task, VariantSpec
+from core.specs import Frozen, ModelId, Perplexity, RunSpec, Stage, Task, VariantSpec
 from core.store.store import Store
 
 SELECTION = "passages-eval"  # the corpus that every machine has
+WINDOWS = 16  # of each text
 DOCUMENTS = 100  # of each task that judges
 
 
@@ -93,8 +89,7 @@ class Prepared(NamedTuple):
 
     question: Question
     source: ModelSource
-    shape: ModelShape
-    defaults: ChainDefaults
+    settings: RunSettings  # of its runs
     space: Space
     prior: Prior
     text: Perplexity  # on which the search selects
@@ -104,11 +99,11 @@ class Prepared(NamedTuple):
     def bytes_of(self, result: Result) -> float | None:
         """Return the bytes of a variant that count for the budget; None if they are unknown."""
         counted, files = result.footprint, self.space.files
-        if counted is None or files is None:
-            return None if counted is None else counted.packed_bytes
-        return files.bytes_of(result.variant, counted)
+        if counted is None:
+            return None
+        return counted.packed_bytes if files is None else files.bytes_of(result.variant, counted)
 
-    def run(self, chain: str | Sequence[StageRequest], windows: int) -> RunSpec:
+    def run(self, chain: str, windows: int) -> RunSpec:
         """Return the run that measures a chain on some windows of the search."""
         return self._measuring(chain, self.text.model_copy(update={"windows": windows}))
 
@@ -116,20 +111,9 @@ class Prepared(NamedTuple):
         """Return the run that judges a chain."""
         return self._measuring(chain, self.judge, self.tasks)
 
-    def _measuring(
-        self, chain: str | Sequence[StageRequest], text: Perplexity, tasks: tuple[Task, ...] = ()
-    ) -> RunSpec:
-        return complete(
-            self.question.model,
-            chain,
-            RunSettings(
-                calibration=self.defaults.calibration,
-                train=self.defaults.train,
-                perplexity=(text,),
-                tasks=tasks,
-                device=self.question.device,
-            ),
-        ).model_copy(update={"paired": True})
+    def _measuring(self, chain: str, text: Perplexity, tasks: tuple[Task, ...] = ()) -> RunSpec:
+        settings = self.settings.model_copy(update={"perplexity": (text,), "tasks": tasks})
+        return complete(self.question.model, chain, settings).model_copy(update={"paired": True})
 
 
 def prepare(question: Question, store: Store) -> Prepared:
@@ -144,62 +128,57 @@ def prepare(question: Question, store: Store) -> Prepared:
     shape = load_shape(source)
     if not check_model_type(source, (), measured=True):
         raise UserError(f"{source.id} is no language model; choose one.")
-    files = None if question.form is None else Files(question.form, source)
+    sizes = None if question.form is None else Files(question.form, source)
     data, training = (identified_text(default_text(one, shape), shape) for one in (False, True))
     defaults = ChainDefaults(data, training, 0)
     results = [result for result in store.results() if not result.variant.is_external]
-    own = stored_effects(one for one in results if one.variant.model_id == (source.id, source.revision))
-    models = {one.variant.model_id for one in results} - {(source.id, source.revision)}
-    others = [stored_effects(one for one in results if one.variant.model_id == model) for model in sorted(models)]
-    fits = partial(check_fits, source, question.form, refused_by(source))
-    space = enumerate_space(shape, defaults, question.restrictions, fits, own, files)
+    models = sorted({one.variant.model_id for one in results})
+    others = {model: stored_effects(one for one in results if one.variant.model_id == model) for model in models}
+    own = others.pop(ModelId(source.id, source.revision), {})
+    space = enumerate_space(shape, defaults, question.restrictions, fits_of(source, question.form), own, sizes)
     check_feasible(space, question)
     text, judge = (identified_text(one, shape) for one in texts(shape))
-    return Prepared(question, source, shape, defaults, space, Prior(own, others), text, judge, judging_tasks())
+    settings = RunSettings(calibration=data, train=training, device=question.device)
+    prior = Prior(own, [*others.values()])
+    here = all(files.find(TASKS[name].file) for name in SEVEN)
+    tasks = tuple(identified_task(Task(task=name, limit=DOCUMENTS)) for name in SEVEN if here)
+    return Prepared(question, source, settings, space, prior, text, judge, tasks)
 
 
 def opening(prepared: Prepared) -> str:
     """Return what a search chooses from and reads, as sentences."""
     question, space = prepared.question, prepared.space
     fitting = int((space.sizes <= question.most_bytes).sum())
+    others, alike = prepared.prior.only_others, prepared.text.corpus == prepared.judge.corpus
     words = [
         f"{fitting:,} of {space.sizes.size - 1:,} chains bring {prepared.source.id} below {question.budget}.",
         f"Trials read {prepared.text}, and the judgement {prepared.judge}.",
+        "No result of this model is stored, so the search starts from those of other models." * others,
+        "This machine has one text only, so the judgement is optimistic." * alike,
     ]
-    if prepared.prior.only_others:
-        words.append("No result of this model is stored, so the search starts from those of other models.")
-    if prepared.text.corpus == prepared.judge.corpus:
-        words.append("This machine has one text only, so the judgement is optimistic.")
-    return " ".join(words)
+    return " ".join(filter(None, words))
 
 
-def refused_by(source: ModelSource) -> dict[str, UserError]:
-    """Return the methods that a model refuses, such as those for experts, with the reasons."""
-    refused = {}
-    for method in STAGES:
-        try:
-            check_model_type(source, [StageRequest(method.name)], measured=True)
-        except UserError as error:
-            refused[method.name] = error
-    return refused
+def fits_of(source: ModelSource, only: Format | None) -> Fits:
+    """Return the check of stages: `UserError` if the model refuses one, or the model after them does not fit `only`."""
 
+    @cache
+    def check_method(name: str) -> None:
+        check_model_type(source, [StageRequest(name)], measured=True)  # refuses such as methods for experts
 
-def check_fits(
-    source: ModelSource, only: Format | None, refused: Mapping[str, UserError], stages: tuple[Stage, ...]
-) -> None:
-    """Raise `UserError` for stages that the model refuses, or whose model does not fit the format `only`."""
-    for stage in stages:
-        if stage.method in refused:
-            raise refused[stage.method]
-    if only is not None and stages:
-        only.check(VariantSpec(model=source.id, revision=source.revision, stages=stages), source)
+    def check(stages: tuple[Stage, ...]) -> None:
+        for stage in stages:
+            check_method(stage.method)
+        if only is not None and stages:
+            only.check(VariantSpec(model=source.id, revision=source.revision, stages=stages), source)
+
+    return check
 
 
 def check_feasible(space: Space, question: Question) -> None:
     """Raise `UserError` with the smallest chain if none fits the budget."""
-    order = space.sizes.ravel().argsort(kind="stable")
-    places = (Candidate(*map(int, divmod(int(one), len(space.tables)))) for one in order)
-    smallest = next((place for place in places if space.legal(place)), None)
+    order = space.sizes.argsort(axis=None, kind="stable").tolist()
+    smallest = next(filter(space.legal, (Candidate(*divmod(one, len(space.tables))) for one in order)), None)
     if smallest is None:
         raise UserError("These restrictions leave no chain; allow more methods.")
     least = space.sizes[smallest] / 1e6
@@ -210,18 +189,24 @@ def check_feasible(space: Space, question: Question) -> None:
         )
 
 
-def judging_tasks() -> tuple[Task, ...]:
-    """Return the seven tasks with a few documents each; none if the documents of one are not on this machine."""
-    if any(files.find(TASKS[name].file) is None for name in SEVEN):
-        return ()
-    return tuple(identified_task(Task(task=name, limit=DOCUMENTS)) for name in SEVEN)
-
-
 def texts(shape: ModelShape) -> tuple[Perplexity, Perplexity]:
     """Return the text on which a search selects and that on which it judges.
 
     Both are windows of the embedded text if this machine has no other.
     """
     window = min(DEFAULT_WINDOW, shape.max_window)
-    selection = Perplexity(corpus=SELECTION, window=window, windows=RUNGS[-1], spread=True)
-    return selection, Perplexity(corpus=default_corpora()[0], window=window, windows=RUNGS[-1])
+    selection = Perplexity(corpus=SELECTION, window=window, windows=WINDOWS, spread=True)
+    return selection, Perplexity(corpus=default_corpora()[0], window=window, windows=WINDOWS)
+
+
+def work_title(work: Job) -> str:
+    """Return the title of a job, or why its row cannot be read."""
+    try:
+        if work.kind == SEARCH:
+            return read_work(Question, work.text).title
+        if work.kind == QUESTION:
+            return read_work(QuestionRow, work.text).title
+        variant = read_work(RunSpec, work.text).variant
+    except UserError as error:
+        return str(error)
+    return variant_name(variant, variant.model)

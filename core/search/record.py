@@ -1,14 +1,11 @@
 """A search in the store: what other processes see of it, and its trials. One process at a time searches and writes."""
 
-from __future__ import annotations
-
 import json
 import math
 import socket
-from typing import TypeAlias
 
 from pydantic_core import to_json
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from core.base.errors import UserError
 from core.jobs.executor import find_process, is_of
@@ -23,15 +20,16 @@ from core.store.counters import SEARCHES, raise_counter
 from core.store.store import Store
 from core.store.tables import jobs, searches, trials
 
-SearchRow: TypeAlias = "Row[*tuple[Scalar, ...]]"  # of `SELECT`
-_JOB = (
+SearchRow = Row[*tuple[Scalar, ...]]  # of `SELECT`
+# The seconds of all trials of a search that is alive, and those of another one up to its last sign of life.
+SPENT = searches.c.seconds + func.coalesce(Now() - searches.c.since, 0.0)
+ENDED = searches.c.seconds + func.coalesce(searches.c.heartbeat - searches.c.since, 0.0)
+SELECT = select(
+    *(searches, SPENT.label("spent"), ENDED.label("ended"), (Now() - jobs.c.heartbeat).label("silent")),
     *(jobs.c.state.label("job_state"), jobs.c.handle, jobs.c.cancel, jobs.c.error),
-    (Now() - jobs.c.heartbeat).label("silent"),
-)
-SELECT = select(searches, Now().label("read"), *_JOB).join(jobs, jobs.c.id == searches.c.job, isouter=True)
+).join(jobs, jobs.c.id == searches.c.job, isouter=True)
 RUNS_ALREADY = "This search runs already; stop it first, or wait for its end."
 SILENT_SECONDS = 180.0  # without a sign of life, after which a search on another machine counts as ended
-NEW = {"judging": False, "certificate": None, "problem": ""}  # of a search that begins
 
 
 class SearchState(Frozen):
@@ -72,10 +70,7 @@ class SearchState(Frozen):
 class Record:
     """Access of a process to the rows of a search, which are there once a process has begun it.
 
-    Args:
-        store: The store; that of the job's worker lets only the last attempt write.
-        question: The question of the search.
-        job: The job of this process, if it has one already.
+    The store of a job's worker lets only the last attempt write. `job` is that of this process, if it has one already.
 
     Raises:
         UserError: Another process searches.
@@ -96,13 +91,15 @@ class Record:
             raise_counter(connection, SEARCHES)  # first, so that no other process begins meanwhile
             row = self._read(connection)
             job = claim(connection, row.job if row is not None and row.job_state in ACTIVE else None)
-            self._stated |= NEW | stated | {"question": self.question}
+            new = {"judging": False, "certificate": None, "problem": ""}
+            self._stated |= new | stated | {"question": self.question}
             values = {"state": to_json(self._stated).decode(), "seconds": self.seconds, "since": None}
             values |= {"job": job, "heartbeat": Now()}
-            values |= {} if row is not None and row.job == job else {"stop": False}  # one that was interrupted may stop
             if row is None:
-                connection.execute(insert(searches).values(values | {"name": self.name, "created": Now()}))
+                values |= {"name": self.name, "created": Now(), "stop": False}
+                connection.execute(insert(searches).values(values))
             else:
+                values |= {"stop": row.stop and row.job == job}  # one that was interrupted may stop
                 connection.execute(update(searches).where(searches.c.name == self.name).values(values))
             for number, trial in enumerate(self.trials):
                 self._put(connection, number, trial)
@@ -116,23 +113,28 @@ class Record:
         row = connection.execute(SELECT.where(searches.c.name == self.name)).one_or_none()
         if row is None:
             return None
-        if row.job_state == "running" and row.job != self.job and is_alive(row.handle, row.silent):
+        if row.job_state == "running" and row.job != self.job and _is_alive(row):
             raise UserError(RUNS_ALREADY)
-        self.seconds, self._stated = _spent(row, alive=False), json.loads(row.state)
+        self.seconds, self._stated = row.ended, json.loads(row.state)
         self.trials = _trials(connection, self.name, alive=False)
         return row
 
-    def write(self, number: int | None = None, trial: Trial | None = None, **columns: object) -> bool:
-        """Change the search, and perhaps a trial, with a sign of life; return whether another process stops it."""
+    def write(self, number: int | None = None, trial: Trial | None = None, **columns: object) -> tuple[bool, float]:
+        """Change the search, and perhaps a trial, with a sign of life.
+
+        Returns:
+            Whether another process stops the search, and the seconds that it has taken.
+        """
         with self.store.begin() as connection:
             self.store.check(connection)
             mine = update(searches).where(searches.c.name == self.name, searches.c.job == self.job)
-            stop = connection.execute(mine.values(heartbeat=Now(), **columns).returning(searches.c.stop)).scalar()
-            if stop is None:  # this process was silent for so long that another one searches
+            changed = mine.values(heartbeat=Now(), **columns).returning(searches.c.stop, SPENT)
+            row = connection.execute(changed).one_or_none()
+            if row is None:  # this process was silent for so long that another one searches
                 raise UserError(RUNS_ALREADY)
             if number is not None and trial is not None:
                 self._put(connection, number, trial)
-        return bool(stop)
+        return row[0], row[1]
 
     def state(self, **values: object) -> None:
         """State fields of `SearchState` for other processes."""
@@ -152,10 +154,8 @@ class Record:
 
 def search_name(question: Question) -> str:
     """Return the name of a question's search, whatever its minutes."""
-    asked = question.model_dump(exclude={"minutes"})
-    if question.form:  # before, its size was packed
-        asked["size"] = "file"
-    return sha256(canonical_json(asked))[:16]
+    size = {"size": "file"} if question.form else {}  # before, it was packed
+    return sha256(canonical_json(question.model_dump(exclude={"minutes"}) | size))[:16]
 
 
 def stop(store: Store, name: str) -> None:
@@ -167,19 +167,15 @@ def stop(store: Store, name: str) -> None:
 def states(store: Store) -> list[SearchState]:
     """Return the searches of a store, the newest first."""
     with store.begin() as connection:
-        return read_states(connection)
-
-
-def read_states(connection: Connection) -> list[SearchState]:
-    """Return the searches in the rows of a database, the newest first."""
-    rows = connection.execute(SELECT.order_by(searches.c.created.desc())).all()
-    return [_state(connection, row) for row in rows]
+        rows = connection.execute(SELECT.order_by(searches.c.created.desc())).all()
+        return [_state(connection, row) for row in rows]
 
 
 def _state(connection: Connection, row: SearchRow) -> SearchState:
     alive, stated = row.job_state in ACTIVE, json.loads(row.state)
     stated["ends"] = min(stated.get("ends", math.inf), 60 * stated["question"]["minutes"])
-    stated |= {"name": row.name, "job": row.job, "alive": alive, "stopping": row.stop, "seconds": _spent(row, alive)}
+    stated |= {"name": row.name, "job": row.job, "alive": alive, "stopping": row.stop}
+    stated |= {"seconds": row.spent if alive else row.ended}
     stated |= {"cancelling": alive and row.cancel is not None} | ({"problem": row.error} if row.error else {})
     return SearchState(trials=tuple(_trials(connection, row.name, alive)), **stated)
 
@@ -191,16 +187,8 @@ def _trials(connection: Connection, search: str, alive: bool) -> list[Trial]:
     return [trial.model_copy(update={"running": trial.running and alive}) for trial in found]
 
 
-def _spent(row: SearchRow, alive: bool) -> float:
-    """Return the seconds of all trials of a search; a killed one counts up to its last sign of life."""
-    seconds: float = row.seconds
-    return seconds if row.since is None else seconds + max(0.0, (row.read if alive else row.heartbeat) - row.since)
-
-
-def is_alive(handle: str | None, silent: float) -> bool:
-    """Return whether a process still runs; on another machine, whether its last sign of life is not long ago."""
-    if not handle:
-        return False
-    if is_of(handle, socket.gethostname()):
-        return find_process(handle) is not None
-    return silent < SILENT_SECONDS
+def _is_alive(row: SearchRow) -> bool:
+    """Return whether its process still runs; on another machine, whether its last sign of life is not long ago."""
+    if row.handle and is_of(row.handle, socket.gethostname()):
+        return find_process(row.handle) is not None
+    return bool(row.handle) and row.silent < SILENT_SECONDS

@@ -18,13 +18,14 @@ from typing import NamedTuple
 import numpy as np
 
 from core.search.prior import Prior
-from core.search.space import Candidate, Part, Space
+from core.search.space import Candidate, Space
 
 FIRST = 0.5  # share of the time that the first chain may take, if any takes no more
 LEAST_GAIN = 1e-9  # nats of a chain that is tried; with less, the best is about five standard errors below it
 # Chains whose seconds are estimated for a choice, and until one fits; an estimate takes about a millisecond.
 ESTIMATES, MOST_ESTIMATES = 200, 2000
 
+FRONT_POINTS = 60  # about
 ABOVE_FLOOR = 0.05  # nats by which a chain may be better than the best, the dense model and its own expectation
 OF_METHOD = 0.5  # share of the variance of a part's error that the parts of its method have in common
 OF_CHAIN = 0.05, 0.2  # standard deviation of a chain's own error: nats, and a share of its smaller effect
@@ -46,36 +47,22 @@ class Expectation(NamedTuple):
     spread: np.ndarray
 
 
-class _Side:
-    """The parts of one kind: expected effects, standard deviations of their errors, and numbers of their methods."""
-
-    def __init__(self, parts: Sequence[Part], prior: Prior):
-        effects = [prior.of_chain(part.stages) for part in parts]
-        self.loss, self.spread = (np.array([effect[field] for effect in effects]) for field in (0, 1))  # (parts,)
-        methods = [tuple(stage.method for stage in part.stages) for part in parts]
-        known = {one: number for number, one in enumerate(dict.fromkeys(methods))}
-        self.method = np.array([known[one] for one in methods])  # (parts,)
-
-    def covariance(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Return the covariances of the errors of parts (N,) and (M,), as (N, M)."""
-        same = (first[:, None] == second[None, :]).astype(float)
-        alike = (self.method[first][:, None] == self.method[second][None, :]).astype(float)
-        scale = self.spread[first][:, None] * self.spread[second][None, :]
-        shared: np.ndarray = scale * (OF_METHOD * alike + (1 - OF_METHOD) * same)
-        return shared
-
-
 class Residuals:
     """The expectations of a space after some observations."""
 
     def __init__(self, space: Space, prior: Prior):
-        self.blocks, self.tables = _Side(space.blocks, prior), _Side(space.tables, prior)
+        parts = (*space.blocks, *space.tables)
+        self._first = np.array([0, len(space.blocks)])  # of each kind among them
+        self._loss, self._spread = np.array([prior.of_chain(part.stages) for part in parts]).T  # (parts,) each
+        methods = ["+".join(stage.method for stage in part.stages) for part in parts]
+        self._method = np.unique(methods, return_inverse=True)[1]  # numbers, (parts,)
 
     def posterior(
         self, places: np.ndarray, observations: Sequence[Observation] = (), least_scale: float = SCALES[0]
     ) -> Expectation:
         """Return the expectations of chains (K, 2) after the observations, with errors of at least a scale."""
-        mean, variance = self._mean(places), self._variance(places)
+        mean = self._mean(places)
+        variance = (self._spread[places + self._first] ** 2).sum(axis=1) + self._own(places) ** 2  # (K,)
         if not observations:
             return Expectation(mean, np.sqrt(variance))
         at = np.array([one.place for one in observations])  # (n, 2)
@@ -91,28 +78,20 @@ class Residuals:
         return Expectation(mean + scale**2 * across @ solved[:, 0], spread)
 
     def _mean(self, places: np.ndarray) -> np.ndarray:
-        whole: np.ndarray = self.blocks.loss[places[:, 0]] + self.tables.loss[places[:, 1]]
+        whole: np.ndarray = self._loss[places + self._first].sum(axis=1)
         return whole
 
     def _own(self, places: np.ndarray) -> np.ndarray:
         """Return the standard deviation of the own error of chains (K, 2); a part alone has none."""
-        smaller = np.minimum(np.abs(self.blocks.loss[places[:, 0]]), np.abs(self.tables.loss[places[:, 1]]))
-        both = (places > 0).all(axis=1)
-        own: np.ndarray = np.where(both, OF_CHAIN[0] + OF_CHAIN[1] * smaller, 0.0)
-        return own
+        smaller = np.abs(self._loss[places + self._first]).min(axis=1)
+        return np.where((places > 0).all(axis=1), OF_CHAIN[0] + OF_CHAIN[1] * smaller, 0.0)
 
     def _covariance(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Return the covariances of the errors of chains (N, 2) and (M, 2), as (N, M)."""
-        same = (first[:, None, :] == second[None, :, :]).all(axis=2)  # (N, M)
-        own = self._own(first)[:, None] * self._own(second)[None, :] * same
-        parts = self.blocks.covariance(first[:, 0], second[:, 0]) + self.tables.covariance(first[:, 1], second[:, 1])
-        whole: np.ndarray = parts + own
-        return whole
-
-    def _variance(self, places: np.ndarray) -> np.ndarray:
-        whole: np.ndarray = (
-            self.blocks.spread[places[:, 0]] ** 2 + self.tables.spread[places[:, 1]] ** 2 + self._own(places) ** 2
-        )
+        one, other = (first + self._first)[:, None], (second + self._first)[None, :]  # (N, 1, 2), (1, M, 2)
+        same, alike = one == other, self._method[one] == self._method[other]  # (N, M, 2)
+        parts = self._spread[one] * self._spread[other] * (OF_METHOD * alike + (1 - OF_METHOD) * same)
+        whole: np.ndarray = parts.sum(axis=2) + self._own(first)[:, None] * self._own(second) * same.all(axis=2)
         return whole
 
 
@@ -125,25 +104,16 @@ def _likelihood(covariance: np.ndarray, errors: np.ndarray) -> float:
 
 
 class ChainSampler:
-    """Chooses chains by the expectations of `Residuals`. A trial that runs counts as measured at its expectation.
-
-    Args:
-        space: The chains.
-        residuals: The expectations.
-        most_bytes: The most bytes of a chain.
-        seconds: Estimates the seconds that the trial of a chain takes; by default all take as long.
-        left: Returns the seconds that a trial may take.
-        whole: The seconds of the search; with fewer left, those of a trial count less.
-    """
+    """Chooses chains by the expectations of `Residuals`. A trial that runs counts as measured at its expectation."""
 
     def __init__(
         self,
         space: Space,
         residuals: Residuals,
-        most_bytes: float,
-        seconds: Callable[[Candidate], float] = lambda place: 1.0,
-        left: Callable[[], float] = lambda: inf,
-        whole: float = 1.0,
+        most_bytes: float,  # of a chain
+        seconds: Callable[[Candidate], float] = lambda place: 1.0,  # of the trial of a chain
+        left: Callable[[], float] = lambda: inf,  # the seconds that a trial may take
+        whole: float = 1.0,  # seconds of the search; with fewer left, those of a trial count less
     ):
         self.space, self.residuals, self.seconds, self.left, self.whole = space, residuals, seconds, left, whole
         fitting = np.argwhere(space.sizes <= most_bytes)  # (K, 2)
@@ -160,7 +130,15 @@ class ChainSampler:
             seen: The measured chains.
             running: The chains whose trials run, or were cut off too often.
         """
-        return self._quickest(*self._promising(seen, running))
+        places, gain, margin = self._promising(seen, running)
+        left = self.left()
+        if margin is None:
+            share = min(1.0, left / self.whole)
+            fitting = self._fitting(places, gain, left)
+            return max(fitting, key=lambda one: one[1] / one[2] ** share, default=(None, 0.0, 0.0))[0]
+        fitting = self._fitting(places, gain, FIRST * left) or self._fitting(places, gain, left)
+        good = [one for one in fitting if one[1] >= fitting[0][1] - margin]
+        return min(good, key=lambda one: one[2], default=(None, 0.0, 0.0))[0]
 
     def seconds_of_all(self, seen: Sequence[Observation], running: Sequence[Candidate], most: float) -> float:
         """Return the seconds of all chains that may be better, or `most` if they take longer."""
@@ -179,16 +157,19 @@ class ChainSampler:
     def _promising(
         self, seen: Sequence[Observation], running: Sequence[Candidate]
     ) -> tuple[np.ndarray, np.ndarray, float | None]:
-        """Return the new chains that fit the budget and may be better, the best first, as `_quickest` takes them."""
+        """Return the new chains that fit the budget and may be better, (K, 2), the best first, and their gains, (K,).
+
+        The third value is None once a chain was measured. Before, gains may be negative, and a chain may be the best if
+        its gain is at most this much below the highest.
+        """
         tried = {one.place for one in seen} | set(running)
         new = np.array([tuple(place) not in tried for place in self.places.tolist()], dtype=bool)
         places = self.places[new]
         if not len(places):
             return places, np.zeros(0), 0.0
-        waiting = np.array([one for one in running], dtype=int).reshape(-1, 2)
         known = list(seen)
-        if len(waiting):
-            expected = self.residuals.posterior(waiting, seen)
+        if running:
+            expected = self.residuals.posterior(np.array(running), seen)
             known += [Observation(one, loss, 0.0) for one, loss in zip(running, expected.loss.tolist(), strict=True)]
         found = self.residuals.posterior(places, known)
         best = min((one.loss for one in seen), default=None)
@@ -208,25 +189,19 @@ class ChainSampler:
             return []
         places = [one.place for one in seen]
         losses = self.residuals.posterior(np.array(places), seen).loss
-        return [places[int(number)] for number in np.argsort(losses, kind="stable")]
+        return [places[number] for number in np.argsort(losses, kind="stable").tolist()]
 
-    def _quickest(self, places: np.ndarray, gain: np.ndarray, margin: float | None) -> Candidate | None:
-        """Return the chain with the highest gain per second that fits the time.
-
-        Args:
-            places: Chains, (K, 2), with the highest gain first.
-            gain: Their gains, (K,).
-            margin: None once a chain was measured. Before, gains may be negative, so the chain is the quickest of those
-                whose gain is at most this much below the highest.
-        """
-        left = self.left()
-        if margin is None:
-            share = min(1.0, left / self.whole)
-            fitting = self._fitting(places, gain, left)
-            return max(fitting, key=lambda one: one[1] / one[2] ** share, default=(None, 0.0, 0.0))[0]
-        fitting = self._fitting(places, gain, FIRST * left) or self._fitting(places, gain, left)
-        good = [one for one in fitting if one[1] >= fitting[0][1] - margin]
-        return min(good, key=lambda one: one[2], default=(None, 0.0, 0.0))[0]
+    def front(self) -> list[list[float]]:
+        """Return MB and expected effect of the legal chains that are better than all smaller ones, for a chart."""
+        sizes = self.space.sizes
+        every = np.argwhere(sizes > 0)  # (K, 2)
+        losses = self.residuals.posterior(every).loss
+        order = np.lexsort((losses, sizes[tuple(every.T)]))
+        points: list[list[float]] = []
+        for place, loss in zip(map(Candidate._make, every[order].tolist()), losses[order].tolist(), strict=True):
+            if (not points or loss < points[-1][1]) and self.is_legal(place):
+                points.append([float(sizes[place]) / 1e6, loss])
+        return points[:: max(1, len(points) // FRONT_POINTS)]
 
     def _fitting(self, places: np.ndarray, gain: np.ndarray, left: float) -> list[tuple[Candidate, float, float]]:
         """Return some legal chains that take at most `left` seconds, with their gains and seconds, in their order."""

@@ -7,33 +7,29 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-import numpy as np
 from sqlalchemy import Connection
 
 from core.base.errors import CancelledError, StorageError, UserError
 from core.base.progress import Progress, silent
 from core.engine.runs import run_alone
+from core.jobs.doing import STAGES
 from core.jobs.kinds import SEARCH
 from core.jobs.own import own_job
-from core.jobs.points import both, results_of, trial_here
+from core.jobs.points import results_of, trial_here
 from core.jobs.queue import Queue, chosen_executor, insert_job
 from core.jobs.worker import Worker, prepare_process, read_work, serve
 from core.results import Result
 from core.search.autopilot import Autopilot, OnStart, Progressed
-from core.search.certificate import Certificate, certify
+from core.search.certificate import Certificate, best_stored, certify
 from core.search.question import Prepared, Question, opening, prepare
-from core.search.racing import RUNGS
-from core.search.record import RUNS_ALREADY, Record
-from core.search.sampler import ChainSampler
-from core.search.space import Candidate
-from core.search.stored import best_stored
+from core.search.record import RUNS_ALREADY
+from core.search.trials import RUNGS
 from core.specs import RunSpec
 from core.store.store import Store
 
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 2.0  # between two signs of life, with a look whether another process stops the search
-FRONT_POINTS = 60
 OnStep = Callable[[Progressed], None]  # a trial
 
 
@@ -44,94 +40,85 @@ def conduct(
 
     The search is a job of this process. As many trials run at once as the executor has room for.
 
-    Args:
-        prepared: The question.
-        store: Where the results go.
-        progress: Called after each step of a run.
-        on_step: Called after each trial.
-        on_start: Called before the first trial, as by `Autopilot`.
-
     Raises:
         UserError: The search runs already, or its minutes hold no trial.
     """
-    begin = _checked(prepared, store).begin
-    with own_job(store, SEARCH, prepared.question.model_dump_json(), begin=begin) as worker:
-        return _search(prepared, worker, progress, on_step, on_start)
+    pilot = Autopilot(prepared, store)
+    with own_job(store, SEARCH, prepared.question.model_dump_json(), begin=pilot.begin) as worker:
+        pilot.record.store = worker.store
+        return _search(pilot, worker, progress, on_step, on_start)
 
 
 def _search(
-    prepared: Prepared, worker: Worker, progress: Progress, on_step: OnStep, on_start: OnStart | None = None
+    pilot: Autopilot, worker: Worker, progress: Progress, on_step: OnStep, on_start: OnStart | None = None
 ) -> Certificate:
     """Conduct the search of a job that this process has."""
-    store = worker.store
+    prepared, record, store = pilot.prepared, pilot.record, worker.store
     stored = best_stored(store, prepared)
-    watch = _Watch(both(progress, worker.progress))
+    trials = _Trials(progress, worker, pilot)
     at_once = chosen_executor(store.url).capacity(prepared.run("dense", RUNGS[-1]))
-    run = partial(_computed, store, watch, worker)
-    pilot = Autopilot(prepared, store, run, at_once, on_start=on_start, job=worker.job_id)
-    pilot.check_minutes()
-    pilot.begin(lambda *_: worker.job_id)
-    record = pilot.record
-    record.state(front=_front(pilot.sampler, prepared), opening=opening(prepared))
-    watch.record = record
+    record.state(front=pilot.sampler.front(), opening=opening(prepared))
     try:
-        for step in pilot.search():
+        for step in pilot.search(trials.compute, at_once, on_start):
             on_step(step)
             worker.check()
     except CancelledError:
-        if not watch.stopped:
+        if not trials.stopped:
             raise
-    watch.record = None  # nothing stops the judgement
+    trials.ended = True  # nothing stops the judgement
     record.state(judging=True)
-    ranked, ended = pilot.ranked(), (pilot.exhausted, watch.stopped)
-    found = certify(prepared, ranked, pilot.outcomes, stored, run, store, *ended)
+    ranked, ended = pilot.ranked(), (pilot.exhausted, trials.stopped)
+    found = certify(prepared, ranked, pilot.outcomes, stored, trials.compute, store, *ended)
     record.state(certificate=found)
     return found
-
-
-def _computed(
-    store: Store, progress: Progress, worker: Worker, specs: Sequence[RunSpec]
-) -> Iterator[tuple[RunSpec, Callable[[], Result]]]:
-    """Run variants as a sweep does; a failure becomes a sentence, so that the search goes on with other chains."""
-    here = partial(trial_here, worker.job_id, run_alone)
-    for spec, compute in results_of(specs, store, progress, here, worker.job_id):
-        yield spec, partial(_or_sentence, compute, worker.check)
 
 
 def _or_sentence(compute: Callable[[], Result], check: Callable[[], None]) -> Result:
     """Return a result; `check` raises `CancelledError` if the trial was cancelled with its search."""
     try:
         return compute()
-    except CancelledError:
-        raise
     except UserError:
         check()
         raise
     except Exception as error:
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):  # no other chain would do better
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)  # no other chain would do better
+        if full or isinstance(error, CancelledError):
             raise
         log.exception("A trial failed")
         raise UserError(f"Unexpected error ({type(error).__name__}: {error}).") from error
 
 
-class _Watch:
-    """A progress that states that the trials live, and cancels the run once another process stops the search."""
+class _Trials:
+    """Runs trials, whose progress states that they live, and cancels them once another process stops the search.
 
-    def __init__(self, progress: Progress):
-        self.progress = progress
-        self.record: Record | None = None
-        self.stopped = False
-        self._looked = 0.0
+    The failure of a trial becomes a sentence, so that the search goes on with other chains.
+    """
 
-    def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None:
+    def __init__(self, progress: Progress, worker: Worker, pilot: Autopilot):
+        self.progress, self.worker, self.pilot = progress, worker, pilot
+        self.stopped = self.ended = False
+        self._seconds, self._looked = pilot.record.seconds, 0.0
+
+    def compute(self, specs: Sequence[RunSpec]) -> Iterator[tuple[RunSpec, Callable[[], Result]]]:
+        """Run variants as a sweep does."""
+        job = self.worker.job_id
+        for spec, result in results_of(specs, self.worker.store, self.step, partial(trial_here, job, run_alone), job):
+            yield spec, partial(_or_sentence, result, self.worker.check)
+
+    def step(self, stage: str, done: int, total: int, detail: str = "") -> None:
+        """Report the progress of a trial."""
         self.progress(stage, done, total, detail)
-        if self.record is None or time.monotonic() - self._looked <= STOP_SECONDS:
+        if self.ended:
+            self.worker.progress(stage, done, total, detail)
             return
-        self._looked = time.monotonic()
-        try:
-            self.stopped = self.record.write()
-        except StorageError as error:  # which is no fault of the chain
-            log.warning("%s", error)
+        if time.monotonic() - self._looked > STOP_SECONDS:
+            self._looked = time.monotonic()
+            try:
+                self.stopped, self._seconds = self.pilot.record.write()
+            except StorageError as error:  # which is no fault of the chain
+                log.warning("%s", error)
+        words = " · ".join(filter(None, [STAGES.get(stage, stage.capitalize()), detail]))
+        self.worker.progress(SEARCH, round(self._seconds), round(self.pilot.ends), words)
         if self.stopped:
             raise CancelledError
 
@@ -148,32 +135,10 @@ def start(question: Question, queue: Queue) -> str:
             raise UserError(RUNS_ALREADY)
         return insert_job(connection, SEARCH, question.model_dump_json())
 
-    pilot = _checked(prepare(question, queue.store), queue.store)
+    pilot = Autopilot(prepare(question, queue.store), queue.store)
     pilot.begin(queued)
     queue.wake()
     return pilot.record.name
-
-
-def _checked(prepared: Prepared, store: Store) -> Autopilot:
-    """Return a search that only begins; raise `UserError` if it runs already, or its minutes hold no trial."""
-    pilot = Autopilot(prepared, store, lambda _: iter(()))
-    pilot.check_minutes()
-    return pilot
-
-
-def _front(sampler: ChainSampler, prepared: Prepared) -> list[list[float]]:
-    """Return MB and expected effect of the legal chains that are better than all smaller ones."""
-    sizes = prepared.space.sizes
-    every = np.argwhere(sizes > 0)
-    losses = sampler.residuals.posterior(every).loss
-    order = np.lexsort((losses, sizes[every[:, 0], every[:, 1]]))
-    points: list[list[float]] = []
-    for place, loss in zip(every[order].tolist(), losses[order].tolist(), strict=True):
-        candidate = Candidate(*place)
-        if (not points or loss < points[-1][1]) and sampler.is_legal(candidate):
-            points.append([float(sizes[candidate]) / 1e6, float(loss)])
-    step = max(1, len(points) // FRONT_POINTS)
-    return points[::step]
 
 
 def main(job_id: str, token: str) -> int:
@@ -182,8 +147,9 @@ def main(job_id: str, token: str) -> int:
     worker = Worker(Store(), int(job_id), token)
 
     def perform(text: str) -> None:
-        prepared = prepare(read_work(Question, text), worker.store)
-        _search(prepared, worker, silent, partial(print, flush=True))
+        pilot = Autopilot(prepare(read_work(Question, text), worker.store), worker.store, worker.job_id)
+        pilot.begin(lambda *_: worker.job_id)
+        _search(pilot, worker, silent, partial(print, flush=True))
 
     return serve(worker, perform)
 

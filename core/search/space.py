@@ -5,11 +5,9 @@ bytes that they save add up, and a chain needs no size of its own. As a file the
 the part in the blocks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -40,9 +38,9 @@ SETTINGS: Mapping[str, tuple[Mapping[str, Scalar], ...]] = {  # to try at each a
     "gptq": ({}, {"clip": True, "symmetric": False}),
     "rtn": ({}, {"on": "embedding"}),
 }
-NOT_FOR_WEIGHTS = ("dense", "convolution", "runtime")  # families
 
 Fits = Callable[[tuple[Stage, ...]], None]
+Requests = tuple[StageRequest, ...]
 
 
 class Restrictions(Frozen):
@@ -53,46 +51,14 @@ class Restrictions(Frozen):
     methods: tuple[str, ...] = ()  # names of the only stages; empty: all
     only: str | None = None  # name of the format that the model must fit
 
-    def allow(self, method: type[Method], request: StageRequest) -> bool:
-        """Return whether a stage may be in a chain."""
-        return (
-            (not self.methods or method.name in self.methods)
-            and (self.structured or method.family != "structured")
-            and (self.training or method_of(request).data_requirement != "training")
-        )
-
-    def allow_all(self, chain: Iterable[StageRequest]) -> bool:
+    def allow(self, chain: Iterable[StageRequest]) -> bool:
         """Return whether every stage may be in a chain."""
-        return all(self.allow(get_stage(one.name), one) for one in chain)
-
-
-class Files(NamedTuple):
-    """The files of a model's variants in a format, each in the type that loses least."""
-
-    form: Format
-    source: ModelSource
-
-    def bytes_of(self, variant: Variant | VariantSpec, counted: Counted) -> float:
-        """Return the bytes of a variant as a file."""
-        return self.form.size(variant, self.source, counted, self.form.default(variant))
-
-    def sizes(self, blocks: Sequence[Part], tables: Sequence[Part]) -> np.ndarray:
-        """Return the bytes of each chain of two parts as a file, (blocks, tables)."""
-        variants = [[self._variant(part) for part in side] for side in (blocks, tables)]
-        rows: dict[str, np.ndarray] = {}  # what the parts of the tables add in a type
-        sizes = []
-        for variant, part in zip(variants[0], blocks, strict=True):
-            kind = self.form.default(variant)
-            if kind not in rows:
-                each = zip(variants[1], tables, strict=True)
-                found = np.array([self.form.size(one, self.source, table.size, kind) for one, table in each])
-                rows[kind] = found - found[0]
-            sizes.append(self.form.size(variant, self.source, part.size, kind) + rows[kind])
-        return np.array(sizes)
-
-    def _variant(self, part: Part) -> VariantSpec:
-        stages = part.stages or (Stage(method=DENSE),)
-        return VariantSpec(model=self.source.id, revision=self.source.revision, stages=stages)
+        return all(
+            (not self.methods or one.name in self.methods)
+            and (self.structured or get_stage(one.name).family != "structured")
+            and (self.training or method_of(one).data_requirement != "training")
+            for one in chain
+        )
 
 
 class Part(NamedTuple):
@@ -108,6 +74,36 @@ class Candidate(NamedTuple):
 
     blocks: int
     tables: int
+
+
+class Files(NamedTuple):
+    """The files of a model's variants in a format, each in the type that loses least."""
+
+    form: Format
+    source: ModelSource
+
+    def bytes_of(self, variant: Variant | VariantSpec, counted: Counted) -> float:
+        """Return the bytes of a variant as a file."""
+        return self.form.size(variant, self.source, counted, self.form.default(variant))
+
+    def sizes(self, blocks: Sequence[Part], tables: Sequence[Part]) -> np.ndarray:
+        """Return the bytes of each chain of two parts as a file, (blocks, tables)."""
+        source, dense = self.source, (Stage(method=DENSE),)
+        variants, others = (
+            [VariantSpec(model=source.id, revision=source.revision, stages=part.stages or dense) for part in side]
+            for side in (blocks, tables)
+        )
+
+        @cache
+        def added(kind: str) -> np.ndarray:
+            """Return the bytes that the parts of the tables add in a type, (tables,)."""
+            each = zip(others, tables, strict=True)
+            found = np.array([self.form.size(variant, source, part.size, kind) for variant, part in each])
+            more: np.ndarray = found - found[0]
+            return more
+
+        kinds = zip(variants, blocks, map(self.form.default, variants), strict=True)
+        return np.array([self.form.size(one, source, part.size, kind) + added(kind) for one, part, kind in kinds])
 
 
 @dataclass(frozen=True)
@@ -143,17 +139,11 @@ class Space:
     def find(self, chain: str) -> Candidate | None:
         """Return the place of a chain; None if it is not in the space."""
         first, _, last = chain.rpartition("+")
-        blocks, tables = self._places
+        blocks, tables = ([part.chain for part in side] for side in (self.blocks, self.tables))
         for one, other in ((chain, ""), (first, last)):
             if one in blocks and other in tables:
-                return Candidate(blocks[one], tables[other])
+                return Candidate(blocks.index(one), tables.index(other))
         return None
-
-    @cached_property
-    def _places(self) -> tuple[dict[str, int], dict[str, int]]:
-        """The places of the parts of each kind by their chains."""
-        blocks, tables = ({part.chain: at for at, part in enumerate(side)} for side in (self.blocks, self.tables))
-        return blocks, tables
 
     def legal(self, place: Candidate) -> bool:
         """Return whether the parts of a chain go together."""
@@ -170,32 +160,21 @@ def enumerate_space(
     defaults: ChainDefaults,
     restrictions: Restrictions,
     fits: Fits = lambda stages: None,
-    stored: Iterable[str] = (),
+    stored: Iterable[str] = (),  # chains with results, whose parts join those that the methods declare
     files: Files | None = None,
 ) -> Space:
-    """Return the legal chains of a model whose size follows from what their methods declare.
-
-    Args:
-        shape: The model's shape.
-        defaults: Data and seed of the stages.
-        restrictions: What the user allows.
-        fits: Raises `UserError` for stages in a right order that the model still cannot have.
-        stored: Chains with results, whose parts join those that the methods declare.
-        files: The files whose sizes count; None: the packed sizes count.
-    """
+    """Return the legal chains of a model whose size follows from what their methods declare, as `Space` has them."""
     for name in restrictions.methods:
         get_stage(name)
-    chains = [chain for chain in map(parse, stored) if restrictions.allow_all(chain)]
-    allowed = [halves(chain) for chain in chains]
-    in_blocks, in_tables = (
-        [with_groups(chain, shape) for chain in side(restrictions)] for side in (block_chains, table_chains)
+    known = [halves(chain) for chain in map(parse, stored) if restrictions.allow(chain)]
+    blocks, tables = (
+        _parts([*(with_groups(one, shape) for one in chains), *(both[at] for both in known)], shape, defaults, fits)
+        for at, chains in enumerate(declared_chains(restrictions))
     )
-    blocks = _parts((*in_blocks, *(first for first, _ in allowed)), shape, defaults, fits)
-    tables = _parts((*in_tables, *(second for _, second in allowed)), shape, defaults, fits)
     return Space(blocks, tables, fits, files)
 
 
-def halves(chain: tuple[StageRequest, ...]) -> tuple[tuple[StageRequest, ...], tuple[StageRequest, ...]]:
+def halves(chain: Requests) -> tuple[Requests, Requests]:
     """Return the stages of a chain before its last one on the embedding, and that one; either may be empty."""
     last = 1 if chain and method_of(chain[-1]).modifies == TABLES else 0
     return chain[: len(chain) - last], chain[len(chain) - last :]
@@ -207,35 +186,30 @@ def searched_methods() -> tuple[type[Method], ...]:
 
 
 def _of_weights() -> tuple[type[Method], ...]:
-    return tuple(method for method in METHODS if method.family not in NOT_FOR_WEIGHTS)
+    return tuple(method for method in METHODS if method.family not in ("dense", "convolution", "runtime"))
 
 
-def block_chains(restrictions: Restrictions) -> Iterator[tuple[StageRequest, ...]]:
-    """Yield the requested chains in the blocks, in the orders that papers found best: prune, repair, round."""
-    in_blocks = [one for one in _options(_of_weights(), restrictions) if method_of(one).modifies != TABLES]
+def declared_chains(restrictions: Restrictions) -> tuple[list[Requests], list[Requests]]:
+    """Return the requested chains in the blocks, in the orders that papers found best, and those on the embedding."""
+    of_weights, preparations, repairs = (
+        list(_options(methods, restrictions))
+        for methods in (_of_weights(), PREPARATIONS, (*RECONSTRUCTIONS, *RECOVERIES))
+    )
+    in_blocks = [one for one in of_weights if method_of(one).modifies != TABLES]
     pruning = [one for one in in_blocks if get_stage(one.name).ratio_kind in COUNTED]
     rounding = [one for one in in_blocks if get_stage(one.name).ratio_kind == "bits"]
-    repairs = list(_options((*RECONSTRUCTIONS, *RECOVERIES), restrictions))
     plain = [one for one in rounding if not one.settings and isinstance(one.amount, Bits) and one.amount.bits % 1 == 0]
     recoveries = [one for one in repairs if get_stage(one.name) in RECOVERIES]
-    yield ()
+    chains: list[Requests] = [()]
     for prune in pruning:
-        yield (prune,)
-        yield from ((prune, one) for one in (*repairs, *rounding))
-        yield from ((prune, recovery, one) for recovery in recoveries for one in plain)
+        chains += [(prune,), *((prune, one) for one in (*repairs, *rounding))]
+        chains += [(prune, recovery, one) for recovery in recoveries for one in plain]
     for grid in rounding:
-        yield (grid,)
-        yield from ((preparation, grid) for preparation in _options(PREPARATIONS, restrictions))
-        yield from ((grid, repair) for repair in repairs)
+        chains += [(grid,), *((one, grid) for one in preparations), *((grid, one) for one in repairs)]
+    return chains, [(), *((one,) for one in of_weights if method_of(one).modifies == TABLES)]
 
 
-def table_chains(restrictions: Restrictions) -> Iterator[tuple[StageRequest, ...]]:
-    """Yield the requested chains on the embedding and head."""
-    yield ()
-    yield from ((one,) for one in _options(_of_weights(), restrictions) if method_of(one).modifies == TABLES)
-
-
-def with_groups(chain: tuple[StageRequest, ...], shape: ModelShape) -> tuple[StageRequest, ...]:
+def with_groups(chain: Requests, shape: ModelShape) -> Requests:
     """Return a chain that rounds in whole rows where groups of the default size may not divide the inputs.
 
     A stage that removes channels or factors matrices leaves numbers of inputs that only the run knows.
@@ -273,16 +247,11 @@ def _options(methods: Sequence[type[Method]], restrictions: Restrictions) -> Ite
         for settings in SETTINGS.get(method.name, ({},)):
             for amount in amounts_of(method):
                 request = StageRequest(method.name, amount, settings=settings)
-                if restrictions.allow(method, request):
+                if restrictions.allow([request]):
                     yield request
 
 
-def _parts(
-    chains: Iterable[tuple[StageRequest, ...]],
-    shape: ModelShape,
-    defaults: ChainDefaults,
-    fits: Fits,
-) -> tuple[Part, ...]:
+def _parts(chains: Iterable[Requests], shape: ModelShape, defaults: ChainDefaults, fits: Fits) -> tuple[Part, ...]:
     """Return the legal chains with a known size, each once."""
     parts: dict[str, Part] = {}
     for requests in chains:

@@ -10,15 +10,20 @@ import numpy as np
 
 from core.base.errors import UserError
 from core.protocols import satisfies
-from core.results import Result
+from core.results import Measurement, Result
 from core.search.prior import MOST
-from core.search.question import Prepared
-from core.search.racing import RUNGS, loses
+from core.search.question import WINDOWS, Prepared
 from core.search.sampler import Observation
 from core.search.space import Candidate, Space
-from core.specs import Frozen, RunSpec
+from core.specs import Frozen, Perplexity, RunSpec
 from core.store.store import Store
 
+RUNGS = (2, 4, WINDOWS)  # windows on which a chain is measured, on more only while it can still win
+# Chance that any rung eliminates a chain that is as good as a preset best one. It is higher if the best one is the
+# lowest of several on the same windows, as in a search, because its low loss is partly luck.
+FALSE = 0.05
+EXPECTED = 0.01, 0.15  # expected standard deviation between windows: nats, and a share of the loss over dense
+FREEDOM = 4  # windows that the expectation counts as
 HIGHEST = 20.0  # nats: more only shows that the model diverged
 REFUSED = MOST, 1.0  # effect in nats and its variance of a chain that could not be made, so that similar ones wait
 CUTS = 2  # trials of a chain that may be cut off, as some chain may be what kills the search
@@ -31,6 +36,11 @@ def one_result(compute: Compute, spec: RunSpec) -> Result:
     """Return the result of one run."""
     ((_, result_of),) = compute([spec])
     return result_of()
+
+
+def perplexity_on(result: Result, text: Perplexity) -> Measurement | None:
+    """Return the perplexity of a result on a text; None without it."""
+    return next((row for row in result.measurements if satisfies(row, text, result.variant.dtype)), None)
 
 
 def times_dense(loss: float) -> float:
@@ -91,6 +101,32 @@ def observations(trials: Iterable[Trial], space: Space) -> tuple[list[Observatio
     return seen, running + [place for place, count in cut.items() if count >= CUTS]
 
 
+def loses(losses: np.ndarray, best: np.ndarray) -> bool:
+    """Return whether a chain is worse than the best one, by their paired difference.
+
+    Its interval is corrected for the number of rungs, because each one is another chance of a false decision. Few
+    windows say little about their own variance, so it is pooled with an expected one: the difference of two chains
+    varies between windows in proportion to their loss.
+
+    Args:
+        losses: The losses of the chain minus those of the dense model on the windows of a rung, (n,) in nats.
+        best: Those of the best chain on the same windows.
+    """
+    from scipy.special import stdtrit
+
+    differences = losses - best
+    n, mean = len(differences), float(np.mean(differences))
+    if not math.isfinite(mean):
+        return not mean < 0
+    if mean <= 0:
+        return False
+    expected = EXPECTED[0] + EXPECTED[1] * max(0.0, float(np.mean(losses)))
+    freedom = n - 1 + FREEDOM
+    variance = (float(np.sum((differences - mean) ** 2)) + FREEDOM * expected**2) / freedom
+    most = float(stdtrit(freedom, 1 - FALSE / len(RUNGS)))
+    return mean > most * math.sqrt(variance / n)
+
+
 @dataclass
 class Racer:
     """Races chains of one model against the best one so far."""
@@ -107,7 +143,8 @@ class Racer:
         Without a best chain to lose against, only the last rung counts. A chain whose real size exceeds the budget is
         never the best.
         """
-        outcomes: dict[str, Tried | UserError] = {}
+        tried: dict[str, Tried] = {}
+        failed: dict[str, UserError] = {}
         running = list(chains)
         for rung in RUNGS if self.leader else RUNGS[-1:]:
             specs: dict[str, RunSpec] = {}  # by chain
@@ -115,27 +152,24 @@ class Racer:
                 try:
                     specs[chain] = self.prepared.run(chain, rung)
                 except UserError as error:
-                    outcomes[chain] = error
-            for spec, result_of in self.compute(list(specs.values())):
+                    failed[chain] = error
+            for spec, result_of in self.compute(list(specs.values())) if specs else ():
                 chain = next(chain for chain, one in specs.items() if one == spec)
                 try:
-                    outcomes[chain] = self._outcome(chain, result_of(), spec, rung)
+                    tried[chain] = self._outcome(chain, result_of(), spec, rung)
                 except UserError as error:
-                    outcomes[chain] = error
-            running = [chain for chain in running if _goes_on(outcomes[chain])]
-            if not running:
-                break
-        for one in outcomes.values():
-            if _goes_on(one) and isinstance(one, Tried) and (self.leader is None or one.loss < self.leader.loss):
-                self.leader = one
-        return outcomes
+                    failed[chain] = error
+            running = [chain for chain in specs if chain not in failed and not tried[chain].eliminated]
+        whole = [tried[chain] for chain in running]
+        self.leader = min(filter(None, [self.leader, *whole]), key=lambda one: one.loss, default=None)
+        return {chain: failed.get(chain) or tried[chain] for chain in chains}
 
     def check_dense(self) -> None:
         """Raise `UserError` if the dense model has no finite losses, so that no chain can have an effect."""
         spec = self.prepared.run("dense", RUNGS[-1])
-        result, (text,) = one_result(self.compute, spec), spec.perplexity
-        values = [row.value for row in result.measurements if satisfies(row, text, spec.variant.dtype)]
-        if not np.isfinite(values).all() or not np.isfinite(self._samples(result, spec)).all():
+        result = one_result(self.compute, spec)
+        row = perplexity_on(result, *spec.perplexity)
+        if (row and not math.isfinite(row.value)) or not np.isfinite(self._samples(result, spec)).all():
             raise UserError(
                 f"The dense model {self.prepared.source.id} has no finite perplexity on {self.prepared.text}; "
                 "give one that has."
@@ -155,14 +189,9 @@ class Racer:
 
     def _samples(self, result: Result, spec: RunSpec) -> np.ndarray:
         (text,) = spec.perplexity
-        for row in result.measurements:
-            if satisfies(row, text, spec.variant.dtype):
-                samples = self.store.samples(result.variant.key, row)
-                if samples is not None:
-                    losses: np.ndarray = -samples["perplexity"].to_numpy(float)  # (windows,)
-                    return losses
-        raise UserError(f"The window losses of {result.variant.key[:12]} on {text} are missing; run it again.")
-
-
-def _goes_on(outcome: Tried | UserError) -> bool:
-    return isinstance(outcome, Tried) and not outcome.eliminated
+        row = perplexity_on(result, text)
+        samples = None if row is None else self.store.samples(result.variant.key, row)
+        if samples is None:
+            raise UserError(f"The window losses of {result.variant.key[:12]} on {text} are missing; run it again.")
+        losses: np.ndarray = -samples["perplexity"].to_numpy(float)  # (windows,)
+        return losses

@@ -8,10 +8,9 @@ import streamlit as st
 
 from core.base.errors import UserError, counted
 from core.notation.formatting import format_duration, format_number
-from core.search.certificate import Certificate
+from core.search.certificate import NOTE, Certificate
 from core.search.question import Question
 from core.search.record import SearchState, states, stop
-from core.search.stored import NOTE
 from core.search.trials import Chosen, times_dense
 from dashboard import data
 from dashboard.charts.search import WORST, search_chart

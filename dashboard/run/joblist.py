@@ -24,7 +24,7 @@ from core.notation.formatting import variant_name
 from core.notation.removal import describe_gap
 from core.request.baseline import baseline, numbers_of
 from core.results import Result
-from core.search.titles import work_title
+from core.search.question import work_title
 from core.shipping.formats import saved_words, type_words
 from core.specs import ModelId, RunSpec
 from dashboard import data

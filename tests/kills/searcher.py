@@ -8,7 +8,7 @@ import sys
 from core.jobs import worker
 from core.request.expected import estimate
 from core.search import question, session
-from core.search.autopilot import Estimates
+from core.search.autopilot import Autopilot
 from tests.core.search.texts import CALIBRATION, JUDGE, TEXT
 from tests.kills.worker import LEASE_SECONDS, slow_run
 
@@ -19,7 +19,7 @@ MADE_UP = (  # so that a search chooses the same trials, whatever the time
     (question, "texts", lambda shape: (TEXT, JUDGE)),
     (question, "default_text", lambda *_: CALIBRATION),
     (estimate, "START_SECONDS", 0.1),
-    (Estimates, "of_trial", lambda *_: 0.1),
+    (Autopilot, "trial_seconds", lambda *_: 0.1),
 )
 
 if __name__ == "__main__":

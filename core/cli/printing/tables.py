@@ -19,7 +19,7 @@ from core.notation import chain
 from core.notation.formatting import format_fewshot, format_number
 from core.notation.removal import block_share, format_percent, model_share
 from core.results import SENSITIVITY, Measurement, Result, Variant
-from core.specs import DTYPES, UNKNOWN, ModelId, Perplexity
+from core.specs import DTYPES, UNKNOWN, ModelId
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -106,8 +106,7 @@ def column(measurement: Measurement) -> str:
     protocol = measurement.protocol
     name = f"{measurement.metric} {measurement.dataset}"
     if measurement.on_windows:
-        text = {name: protocol[name] for name in ("window", "windows", "spread") if name in protocol}
-        name = f"{measurement.metric} {Perplexity(corpus=measurement.dataset, **text)}"
+        name = f"{measurement.metric} {measurement.text}"
         product = protocol.get("dtype", UNKNOWN) not in (*DTYPES, UNKNOWN)  # quantised, such as `float32 x int8`
         return f"{name} {protocol['dtype']}" if product else name
     if "batch" in protocol:

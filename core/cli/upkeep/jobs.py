@@ -13,7 +13,7 @@ from core.jobs.doing import Outlook
 from core.jobs.queue import Job, Queue
 from core.jobs.supervisor import ACTIVE
 from core.notation.formatting import format_duration
-from core.search.titles import work_title
+from core.search.question import work_title
 from core.store.store import Store
 
 HELP = """List the jobs: runs, searches and questions, those of the dashboard included; cancel one, or repeat one.

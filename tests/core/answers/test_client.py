@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from core.amount import Ratio
+from core.answers import client
 from core.answers.client import MOST_OPEN, Answerer
 from core.answers.question import MOST_TOKENS, Question
 from core.base.errors import UserError
@@ -43,11 +44,16 @@ def variants(folder, tmp_path_factory):
         yield dense, spec.variant, absent
 
 
+def end(answerer):
+    answerer._process.stdin.close()
+    answerer._process.wait()
+
+
 @pytest.fixture(scope="module")
 def answerer(variants):
     started = Answerer()
     yield started
-    started.close()
+    end(started)
 
 
 def wait(condition):
@@ -90,7 +96,7 @@ def test_the_same_seed_gives_the_same_text_and_another_seed_another(answerer, va
 
 
 def test_answers_whose_page_is_closed_stop(answerer, variants, monkeypatch):
-    monkeypatch.setattr(answerer, "_unwatched", 0.0)
+    monkeypatch.setattr(client, "LONGEST_UNWATCHED", 0.0)
     answers = asked(answerer, variants[0], tokens=MOST_TOKENS, temperature=3.0)
     assert answers.stopped and answers.state == "done" and len(answers.answers[0].tokens) < MOST_TOKENS
 
@@ -98,7 +104,7 @@ def test_answers_whose_page_is_closed_stop(answerer, variants, monkeypatch):
 @pytest.mark.full  # as other kills
 def test_a_killed_process_is_one_sentence_and_the_next_question_starts_another(answerer, variants):
     asked(answerer, variants[0])
-    process = psutil.Process(answerer.process_id)
+    process = psutil.Process(answerer._process.pid)
     process.suspend()
     answers = ask(answerer, variants[0])
     process.kill()
@@ -106,7 +112,7 @@ def test_a_killed_process_is_one_sentence_and_the_next_question_starts_another(a
     assert answers.state == "failed"
     reason = "The process of the answers was killed (SIGKILL); most likely the memory ran out."
     assert answers.error == f"{reason} Generate the answers again to restart it."
-    assert asked(answerer, variants[0]).state == "done" and answerer.process_id != process.pid
+    assert asked(answerer, variants[0]).state == "done" and answerer._process.pid != process.pid
 
 
 def test_no_file_of_the_machine_and_no_log_has_the_prompt(answerer, variants, caplog):
@@ -127,7 +133,7 @@ def test_questions_beyond_the_bounds_are_rejected(variants):
         ask(silent, variants[0])
     with pytest.raises(UserError, match="already wait"):
         ask(silent, variants[0])
-    silent.close()
+    end(silent)
 
 
 def test_a_process_that_cannot_start_is_one_sentence(variants):
@@ -137,8 +143,8 @@ def test_a_process_that_cannot_start_is_one_sentence(variants):
 
 @pytest.mark.full
 def test_the_process_ends_with_its_parent():
-    code = "from core.answers.client import Answerer; import time; one = Answerer(); one._started(); "
-    code += "print(one.process_id, flush=True); time.sleep(600)"
+    code = "from core.answers.client import Answerer; import time; one = Answerer(); "
+    code += "print(one._started().pid, flush=True); time.sleep(600)"
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     child = psutil.Process(int(parent.stdout.readline()))
     assert child.is_running()

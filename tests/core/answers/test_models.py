@@ -1,4 +1,4 @@
-"""The models in memory: their bounds, and the time after which they are freed."""
+"""The models in memory, and their bounds."""
 
 import weakref
 
@@ -38,6 +38,8 @@ def test_a_model_is_loaded_once_and_the_longest_unused_one_leaves():
         models.get(variant(ratio))
         assert len(models.keys) <= 2
     assert loads == [0.1, 0.2, 0.3] and ratios(models) == [0.3, 0.1]
+    models.free(models.keys)
+    assert models.keys == []
 
 
 @pytest.mark.parametrize(("most_bytes", "kept"), [(3 * SIZE, RATIOS[-3:]), (SIZE // 2, RATIOS[-1:])])
@@ -60,19 +62,6 @@ def test_a_model_in_use_stays_and_room_is_known_before_loading():
     narrow = held(most_bytes=SIZE)
     narrow.get(variant(0.1))
     assert narrow.has_room([]) and not narrow.has_room(used)
-
-
-def test_unused_models_are_freed_after_the_idle_time():
-    now = 0.0
-    models = held(idle_seconds=10, clock=lambda: now)
-    models.get(variant(0.1))
-    now = 6.0
-    models.get(variant(0.2))
-    for now, kept in ((11.0, [0.2]), (20.0, [0.2]), (21.0, [])):
-        models.free_idle()
-        assert ratios(models) == kept
-        if now == 11.0:
-            models.mark_used()
 
 
 def test_a_model_that_cannot_be_loaded_is_not_held():

@@ -9,7 +9,7 @@ from core.answers.worker import Worker, sentence
 from core.base.errors import MEMORY_RAN_OUT, UserError
 from core.jobs import worker as jobs
 from core.jobs.queue import Queue
-from core.search.titles import work_title
+from core.search.question import work_title
 from core.store.slots import compute_lock
 from core.store.store import Store
 from tests.core.answers.specs import SIZE, load, question, variant
@@ -26,7 +26,8 @@ class Events(list):
         self.whole = []
 
     def record(self, event):
-        self.append((event.kind, event.place))
+        kind = "token" if event.token else "stopped" if event.stopped else event.state
+        self.append((kind, event.place))
         self.whole.append(event)
         self.on_event(event)
 
@@ -37,9 +38,9 @@ class Events(list):
 def test_answers_grow_in_turn_between_the_first_and_the_last_event():
     events = Events()
     events.worker.answer(1, question(0, 0.5))
-    assert events[0] == ("starts", None) and events[-1] == ("ends", None)
-    assert events[1:5] == [("loads", 0), ("token", 0), ("loads", 1), ("token", 1)]
-    assert events.places() == [0, 1] * 4 and events.places("ends") == [0, 1, None]
+    assert events[0] == ("running", None) and events[-1] == ("done", None)
+    assert events[1:5] == [("loading", 0), ("token", 0), ("loading", 1), ("token", 1)]
+    assert events.places() == [0, 1] * 4 and events.places("done") == [0, 1, None]
     assert {event.number for event in events.whole} == {1}
     events = Events(most_bytes=2 * SIZE)
     events.worker.answer(1, question(0, 0.5, 0.7))
@@ -66,26 +67,26 @@ def test_one_variant_that_cannot_be_loaded_leaves_the_other_answers():
 
     events = Events(lacking)
     events.worker.answer(1, question(0, 0.5, 0.7))
-    (failed,) = (event for event in events.whole if event.kind == "fails")
+    (failed,) = (event for event in events.whole if event.state == "failed")
     assert (failed.place, failed.error) == (1, "It is not in the cache.")
     assert sorted(events.places()) == [0] * 4 + [2] * 4
-    assert events[-1] == ("ends", None)
+    assert events[-1] == ("done", None)
 
 
 def test_stop_ends_the_answers_and_the_next_question_has_its_own():
     def stop(event):
-        if event.kind == "token" and events.places() == [0, 1, 0]:
-            events.worker.stop(1)
+        if event.token and events.places() == [0, 1, 0]:
+            events.worker.stopped.add(1)
 
     events = Events(on_event=stop)
     events.worker.answer(1, question(0, 0.5))
-    assert events.places() == [0, 1, 0] and events[-1] == ("stops", None)
+    assert events.places() == [0, 1, 0] and events[-1] == ("stopped", None)
     events.worker.answer(2, question(0))
     assert events.places()[3:] == [0] * 4
     events.clear()
-    events.worker.stop(3)  # before its turn
+    events.worker.stopped.add(3)  # before its turn
     events.worker.answer(3, question(0))
-    assert events == [("stops", None)]
+    assert events == [("stopped", None)]
 
 
 def test_a_question_is_a_job_without_its_prompt_which_others_cancel(monkeypatch):
@@ -94,7 +95,7 @@ def test_a_question_is_a_job_without_its_prompt_which_others_cancel(monkeypatch)
     queue, seen = Queue(Store()), []
 
     def cancel(event):
-        if event.kind == "token":
+        if event.token:
             (work,) = queue.works()
             seen.append((work.kind, work.state, work.stage, work.total, work_title(work), "secret" in work.text))
             queue.cancel(work.id)
@@ -103,7 +104,7 @@ def test_a_question_is_a_job_without_its_prompt_which_others_cancel(monkeypatch)
     events = Events(on_event=cancel)
     events.worker.answer(1, question(0, 0.5, prompt="A secret."))
     assert seen[0] == ("question", "running", "reply", 8, "toy: dense, magnitude@0.5", False)
-    assert len(events.places()) < 8 and events[-1] == ("stops", None)
+    assert len(events.places()) < 8 and events[-1] == ("stopped", None)
     (work,) = queue.works()
     assert work.state == "cancelled" and work.error is None
     with pytest.raises(UserError, match="whose prompt is not stored"):
@@ -114,7 +115,7 @@ def test_a_question_does_not_wait_while_another_process_computes():
     events = Events()
     with compute_lock():
         events.worker.answer(1, question(0))
-    assert events[0] == ("starts", None) and events[-1] == ("ends", None) and len(events.places()) == 4
+    assert events[0] == ("running", None) and events[-1] == ("done", None) and len(events.places()) == 4
 
 
 def test_an_unexpected_error_ends_its_answer_with_a_sentence_without_the_prompt(monkeypatch):
@@ -126,10 +127,10 @@ def test_an_unexpected_error_ends_its_answer_with_a_sentence_without_the_prompt(
 
     events = Events(broken)
     events.worker.answer(1, question(0))
-    assert events == [("starts", None), ("loads", 0), ("fails", 0), ("ends", None)]
+    assert events == [("running", None), ("loading", 0), ("failed", 0), ("done", None)]
     assert "ValueError" in str(events.whole) and "secret" not in str(events.whole)
     events = Events()
     monkeypatch.setattr(events.worker.models, "has_room", broken)
     events.worker.answer(2, question(0, 0.5))
-    assert events.whole[-1].kind == "fails"
+    assert events.whole[-1].state == "failed"
     assert Queue(Store()).works()[0].error == events.whole[-1].error and "secret" not in events.whole[-1].error

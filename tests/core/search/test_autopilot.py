@@ -26,8 +26,8 @@ pytestmark = pytest.mark.usefixtures("tiny_texts")
 
 
 def searched(asked, at_once=1, compute=played):
-    _, prepared, pilot = pilot_of(asked, at_once=at_once, compute=compute)
-    return prepared, pilot, list(pilot.search())
+    _, prepared, pilot = pilot_of(asked)
+    return prepared, pilot, list(pilot.search(compute, at_once))
 
 
 def test_a_search_measures_variants_and_ends_with_its_time_within_the_budget(results_dir):
@@ -36,24 +36,25 @@ def test_a_search_measures_variants_and_ends_with_its_time_within_the_budget(res
 
     prepared, pilot, steps = searched(question(minutes=4, methods=("magnitude", "rtn")), compute=counted)
     assert [step.count for step in steps] == [1, 2, 3, 4]  # each takes a minute of the clock
-    assert steps[-1].seconds_left == 0 < pilot.estimates.judgement == steps[-1].judgement_seconds
+    assert steps[-1].seconds_left == 0 < pilot.judgement_seconds == steps[-1].judgement_seconds
     assert [step.seconds_left <= 60 * (4 - step.count) for step in steps] == [True] * 4
-    assert len({step.chain for step in steps}) == 4
+    assert len({step.trial.chain for step in steps}) == 4
     places = map(Candidate._make, np.ndindex(prepared.space.sizes.shape))
     sizes = {prepared.space.chain(place): float(prepared.space.sizes[place]) for place in places if place != (0, 0)}
     for step in steps:
-        assert step.tried.bytes <= prepared.question.most_bytes
-        assert step.tried.windows in (2, 4, 16) and step.tried.eliminated == (step.tried.windows < 16)
-        assert step.tried.bytes == pytest.approx(sizes[step.chain], rel=0.02)
-        result = Store().get(step.tried.key)
+        one = step.trial.outcome
+        assert one.bytes <= prepared.question.most_bytes
+        assert one.windows in (2, 4, 16) and one.eliminated == (one.windows < 16)
+        assert one.bytes == pytest.approx(sizes[step.trial.chain], rel=0.02)
+        result = Store().get(one.key)
         numbers = {row.protocol["windows"]: row.value for row in result.measurements}
         dense = {row.protocol["windows"]: row.value for row in Store().get(result.variant.dense_key).measurements}
-        last = step.tried.windows
+        last = one.windows
         rungs = {16} if step.count == 1 else {2, 4, 16}  # the first has nothing to lose against
         assert set(numbers) == {one for one in rungs if one <= last}
-        assert step.tried.loss == pytest.approx(math.log(numbers[last] / dense[last]), abs=1e-5)
-        assert result.footprint.packed_bytes == step.tried.bytes
-    best = min((step.tried for step in steps if not step.tried.eliminated), key=lambda one: one.loss)
+        assert one.loss == pytest.approx(math.log(numbers[last] / dense[last]), abs=1e-5)
+        assert result.footprint.packed_bytes == one.bytes
+    best = min((step.trial.outcome for step in steps if not step.trial.outcome.eliminated), key=lambda one: one.loss)
     assert steps[-1].best == best
     assert [file.name for file in results_dir.glob("*.db")] == ["local.db"]
 
@@ -65,18 +66,18 @@ def test_the_time_to_the_certificate_is_estimated_after_each_trial():
     def seconds(run=judgement):
         return estimate(run, history_of(store).speeds(run.variant.model_id)).seconds
 
-    assert pilot.estimates.judgement == pytest.approx(3 * seconds())  # the winner, the runner-up and the dense model
+    assert pilot.judgement_seconds == pytest.approx(3 * seconds())  # the winner, the runner-up and the dense model
     played_run(judgement, store)
-    best = next(pilot.search()).best.chain
-    assert pilot.estimates.judgement == pytest.approx(seconds(prepared.judgement(best)) + seconds())
+    best = next(pilot.search(played)).best.chain
+    assert pilot.judgement_seconds == pytest.approx(seconds(prepared.judgement(best)) + seconds())
     played_run(prepared.judgement(best), store)
-    assert pilot_of(question())[2].estimates.judgement == pytest.approx(seconds())  # of the runner-up
+    assert pilot_of(question())[2].judgement_seconds == pytest.approx(seconds())  # of the runner-up
 
 
 def test_a_search_ends_before_its_time_if_no_other_chain_may_be_better(monkeypatch):
     monkeypatch.setattr(sampler, "LEAST_GAIN", 100.0)
     store, prepared, pilot = pilot_of(question(minutes=60))
-    (step,) = pilot.search()
+    (step,) = pilot.search(played)
     assert pilot.exhausted and pilot.seconds_left > 0
     assert step.seconds_left == 0
     found = certify(prepared, pilot.ranked(), pilot.outcomes, None, played, store, pilot.exhausted)
@@ -88,10 +89,10 @@ def test_a_stopped_search_goes_on():
     _, ended, first = searched(asked)
     assert [step.count for step in first] == [1, 2, 3] and not ended.exhausted
     assert searched(asked)[2] == []  # its time is over
-    _, pilot, more = searched(asked.model_copy(update={"minutes": 5}))
+    _, _, more = searched(asked.model_copy(update={"minutes": 5}))
     assert [step.count for step in more] == [4, 5]
-    assert not {step.chain for step in first} & {step.chain for step in more}
-    assert pilot.racer.leader.loss <= min(step.tried.loss for step in first if not step.tried.eliminated)
+    assert not {step.trial.chain for step in first} & {step.trial.chain for step in more}
+    assert more[-1].best.loss <= min(step.trial.outcome.loss for step in first if not step.trial.outcome.eliminated)
 
 
 def test_a_killed_trial_is_not_in_the_way(monkeypatch):
@@ -106,8 +107,8 @@ def test_a_killed_trial_is_not_in_the_way(monkeypatch):
     pilot = pilot_of(asked)[2]
     (trial,) = pilot.record.trials
     assert not (trial.running or trial.outcome or trial.problem)
-    steps = list(pilot.search())
-    assert len(steps) == 2 and steps[0].chain == trial.chain
+    steps = list(pilot.search(played))
+    assert len(steps) == 2 and steps[0].trial.chain == trial.chain
 
 
 def test_several_trials_run_at_once():
@@ -129,10 +130,10 @@ def test_a_chain_that_fails_is_named_and_the_search_goes_on():
     def fail():
         raise UserError("It failed.")
 
-    _, pilot, steps = searched(question(minutes=4), compute=failing)
-    assert {step.problem for step in steps} == {"", "It failed."}
-    assert all((step.tried is None) == ("rtn@6bit" in step.chain) for step in steps)
-    assert pilot.racer.leader is not None
+    _, _, steps = searched(question(minutes=4), compute=failing)
+    assert {step.trial.problem for step in steps} == {"", "It failed."}
+    assert all((step.trial.outcome is None) == ("rtn@6bit" in step.trial.chain) for step in steps)
+    assert steps[-1].best is not None
 
 
 def test_a_dense_model_without_a_finite_perplexity_ends_the_search(monkeypatch):
@@ -191,7 +192,7 @@ def test_with_a_format_the_budget_is_that_of_the_file():
     assert " below 0.1 MB as GGUF." in opening(prepared)
     assert len(steps) > 1
     for step in steps:
-        result = Store().get(step.tried.key)
+        result = Store().get(step.trial.outcome.key)
         (file,) = (one.bytes for one in file_sizes(result.variant, result.counted) if one.format == "GGUF")
-        assert step.tried.bytes == round(file) <= 1e5
+        assert step.trial.outcome.bytes == round(file) <= 1e5
         assert file != result.counted.packed_bytes

@@ -15,11 +15,11 @@ from core.search.certificate import (
     Certificate,
     Judged,
     Paired,
+    best_stored,
     certify,
 )
 from core.search.question import prepare
 from core.search.space import Restrictions
-from core.search.stored import best_stored
 from core.search.trials import Tried
 from core.shipping.formats import file_sizes
 from core.store.samples import delete_samples
@@ -36,7 +36,7 @@ def test_the_certificate_judges_on_a_text_that_no_trial_has_read():
     earlier = played_run(prepared.judgement("rtn@2bit"), store)
     stored = best_stored(store, prepared)
     assert stored.variant.key == earlier.variant.key
-    list(pilot.search())
+    list(pilot.search(played))
     found = certify(prepared, pilot.ranked(), pilot.outcomes, stored, played, store)
     assert [one.role for one in found.rows] == [WINNER, RUNNER_UP, STORED, DENSE]
     winner, runner_up, rival, dense = found.rows

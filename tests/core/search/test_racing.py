@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from core.search.racing import FALSE, RUNGS, loses
+from core.search.trials import FALSE, RUNGS, loses
 
 
 @pytest.mark.parametrize("rung", RUNGS)

@@ -14,11 +14,13 @@ from sqlalchemy import select, update
 from core.base.errors import CancelledError, LostJobError, UserError
 from core.base.progress import silent
 from core.jobs import worker
+from core.jobs.countdown import left_words
+from core.jobs.doing import Outlook
 from core.jobs.executor import Executor, handle_text
 from core.jobs.kinds import SEARCH, TRIAL
 from core.jobs.worker import Worker
 from core.search import session
-from core.search.autopilot import Autopilot, Estimates
+from core.search.autopilot import Autopilot
 from core.search.question import prepare
 from core.search.record import RUNS_ALREADY, SILENT_SECONDS, Record, search_name, states, stop
 from core.search.session import conduct, start
@@ -45,7 +47,7 @@ def made_up(monkeypatch):
     """Trials measure a made-up model, after they have reported their progress."""
 
     def run(spec, store, progress):
-        progress("prune", 0, 1)
+        progress("compress", 0, 1, "block 0")
         return played_run(spec, store)
 
     monkeypatch.setattr(session, "run_alone", run)
@@ -68,7 +70,7 @@ def test_a_finished_search_has_its_trials_and_its_certificate(database):
     found = conducted(on_step=steps.append)
     (state,) = states(store)
     assert state.question == ASKED and state.name == search_name(ASKED)
-    assert [one.chain for one in state.tried] == [step.chain for step in steps] and len(steps) == 2
+    assert [one.chain for one in state.tried] == [step.trial.chain for step in steps] and len(steps) == 2
     assert not state.alive and not state.running and not state.problem and not state.stopping
     assert state.certificate == found and "chains bring wide below 0.1 MB." in state.opening
     assert state.seconds == 120 and state.seconds_left == 0 < state.judgement_seconds
@@ -86,6 +88,22 @@ def test_as_many_trials_run_at_once_as_the_executor_has_room_for(monkeypatch):
     monkeypatch.setattr(Racer, "race", lambda self, chains: batches.append(len(chains)) or race(self, chains))
     conducted(question(minutes=1))
     assert batches == [3]
+
+
+def test_the_row_of_a_search_has_the_seconds_that_it_has_taken_and_those_of_its_trials(played, monkeypatch, made_up):
+    seen = []
+
+    def run(spec, store, progress):
+        result = made_up(spec, store, progress)
+        seen.append((states(played.store)[0], *(job for job in played.works() if job.kind == SEARCH)))
+        return result
+
+    monkeypatch.setattr(session, "run_alone", run)
+    conducted()
+    state, job = seen[0]
+    assert (job.stage, job.done, job.total, job.detail) == (SEARCH, 0, round(state.ends), "Compressing · block 0")
+    words = Outlook(played.store).words(job)
+    assert words.startswith("Searching · Compressing · block 0 · 0 %") and words.endswith(left_words(job.total))
 
 
 def test_a_stopped_search_takes_the_best_so_far(monkeypatch):
@@ -230,7 +248,7 @@ def test_a_trial_that_is_cancelled_alone_does_not_end_the_search(played, monkeyp
     monkeypatch.setattr(session, "run_alone", cancelled)
     steps = []
     conducted(on_step=steps.append)
-    assert steps[0].problem == "It was cancelled." and steps[1].tried
+    assert steps[0].trial.problem == "It was cancelled." and steps[1].trial.outcome
     assert [row.state for row in trials_of(states(played.store)[0].job)][:2] == ["cancelled", "done"]
 
 
@@ -247,7 +265,7 @@ def test_a_question_without_an_answer_starts_nothing(played):
 
 
 def test_minutes_that_hold_no_trial_are_refused_before_work(monkeypatch, played):
-    monkeypatch.setattr(Estimates, "of_trial", lambda self, place: 290.0)
+    monkeypatch.setattr(Autopilot, "trial_seconds", lambda self, place: 290.0)
     for begin in (conducted, lambda: start(ASKED, played)):
         with pytest.raises(UserError) as refused:
             begin()
@@ -258,7 +276,7 @@ def test_minutes_that_hold_no_trial_are_refused_before_work(monkeypatch, played)
 def test_the_first_trial_is_announced():
     announced, steps, store = [], [], Store()
     conduct(prepare(ASKED, store), store, silent, steps.append, lambda chain, _: announced.append((chain, len(steps))))
-    assert announced == [(steps[0].chain, 0)] and len(steps) == 2
+    assert announced == [(steps[0].trial.chain, 0)] and len(steps) == 2
 
 
 def test_a_search_that_is_stopped_before_a_chain_is_measured_has_no_winner(monkeypatch):
@@ -282,8 +300,8 @@ def test_an_unexpected_error_of_a_trial_does_not_end_the_search(monkeypatch, mad
     monkeypatch.setattr(session, "run_alone", failing)
     steps = []
     conducted(on_step=steps.append)
-    assert steps[0].problem == "Unexpected error (RuntimeError: odd)." and steps[0].tried is None
-    assert any(step.tried for step in steps[1:])
+    assert steps[0].trial.problem == "Unexpected error (RuntimeError: odd)." and steps[0].trial.outcome is None
+    assert any(step.trial.outcome for step in steps[1:])
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas
@@ -50,11 +49,11 @@ class Clock:
         return self.time
 
 
-def pilot_of(asked: Question, **how: Any) -> tuple[Store, Prepared, Autopilot]:
-    """Return a store and a search in it, of made-up models unless `how` has another `compute`."""
+def pilot_of(asked: Question) -> tuple[Store, Prepared, Autopilot]:
+    """Return a store and a search in it that has begun."""
     store = Store()
     prepared = prepare(asked, store)
-    pilot = Autopilot(prepared, store, **{"compute": played, "now": Clock()} | how)
+    pilot = Autopilot(prepared, store, now=Clock())
     pilot.begin(lambda *_: 1)
     return store, prepared, pilot
 

@@ -4,11 +4,10 @@ import pytest
 
 from core.base.errors import UserError
 from core.search import session
-from core.search.certificate import Certificate, Judged, Paired
+from core.search.certificate import Certificate, Judged, Paired, StoredFit
 from core.search.question import Question
 from core.search.record import SearchState
 from core.search.space import Restrictions
-from core.search.stored import StoredFit
 from core.search.trials import Chosen, Trial, Tried
 from tests.dashboard.opened import charts, open_app, read
 
@@ -156,13 +155,3 @@ def test_the_page_follows_a_search(seen):
         assert sentence in shown and not app.exception
         stop = [button.disabled for button in app.button if button.key == "autopilot_stop"]
         assert stop == ([bool(more.get("stopping"))] if more.get("alive") else [])
-
-
-def test_a_damaged_file_of_earlier_searches_is_a_sentence_on_the_page(seen, monkeypatch):
-    def damaged(store):
-        raise UserError("The file is damaged.")
-
-    monkeypatch.setattr("core.search.studies.import_studies", damaged)
-    seen(state(certificate=CERTIFICATE))
-    app = open_app("autopilot/view.py")
-    assert [one.value for one in app.warning] == ["The file is damaged\\."] and "Judged on" in words(app)

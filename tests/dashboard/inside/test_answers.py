@@ -41,19 +41,19 @@ class Process:
     def ask(self, question):
         self.questions.append(question)
         answers = Answers(len(self.questions), question)
-        answers.apply(Event(number=1, kind="starts"))
+        answers.apply(Event(number=1, state="running"))
         for place, text in zip(range(len(question.variants)), self.texts, strict=False):
             for one in tokens(*text):
-                answers.apply(Event(number=1, kind="token", place=place, token=one))
+                answers.apply(Event(number=1, state="running", place=place, token=one))
         if self.ends:
-            answers.apply(Event(number=1, kind="ends"))
+            answers.apply(Event(number=1, state="done"))
         self.given.append(answers)
         return answers
 
     def stop(self, answers):
         self.stopped.append(answers)
         answers.stopped = True
-        answers.apply(Event(number=1, kind="ends"))
+        answers.apply(Event(number=1, state="done"))
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_each_failure_is_its_sentence(keys, asked, monkeypatch):
     app = opened()
     for place in (None, 1):
         generate(app)
-        asked.given[-1].apply(Event(number=1, kind="fails", place=place, error="It has *no* memory."))
+        asked.given[-1].apply(Event(number=1, state="failed", place=place, error="It has *no* memory."))
         app.run()
         assert [error.value.replace("\\", "") for error in app.error] == ["It has *no* memory."]
 
