@@ -54,6 +54,7 @@ def autopilot(
     from core.search.question import Question, opening, prepare
     from core.search.session import conduct
     from core.search.space import Restrictions
+    from core.search.studies import import_studies
 
     for value, name in ((max_mb, "--max-mb"), (minutes, "--minutes")):
         check_above(value, 0, f"{name} {value:g} is not a number", 90)
@@ -67,6 +68,10 @@ def autopilot(
     store = Store()
     prepared = prepare(question, store)
     say(opening(prepared))
+    try:
+        import_studies(store)
+    except UserError as error:  # the search itself needs none of them
+        messages.print(str(error), markup=False)
     with bars() as progress:
         found = conduct(prepared, store, progress, _print_step, _print_start)
     _print_certificate(prepared, found, store)

@@ -73,7 +73,7 @@ searches = sa.Table(
     "searches",
     metadata,
     sa.Column("name", sa.String(16), primary_key=True),  # of its question, whatever the minutes
-    sa.Column("created", sa.Float, nullable=False),  # as of jobs
+    sa.Column("created", sa.Float, nullable=False),  # as of jobs; one of an earlier version has a number
     sa.Column("state", sa.Text, nullable=False),  # JSON of what its process states in core.search.record.SearchState
     sa.Column("seconds", sa.Float, nullable=False),  # of its ended trials
     sa.Column("since", sa.Float),  # the start of those that run

@@ -13,6 +13,7 @@ from core.request.expected.size import predicted_size
 from core.search.question import Question
 from core.search.session import start
 from core.search.space import Restrictions, searched_methods
+from core.search.studies import import_studies
 from core.shipping.formats import FORMATS, file_sentence
 from core.specs import Stage, VariantSpec
 from dashboard import data
@@ -94,6 +95,10 @@ def page() -> None:
     """Show the page."""
     st.title("Autopilot", anchor=False)
     st.markdown("Give a size and a time. The search measures chains of methods and returns the best one that fits.")
+    try:
+        import_studies(data.store())
+    except UserError as error:
+        st.warning(literal(str(error)))
     with st.container(border=True):
         question = question_input()
         pressed = st.button(

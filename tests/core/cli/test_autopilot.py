@@ -14,6 +14,7 @@ from core.request.resolve import resolve_chain
 from core.search.certificate import Certificate, StoredFit
 from core.search.question import Question, prepare
 from core.search.space import Restrictions
+from core.search.studies import FILE
 from core.specs import VariantSpec
 from core.store.store import Store
 from tests.core.search.texts import CALIBRATION
@@ -61,6 +62,14 @@ def test_a_search_without_a_trial_lists_stored_variants_and_fails(half, monkeypa
     out, err = capsys.readouterr()
     assert "text.txt@32:4" in out and "rtn@4bit" in out and "1.25" in out and "winner" not in out
     assert "There is no winner" in err and "Give more minutes." in err
+
+
+def test_a_damaged_file_of_earlier_searches_is_one_sentence_and_the_search_runs(half, results_dir, capsys):
+    results_dir.mkdir(exist_ok=True)
+    (results_dir / FILE).write_bytes(b"something else" * 100)
+    assert main([*COMMAND, "--max-mb", half, "--minutes", "0.06"]) == 0
+    out, err = capsys.readouterr()
+    assert "winner" in out and err.count("is damaged; move it away") == 1 and "Traceback" not in err
 
 
 @pytest.mark.parametrize(

@@ -155,3 +155,13 @@ def test_the_page_follows_a_search(seen):
         assert sentence in shown and not app.exception
         stop = [button.disabled for button in app.button if button.key == "autopilot_stop"]
         assert stop == ([bool(more.get("stopping"))] if more.get("alive") else [])
+
+
+def test_a_damaged_file_of_earlier_searches_is_a_sentence_on_the_page(seen, monkeypatch):
+    def damaged(store):
+        raise UserError("The file is damaged.")
+
+    monkeypatch.setattr("core.search.studies.import_studies", damaged)
+    seen(state(certificate=CERTIFICATE))
+    app = open_app("autopilot/view.py")
+    assert [one.value for one in app.warning] == ["The file is damaged\\."] and "Judged on" in words(app)

@@ -13,7 +13,7 @@ from core.findings.numbers.frame import tidy
 from core.findings.pairs.comparison import comparison
 from core.findings.rows import choices, points, zeroshot
 from dashboard.charts import scores
-from dashboard.charts.curve import explained, perplexity_curve
+from dashboard.charts.curve import HALO, explained, perplexity_curve
 from dashboard.charts.elements.drawing import SCREEN, log_ticks
 from dashboard.charts.elements.style import LIGHT, look
 from tests.bundled import bundled_rows
@@ -224,14 +224,14 @@ def test_the_chosen_amount_and_the_winners_are_marked(perplexities):
         traces = [trace for trace in drawn.data if trace.meta == SCREEN]
         (label,) = (trace for trace in traces if trace.text == ("<b>50 %</b>",))
         (area,) = (trace for trace in traces if trace.fillcolor == LIGHT.chosen)
-        (ring,) = (trace for trace in traces if trace.marker.symbol == "circle-open")
-        return label, area, ring
+        (halo,) = (trace for trace in traces if trace.marker.size == HALO)
+        return label, area, halo
 
-    label, area, ring = marked(axes.RATIO)
+    label, area, halo = marked(axes.RATIO)
     assert label.x[0] == 0.5 and min(area.x) < 0.5 < max(area.x) and max(area.x) - min(area.x) < 0.02
-    assert (ring.x[0], ring.y[0]) == (0.5, best["value"])
-    _, area, ring = marked(axes.PACKED)
+    assert (halo.x[0], halo.y[0]) == (0.5, best["value"])
+    _, area, halo = marked(axes.PACKED)
     assert min(area.x) <= here["packed_mb"].min() and here["packed_mb"].max() <= max(area.x)
-    assert ring.x[0] == best["packed_mb"]
+    assert halo.x[0] == best["packed_mb"]
     plain = perplexity_curve(found, dense, axes.RATIO, LIGHT, "x")
     assert LIGHT.chosen not in {trace.fillcolor for trace in plain.data}
