@@ -113,7 +113,7 @@ class Record:
         row = connection.execute(SELECT.where(searches.c.name == self.name)).one_or_none()
         if row is None:
             return None
-        if row.job_state == "running" and row.job != self.job and _is_alive(row):
+        if row.job_state == "running" and row.job != self.job and is_alive(row.handle, row.silent):
             raise UserError(RUNS_ALREADY)
         self.seconds, self._stated = row.ended, json.loads(row.state)
         self.trials = _trials(connection, self.name, alive=False)
@@ -167,8 +167,13 @@ def stop(store: Store, name: str) -> None:
 def states(store: Store) -> list[SearchState]:
     """Return the searches of a store, the newest first."""
     with store.begin() as connection:
-        rows = connection.execute(SELECT.order_by(searches.c.created.desc())).all()
-        return [_state(connection, row) for row in rows]
+        return read_states(connection)
+
+
+def read_states(connection: Connection) -> list[SearchState]:
+    """Return the searches in the rows of a database, the newest first."""
+    rows = connection.execute(SELECT.order_by(searches.c.created.desc())).all()
+    return [_state(connection, row) for row in rows]
 
 
 def _state(connection: Connection, row: SearchRow) -> SearchState:
@@ -187,8 +192,8 @@ def _trials(connection: Connection, search: str, alive: bool) -> list[Trial]:
     return [trial.model_copy(update={"running": trial.running and alive}) for trial in found]
 
 
-def _is_alive(row: SearchRow) -> bool:
-    """Return whether its process still runs; on another machine, whether its last sign of life is not long ago."""
-    if row.handle and is_of(row.handle, socket.gethostname()):
-        return find_process(row.handle) is not None
-    return bool(row.handle) and row.silent < SILENT_SECONDS
+def is_alive(handle: str | None, silent: float) -> bool:
+    """Return whether a process still runs; on another machine, whether its last sign of life is not long ago."""
+    if handle and is_of(handle, socket.gethostname()):
+        return find_process(handle) is not None
+    return bool(handle) and silent < SILENT_SECONDS

@@ -87,7 +87,7 @@ def perplexity_curve(
     low, top, high = _heights(pd.concat([finite, dense]), cap, share)
     place = top * (high / top) ** (0.3 if levels else 0.5) if share else math.nan
     frame = Frame(
-        drawing, axis, theme, span, (low, high), cap, place, top, points["value"].max() if multiples else None
+        drawing, axis, theme, span, (low, high), cap, place, top, _most(points["value"]) if multiples else None
     )
     if share:
         drawing.box(span, (top, high), theme.band)
@@ -288,8 +288,9 @@ class Frame(NamedTuple):
             return value
         if self.most is None:
             return self.place
-        share = EDGE + (1 - 2 * EDGE) * min(1.0, math.log(value / self.cap) / math.log(self.most / self.cap))
-        return self.top * (self.height[1] / self.top) ** share
+        above = min(1.0, math.log(value / self.cap) / math.log(self.most / self.cap))
+        height: float = self.top * (self.height[1] / self.top) ** (EDGE + (1 - 2 * EDGE) * above)
+        return height
 
 
 def _slots_of(points: pd.DataFrame) -> dict[str, float]:
@@ -307,6 +308,11 @@ def _slot_ticks(points: pd.DataFrame, slots: Mapping[str, float]) -> Properties:
         "tickvals": [*tenths, *slots.values()],
         "ticktext": [*(Ratio(tenth).label for tenth in tenths), *slots],
     }
+
+
+def _most(multiples: pd.Series) -> float:
+    """Return the highest finite multiple, at least twice the end of the axis."""
+    return max(2 * MOST, float(multiples[multiples < math.inf].max()))
 
 
 def _cap_of(dense: pd.DataFrame) -> float:

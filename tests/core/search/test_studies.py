@@ -83,7 +83,7 @@ def test_an_old_search_goes_on_with_its_numbers(tiny_texts, results_dir, monkeyp
     monkeypatch.setattr(session, "STOP_SECONDS", 0.0)
     session.conduct(prepare(longer, store), store, silent, stop_after)
     cut_off = "rtn@8bit+rtn@6bit,on=embedding"
-    assert [(step.count, step.chain) for step in steps][:1] == [(3, cut_off)]
+    assert [(step.count, step.trial.chain) for step in steps][:1] == [(3, cut_off)]
     with store.begin() as connection:
         numbers = connection.scalars(select(trials.c.number).where(trials.c.search == search_name(longer))).all()
     assert numbers == list(range(3 + len(steps)))
