@@ -107,6 +107,10 @@ class Within:
         """The best measured variant within the budget; None if none fits."""
         return winner(self.rows)
 
+    def headline(self, model: str) -> str:
+        """Return the answer as one plain sentence; `model` is its display name."""
+        return ranking.headline(self.rows, self.gathered.dense, self.query.budget, self.query.quality, model)
+
     def sentences(self, model: str, shown: Callable[[str], str] = str) -> list[str]:
         """Return the answer in Markdown, and the sentence on an estimated chain that may be better, if there is one.
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.amount import Bits, Factor
 from core.data.texts import called
@@ -237,11 +238,11 @@ def show_list(chosen: Chosen, answer: Within) -> Item:
     )
 
 
-def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
+def show_tradeoff(chosen: Chosen, rows: pd.DataFrame, title: DeltaGenerator) -> list[Item]:
     """Show which variants of a model are within a budget, and the details of one.
 
     `chosen` comes from `pickers.pick`, and `rows` are all tidy rows of the model. The view shows every variant that the
-    filters accept, with any method, calibration and training data.
+    filters accept, with any method, calibration and training data. The finding replaces the `title` of the page.
     """
     first = [text for text in (chosen.calibration, chosen.training) if text]
     gathered = gather(rows, chosen.corpus, chosen.protocol, on_documents(scored_on(rows), chosen.documents), first)
@@ -258,6 +259,7 @@ def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
         above.info("No variant passes the filters. Remove a filter.")
         return []
     answer = within(gathered, query, filters, data)
+    title.title(answer.headline(chosen.model), anchor=False)
     with above:
         for sentence in answer.sentences(chosen.model, literal):
             st.markdown(sentence)

@@ -4,6 +4,7 @@ from functools import partial
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.findings import axes
 from core.findings.curve import best_at, score
@@ -221,8 +222,7 @@ def page() -> None:
     models = [*measured, *(model for model in data.printed_models() if model not in measured)]
     above = st.container()
     mode = chosen_view()
-    if mode != CURVE:
-        show_title(mode)
+    title = show_title(mode) if mode != CURVE else st.empty()
     chosen = None
     if mode != FEW_SHOT:
         axis = None if mode == CURVE else pick_against() if mode == MODELS else axes.RATIO
@@ -237,7 +237,7 @@ def page() -> None:
     elif mode == CURVE:
         show_curves(chosen)
     else:
-        items = show_tradeoff(chosen, data.frame(model)) if mode == TRADE_OFF else show_models(chosen, models)
+        items = show_tradeoff(chosen, data.frame(model), title) if mode == TRADE_OFF else show_models(chosen, models)
     if items:
         widgets.export_page(f"slimscope-{FILES[mode]}", lambda: items)
     with skipped:  # last, because the charts read samples and add warnings
@@ -289,10 +289,12 @@ def chosen_view() -> str:
     return given if given in MODES else CURVE
 
 
-def show_title(title: str) -> None:
-    """Show the title and the views of a page without a finding."""
-    st.title(title, anchor=False)
+def show_title(text: str) -> DeltaGenerator:
+    """Show a title above the field of the views, and return its place."""
+    title = st.empty()
+    title.title(text, anchor=False)
     pick_view()
+    return title
 
 
 def pick_view() -> None:

@@ -18,7 +18,15 @@ from core.findings.best.budget import (
     winner,
 )
 from core.findings.best.qualities import QUALITIES, Quality
-from core.findings.numbers.reporting import UNADJUSTED, TableRow, interval_words, p_words, point_words, verdict_text
+from core.findings.numbers.reporting import (
+    UNADJUSTED,
+    TableRow,
+    interval_words,
+    p_words,
+    point_words,
+    ratio_words,
+    verdict_text,
+)
 from core.findings.numbers.verdicts import SIGNIFICANT
 from core.findings.pairs import comparison
 from core.findings.pairs.paired import CANNOT, INTERVAL
@@ -29,6 +37,9 @@ from core.notation.formatting import format_amount
 from core.results import Result
 from core.shipping.formats import file_megabytes
 
+PARTS = {"half": 1 / 2, "a third": 1 / 3, "a quarter": 1 / 4}
+NEAR = 0.05  # share of one of `PARTS` within which a size has its name
+MUCH = 0.5  # more perplexity, from which it is written as a multiple
 NAMED = 3  # nearest misses in the answer
 ON_FRONT = "On the front"
 DIVERGED = "diverged"
@@ -62,6 +73,21 @@ def with_intervals(found: pd.DataFrame, intervals: pd.DataFrame | None, quality:
 def interval_of(row: TableRow | pd.Series, quality: Quality) -> str | None:
     """Write the interval of a row of `with_intervals`; None without one."""
     return interval_words(row.get("interval_low"), row.get("interval_high"), quality.end_written)
+
+
+def headline(found: pd.DataFrame, dense: pd.DataFrame, budget: Budget, quality: Quality, model: str) -> str:
+    """Return the answer as one plain sentence; `dense` is the dense model's row, if known."""
+    best = winner(found)
+    if best is None:
+        return f"No ranked variant of {model} is within the budget"
+    if budget.packed_mb is None or quality.column != PERPLEXITY or dense.empty:
+        return f"{point_name(best)} has the {quality.best} of {model}"
+    share, more = best["packed_mb"] / dense["packed_mb"].iloc[0], best["times_dense"] - 1
+    part = next((word for word, one in PARTS.items() if abs(share - one) < NEAR * one), f"{100 * share:.0f} %")
+    loss = f"{abs(100 * more):.0f} % {'more' if more > 0 else 'less'} perplexity"
+    if more >= MUCH:
+        loss = f"{ratio_words(1 + more)} times the perplexity"
+    return f"{model} fits in {budget.packed_mb:g} MB, {part} of its size, with {loss}"
 
 
 def answer(
