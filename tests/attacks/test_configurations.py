@@ -57,8 +57,10 @@ def write(machine, config, place):
     (place / "model" / "config.json").write_bytes(as_json(config))
 
 
-def estimate(machine, config, chain):
-    """Identify a model, and estimate a run of it, or refuse it in a sentence."""
+@examples(1_200)
+@given(st.data(), st.sampled_from(CHAINS))
+def test_a_damaged_configuration_is_estimated_or_refused(machine, config, data, chain):
+    config = data.draw(configurations(config))
     with machine.place() as place, limited():
         write(machine, config, place)
         try:
@@ -70,21 +72,10 @@ def estimate(machine, config, chain):
         assert found.parameters >= 0 and cost.bytes >= 0
 
 
-def compress(machine, config, chain):
-    """Compress and measure a model, or refuse it in a sentence."""
-    data = ("--calibration", "text.txt:2x32") if chain[0] in "wf" else ()
-    with machine.place() as place:
-        write(machine, config, place)
-        expect("run", "./model", chain, *data, "--perplexity", "text.txt@32:2", seconds=180)
-
-
-@examples(1_200)
-@given(st.data(), st.sampled_from(CHAINS))
-def test_a_damaged_configuration_is_estimated_or_refused(machine, config, data, chain):
-    estimate(machine, data.draw(configurations(config)), chain)
-
-
 @examples(50)
 @given(st.data(), st.sampled_from(CHAINS))
 def test_a_damaged_configuration_is_compressed_or_refused(machine, config, data, chain):
-    compress(machine, data.draw(configurations(config)), chain)
+    calibration = ("--calibration", "text.txt:2x32") if chain[0] in "wf" else ()
+    with machine.place() as place:
+        write(machine, data.draw(configurations(config)), place)
+        expect("run", "./model", chain, *calibration, "--perplexity", "text.txt@32:2", seconds=180)

@@ -71,6 +71,16 @@ def folder(tmp_path_factory):
     return place
 
 
+@pytest.fixture
+def applied(monkeypatch):
+    """The methods of the stages that are computed from now on."""
+    from core.engine import variants
+
+    apply, methods = variants.apply, []
+    monkeypatch.setattr(variants, "apply", lambda *given: methods.append(given[1].stage.method) or apply(*given))
+    return methods
+
+
 def _ground(architecture, **changes):
     """Build a fixture of a tiny model as the ground of a contract, with the tokenizer of the small one."""
 

@@ -11,7 +11,6 @@ from core.base.paths import cache_dir, cached_variant
 from core.cli import compute
 from core.cli.app import main
 from core.cli.printing.tables import summary
-from core.engine import variants
 from core.models.manifest import load_model_folder
 from core.models.names import display_names
 from core.models.parts.blocks import find_blocks
@@ -50,16 +49,6 @@ def chain_ran(finished_chain, machine, tmp_path):
 
 
 @pytest.fixture
-def made(monkeypatch):
-    """The methods of the stages that are computed from now on."""
-    apply, methods = variants.apply, []
-    monkeypatch.setattr(
-        variants, "apply", lambda model, given, more: methods.append(given.stage.method) or apply(model, given, more)
-    )
-    return methods
-
-
-@pytest.fixture
 def interrupt(monkeypatch):
     """A function that interrupts the next training at one of its held-out losses, by their number."""
     real = loop.held_out_loss
@@ -95,19 +84,19 @@ def test_every_stage_preserves_earlier_zeros(chain_ran, spec):
     assert {layer.stage for layer in stored[whole].layers} == {0, 1, 3}
 
 
-def test_a_factored_embedding_is_cached_and_its_removed_share_printed(made, capsys):
+def test_a_factored_embedding_is_cached_and_its_removed_share_printed(applied, capsys):
     command = ["run", "./tiny", "wanda@0.3+tensor-train@2x", *TEXTS[:2], "--perplexity"]
     assert main([*command, "text.txt@32:4"]) == 0
     assert "Removed 62.5 % of the embedding (4x8" in capsys.readouterr().out
-    made.clear()
+    applied.clear()
     assert main([*command, "text.txt@16:4", "--json"]) == 0
-    assert made == ["dense"]
+    assert applied == ["dense"]
     printed = json.loads(capsys.readouterr().out)
     assert [stage["pattern"] for stage in printed["variant"]["stages"]] == [None, "2x"]
     assert [row["metric"] for row in printed["measurements"]] == ["perplexity"] * 2
 
 
-def test_a_chain_that_is_cancelled_in_its_training_resumes_it(spec, interrupt, made):
+def test_a_chain_that_is_cancelled_in_its_training_resumes_it(spec, interrupt, applied):
     interrupt(4)
     assert main(CHAINED) == 130
     store, trained = Store(), spec.variant.prefixes[3]
@@ -115,9 +104,9 @@ def test_a_chain_that_is_cancelled_in_its_training_resumes_it(spec, interrupt, m
     assert cut.variant.cut_short and store.get(spec.variant.key) is None
     assert cut.variant.details["training"]["ended"] == "cancelled" and cut.measurements == ()
     assert "(cancelled)" in summary([cut], store, display_names([cut.variant.model_id]))[0]["chain"]
-    made.clear()
+    applied.clear()
     assert main(CHAINED) == 0
-    assert made == ["lora", "wanda", "dense"]
+    assert applied == ["lora", "wanda", "dense"]
     whole, again = store.get(spec.variant.key), store.get(trained.key)
     assert not whole.variant.cut_short and not again.variant.cut_short
     assert len(whole.measurements) == 1 and not list((cache_dir() / "training").iterdir())
@@ -207,7 +196,7 @@ def test_a_sweep_stops_where_the_results_folder_cannot_be_written(capsys, result
     assert "The sweep stopped at 1/5 Dense, tiny" in error and "The lock in" in error and "points failed" not in error
 
 
-def test_a_sweep_stops_at_a_result_that_cannot_be_stored_and_resumes_with_its_variant(capsys, monkeypatch):
+def test_a_sweep_stops_at_a_result_that_cannot_be_stored_and_resumes_with_its_variant(capsys, applied):
     store, grid = Store(), [*SWEEP, "--methods", "wanda", "--ratios", "0.3,0.5"]
     when, full = "BEFORE INSERT ON variants WHEN NEW.method = 'wanda'", "RAISE(ABORT, 'database or disk is full')"
     with store.begin() as connection:
@@ -220,8 +209,7 @@ def test_a_sweep_stops_at_a_result_that_cannot_be_stored_and_resumes_with_its_va
     with store.begin() as connection:
         connection.exec_driver_sql("DROP TRIGGER refuse")
 
-    apply, made = variants.apply, []
-    monkeypatch.setattr(variants, "apply", lambda model, given, more: made.append(given) or apply(model, given, more))
+    applied.clear()
     assert main(grid) == 0
-    assert [given.stage.ratio for given in made] == [0.5]  # 0.3 lay in the cache
+    assert applied == ["wanda"]  # 0.3 lay in the cache
     assert len(store.results()) == 3

@@ -15,7 +15,6 @@ from transformers import AutoModelForCausalLM
 from core.base import paths
 from core.cli import compute
 from core.cli.app import main
-from core.engine import variants
 from core.models import manifest
 from core.notation.chain import quoted
 from core.request.expected.estimate import Estimate
@@ -133,17 +132,16 @@ def test_lists_show_all_models_and_methods(capsys):
     assert any("Bits per weight: 2, 3, 4, 8." in line for line in lines)
 
 
-def test_a_shrunk_variant_is_cached_measured_again_and_exported(capsys, tmp_path, monkeypatch):
+def test_a_shrunk_variant_is_cached_measured_again_and_exported(capsys, tmp_path, applied):
     command = ["run", "./tiny", "slimllm", "--ratio", "0.3", "--calibration", "text.txt:4x32"]
     assert main([*command, "--perplexity", "text.txt@32:4", "--json"]) == 0
     first = json.loads(capsys.readouterr().out)
     key = first["variant"]["key"]
     assert (tmp_path / "cache" / "variants" / key / "model.safetensors").is_file()
-    real, made = variants.apply, []
-    monkeypatch.setattr(variants, "apply", lambda *given: made.append(given[1].stage.method) or real(*given))
+    applied.clear()
     assert main([*command, "--perplexity", "text.txt@64:2", "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
-    assert made == ["dense"]  # nothing else is made again
+    assert applied == ["dense"]  # nothing else is made again
     assert {row["protocol"]["window"] for row in again["measurements"]} == {32, 64}
     assert again["layers"] == first["layers"]
     assert again["footprint"]["model_parameters"] < again["footprint"]["dense_parameters"]

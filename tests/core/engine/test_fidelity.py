@@ -1,7 +1,6 @@
 """Models of other tools, compared with their dense origin on whole logits."""
 
 import json
-import shutil
 from math import inf
 
 import pytest
@@ -282,10 +281,7 @@ def test_missing_weights_are_named(save, place):
     kept = {name: tensor for name, tensor in model.state_dict().items() if "layers.1.mlp.up" not in name}
     for name in ("dense", "other"):
         save(model, name)
-    shutil.rmtree(place / "other")
     model.save_pretrained(place / "other", state_dict=kept)
-    for file in (place / "dense").glob("*token*"):
-        shutil.copy(file, place / "other")
     assert "lack model.layers.1.mlp.up_proj.weight" in refused("dense", "other")
 
 

@@ -6,7 +6,7 @@ from core.amount import Amount, Ratio
 from core.base.errors import CancelledError, UserError
 from core.base.progress import silent
 from core.data.corpora import identify_corpus
-from core.engine import runs, variants
+from core.engine import runs
 from core.engine.execute import execute
 from core.engine.runs import run
 from core.engine.session import Session
@@ -51,17 +51,11 @@ def test_every_stage_reports_layers_details_and_training(chain):
     assert variant_spec(result.variant) == chain
 
 
-def test_a_longer_chain_continues_from_a_shorter_one_with_its_result(chain, monkeypatch):
-    first = made(chain.model_copy(update={"stages": chain.stages[:3]}))
-    apply, done = variants.apply, []
-
-    def noted(model, given, context):
-        done.append(given.stage.method)
-        return apply(model, given, context)
-
-    monkeypatch.setattr(variants, "apply", noted)
+def test_a_longer_chain_continues_from_a_shorter_one_with_its_result(chain, applied):
+    first = made(chain.prefixes[3])
+    applied.clear()
     result = made(chain)
-    assert done == ["magnitude"]
+    assert applied == ["magnitude"]
     assert result.variant.stage_runs[:3] == first.variant.stage_runs
     assert result.layers[: len(first.layers)] == first.layers
 
