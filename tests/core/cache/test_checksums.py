@@ -1,11 +1,8 @@
 """Checksums of folders and streams of the cache."""
 
 import pytest
-import torch
 
 from core.cache import disk, folders
-from core.cache.observations import observed
-from core.specs import Stage, TextWindows
 from tests.core.cache.test_damaged import flip
 
 
@@ -52,16 +49,3 @@ def test_stream_ends_with_its_digest(tmp_path):
     for damaged in (b"", b"content", file.read_bytes()[:-1], b"C" + file.read_bytes()[1:]):
         file.write_bytes(damaged)
         assert not disk.ends_with_digest(file)
-
-
-def test_an_observation_with_a_changed_bit_is_recomputed(tmp_path, monkeypatch):
-    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path))
-    stage = Stage(method="wanda", calibration=TextWindows(corpus="x", windows=1, window=8))
-
-    def look(value):
-        return observed("before", stage, ("kind",), lambda name: {"sum": torch.full((64,), value)})["sum"][40].item()
-
-    assert (look(1.0), look(2.0)) == (1.0, 1.0)
-    (file,) = tmp_path.rglob("observed.safetensors")
-    flip(file)
-    assert look(3.0) == 3.0

@@ -2,7 +2,6 @@
 
 import json
 
-import pandas as pd
 import pytest
 
 from core.cli.app import main
@@ -11,6 +10,7 @@ from core.evaluation.fewshot.dense import DenseModel
 from core.request.reproduce import reproduce
 from core.store.store import Store
 from tests.core.commands import copy_machine, finish
+from tests.core.data.task_rows import PIQA, PIQA_FILE, write
 
 pytestmark = pytest.mark.usefixtures("machine")
 RUN = ["run", "./tiny", "sparsegpt@0.7", "--calibration", "text.txt:8x32", "--perplexity", "text.txt@32:2"]
@@ -71,11 +71,8 @@ def test_an_allocation_by_sensitivity_uses_the_stored_scan(scanned, monkeypatch)
 
 @pytest.fixture
 def documents(machine, tmp_path, monkeypatch):
-    folder = tmp_path / "data" / "tasks"
-    folder.mkdir(parents=True)
-    rows = [{"goal": f"eat {i}", "sol1": "yes", "sol2": "no", "label": i % 2} for i in range(9)]
-    pd.DataFrame(rows).to_parquet(folder / "piqa_validation.parquet")
-    monkeypatch.setenv("SLIMSCOPE_DATA", str(folder.parent))
+    write(tmp_path / "data" / PIQA_FILE, PIQA[:9])
+    monkeypatch.setenv("SLIMSCOPE_DATA", str(tmp_path / "data"))
 
 
 def test_each_prompt_is_scored_once_on_the_variant_and_on_dense(documents, capsys, monkeypatch):

@@ -71,8 +71,6 @@ BAD = {
     "a setting twice": (lambda: options.long_form("lora,rank=4", None, None, {"rank": "2"}, None), "rank both"),
     "layers twice": (lambda: options.long_form("wanda,layers=up", None, None, {}, "up"), "its layers both"),
     "pattern against the ratio": (lambda: options.long_form("wanda", 0.7, "2:4", {}, None), "of 0.5, not 0.7"),
-    "malformed memory": (lambda: parse_memory("much"), "'much', not a size"),
-    "too little memory": (lambda: parse_memory("10MB"), "at least 500 MB"),
     "two formats": (lambda: check_one_format(csv=True, json=True), "--csv and --json"),
     "unknown format": (lambda: saving("onnx", None), "known: huggingface, gguf, compressed-tensors"),
     "unknown type": (lambda: saving(None, "fp8"), "Hugging Face has no type 'fp8'; choose one of fp32, "),

@@ -158,18 +158,13 @@ def test_a_key_shows_one_result_in_full_with_its_command(stored, capsys):
 RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5)
 
 
-def put(value, stages, model="m"):
-    made = make(perplexity(value), key=VariantSpec(model=model, revision="r", stages=stages).key, stages=stages)
-    Store().put(made.model_copy(update={"variant": made.variant.model_copy(update={"model": model})}))
-
-
 @pytest.fixture
 def curves():
     """Two methods of one model whose cross-entropy is that of dense over (1 - r)^a."""
-    put(20.0, (Stage(method="dense"),))
+    Store().put(result(DENSE, 20.0))
     for method, exponent in (("magnitude", 0.4), ("wanda", 0.2)):
         for ratio in RATIOS:
-            put(20.0 ** ((1 - ratio) ** -exponent), (Stage(method=method, ratio=ratio),))
+            Store().put(result(Stage(method=method, ratio=ratio), 20.0 ** ((1 - ratio) ** -exponent)))
 
 
 def printed(capsys, *arguments):
@@ -203,9 +198,9 @@ def test_json_has_each_fit_and_the_published_ones(curves, capsys):
 
 
 def test_dropped_values_are_counted_if_too_few_ratios_remain(curves, capsys):
-    put(20.0, (Stage(method="dense"),), "n")
+    Store().put(result(DENSE, 20.0, model="n"))
     for ratio, value in zip(RATIOS, (25.0, 2e4, 3e4, 4e4, 5e4), strict=True):
-        put(value, (Stage(method="svd", ratio=ratio, ratio_kind="parameters"),), "n")
+        Store().put(result(Stage(method="svd", ratio=ratio, ratio_kind="parameters"), value, model="n"))
     assert main(["laws", "n", "--metric", "perplexity"]) == 2
     error = " ".join(capsys.readouterr().err.split())
     assert "Low rank (4 of 5 values dropped) and SVD (4 of 5 values dropped)." in error

@@ -122,16 +122,6 @@ def test_run_prints_numbers_texts_and_the_command_to_reproduce_them(ran, capsys)
     assert capsys.readouterr().out == out
 
 
-def test_lists_show_all_models_and_methods(capsys):
-    assert main(["models"]) == 0
-    assert {"smollm2-135m", "llama-2-7b"} <= set(capsys.readouterr().out.split())
-    assert main(["methods"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    dampings = [line for line in lines if line.strip().startswith("damping")]
-    assert len(dampings) == 4 and all("<= 10" in line and "0.01" in line for line in dampings)
-    assert any("Bits per weight: 2, 3, 4, 8." in line for line in lines)
-
-
 def test_a_shrunk_variant_is_cached_measured_again_and_exported(capsys, tmp_path, applied):
     command = ["run", "./tiny", "slimllm", "--ratio", "0.3", "--calibration", "text.txt:4x32"]
     assert main([*command, "--perplexity", "text.txt@32:4", "--json"]) == 0

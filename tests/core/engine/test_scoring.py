@@ -1,6 +1,5 @@
 """Tasks scored in another precision than the variant's: separate numbers, and unchanged weights."""
 
-import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -15,14 +14,13 @@ from core.request.reproduce import reproduce
 from core.request.settings import RunSettings
 from core.specs import Perplexity, RunSpec, Task
 from core.store.store import Store
+from tests.core.data.task_rows import PIQA, PIQA_FILE, write
 from tests.core.tiny import tiny
 
 
 @pytest.fixture(autouse=True)
 def data(machine, tmp_path, monkeypatch):
-    rows = [{"goal": f"w{i} w{i + 1}", "sol1": f"w{2 * i} w3", "sol2": "w4 w5", "label": i % 2} for i in range(12)]
-    (tmp_path / "data" / "tasks").mkdir(parents=True)
-    pd.DataFrame(rows).to_parquet(tmp_path / "data" / "tasks" / "piqa_validation.parquet")
+    write(tmp_path / "data" / PIQA_FILE, PIQA)
     monkeypatch.setenv("SLIMSCOPE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("DISABLE_MULTIPROC", "1")
 

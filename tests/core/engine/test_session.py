@@ -4,7 +4,6 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import transformers
 
@@ -16,6 +15,7 @@ from core.request.settings import RunSettings
 from core.specs import Perplexity, Task, TextWindows
 from core.store.store import Store
 from tests.core.commands import WORDS
+from tests.core.data.task_rows import PIQA, PIQA_FILE, write
 
 pytestmark = pytest.mark.usefixtures("machine")
 
@@ -31,16 +31,14 @@ CHAINS = {
 @pytest.fixture
 def data(machine, tmp_path, monkeypatch):
     """A data folder with the documents of a task and the rows of two corpora."""
-    rows = [{"goal": f"w{i} w{i + 1}", "sol1": f"w{2 * i} w3", "sol2": "w4 w5", "label": i % 2} for i in range(12)]
     text = [{"text": " ".join(WORDS)} for _ in range(20)]
     tables = {
-        "tasks/piqa_validation.parquet": rows,
+        PIQA_FILE: PIQA,
         "wikitext2/wikitext-2-raw-v1_test.parquet": text,
         "calibration/c4_en_sample.parquet": text,
     }
     for name, content in tables.items():
-        (tmp_path / "data" / name).parent.mkdir(parents=True)
-        pd.DataFrame(content).to_parquet(tmp_path / "data" / name)
+        write(tmp_path / "data" / name, content)
     monkeypatch.setenv("SLIMSCOPE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("DISABLE_MULTIPROC", "1")
 

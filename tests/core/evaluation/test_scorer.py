@@ -39,14 +39,6 @@ PAIRS = [
 REQUESTS = [
     Instance("loglikelihood", doc={}, arguments=pair, idx=i, metadata=("task", i, 1)) for i, pair in enumerate(PAIRS)
 ]
-WIDE = {
-    "llama-gqa": {},
-    "opt": {},
-    "gpt2": {},
-    "qwen3": {},
-    "gemma2": {"sliding_window": 4096},
-    "qwen2-sliding": {"sliding_window": 40},
-}
 
 
 def assert_equal(ours, theirs, tolerance=1e-4):

@@ -17,6 +17,7 @@ from core.request.stages import DEFAULT_MODEL
 from core.results import Measurement
 from core.specs import Task
 from tests.core.byte_tokenizer import byte_tokenizer
+from tests.core.data.task_rows import write
 from tests.core.evaluation.documents import LAMBADA, PIQA, WINOGRANDE, WORDS
 from tests.core.tiny import tiny
 
@@ -32,10 +33,9 @@ def data(tmp_path_factory):
         for i, w in enumerate(WORDS[:2])
     ]
     folder = tmp_path_factory.mktemp("data")
-    (folder / "tasks").mkdir()
     tables = {"piqa_validation": PIQA, "winogrande_xl_validation": WINOGRANDE, "lambada_openai_test": LAMBADA}
     for name, rows in (tables | {"mmlu_all_test": mmlu}).items():
-        pd.DataFrame(rows).to_parquet(folder / "tasks" / f"{name}.parquet")
+        write(folder / "tasks" / f"{name}.parquet", rows)
     return folder
 
 

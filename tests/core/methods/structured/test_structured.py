@@ -78,16 +78,12 @@ def test_other_models_are_shrunk_like_plain_ones(case):
     ids=["smollm2-135m", "llama-7b", "llama-3-8b", "opt-125m"],
 )
 def test_budget_is_met_within_one_channel(shape, ratio):
-    shapes = [shape] * 30
-    for shares in (uniform(shapes, ratio), uniform(shapes, ratio, 4, 27), _rising(ratio)):
+    shapes, rising = [shape] * 30, [ratio * 2 * (index + 0.5) / 30 for index in range(30)]
+    for shares in (uniform(shapes, ratio), uniform(shapes, ratio, 4, 27), rising):
         removals = allocate(shapes, ratio, shares)
         removed = sum(r.steps * shape.step_weights + r.channels * shape.channel_weights for r in removals)
         assert abs(removed / (30 * shape.weights) - ratio) < 0.002
         assert all(r.steps <= shape.steps and r.channels <= shape.channels - LEAST_CHANNELS for r in removals)
-
-
-def _rising(ratio):
-    return [ratio * 2 * (index + 0.5) / 30 for index in range(30)]
 
 
 def test_lowest_scores_per_weight_are_removed_first():

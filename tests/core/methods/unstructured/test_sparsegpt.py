@@ -25,12 +25,9 @@ def weight():
     return torch.randn(ROWS, COLUMNS, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
 
-def damped(gram, damping=0.01):
-    return gram + damping * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
-
-
 def test_factor_holds_the_inverses_of_all_trailing_parts(gram):
-    upper, hessian = factorise(gram, 0.01).upper, damped(gram)
+    upper = factorise(gram, 0.01).upper
+    hessian = gram + 0.01 * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
     assert torch.equal(upper, upper.triu())
     for j in (0, 7, 20, COLUMNS - 1):
         inverse = torch.linalg.inv(hessian[j:, j:])
