@@ -1,4 +1,6 @@
-"""Runs of several stages and of several texts: the result of each, when it is stored, and the cache."""
+"""Runs of several stages and texts: the result of each, when it is stored, the cache, and the time of a stage."""
+
+import os
 
 import pytest
 
@@ -6,7 +8,8 @@ from core.amount import Amount, Ratio
 from core.base.errors import CancelledError, UserError
 from core.base.progress import silent
 from core.data.corpora import identify_corpus
-from core.engine import runs
+from core.engine import circumstances, runs
+from core.engine.circumstances import Watch
 from core.engine.execute import execute
 from core.engine.runs import run
 from core.engine.session import Session
@@ -141,3 +144,18 @@ def test_quantised_latency_comes_with_the_packed_perplexity(quantised, tmp_path)
     assert missing_part(quantised, found) is None
     alone = found.model_copy(update={"measurements": tuple(rows["perplexity"])})
     assert missing_part(quantised, alone).perplexity == quantised.perplexity
+
+
+def test_a_watch_tells_other_programs_from_its_own(monkeypatch):
+    times = iter([(100.0, 40.0, 7.0), (110.0, 55.0, 17.0)])  # of the clock, of all cores, of this process
+    monkeypatch.setattr(circumstances, "_times", lambda: next(times))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert Watch().read() == {"seconds": 10.0, "other_load": 0.25}
+
+
+def test_work_of_its_own_is_no_load_of_others():
+    watch = Watch()
+    total = sum(range(3_000_000))
+    found = watch.read()
+    assert total and found["seconds"] > 0 and 0 <= found["other_load"] <= 1.1
+    assert circumstances.circumstances(None, "cpu")["device"].startswith("cpu (")
