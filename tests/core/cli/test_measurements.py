@@ -1,16 +1,26 @@
-"""Layer sensitivity and tasks with few-shot examples on the command line."""
+"""Layer sensitivity, tasks with few-shot examples, and the comparison with the dense model on the command line."""
 
 import json
+import re
 
+import pandas
 import pytest
 
+from core import api
 from core.cli.app import main
 from core.engine import execute, scan
+from core.engine.fidelity import compare
 from core.evaluation.fewshot.dense import DenseModel
+from core.findings.numbers.differences import tidy_with_differences
+from core.findings.numbers.distances import distance_interval
+from core.metrics import FIDELITY
+from core.models.sources import identify, load_model, load_tokenizer
 from core.request.reproduce import reproduce
+from core.specs import Perplexity
 from core.store.store import Store
 from tests.core.commands import copy_machine, finish
 from tests.core.data.task_rows import PIQA, PIQA_FILE, write
+from tests.core.evaluation.test_divergence import changed
 
 pytestmark = pytest.mark.usefixtures("machine")
 RUN = ["run", "./tiny", "sparsegpt@0.7", "--calibration", "text.txt:8x32", "--perplexity", "text.txt@32:2"]
@@ -96,3 +106,73 @@ def test_each_prompt_is_scored_once_on_the_variant_and_on_dense(documents, capsy
 def test_prompts_that_the_documents_or_the_tokenizer_lack_are_refused(fewshot, words, documents, capsys):
     assert main([*TASKS, "--fewshot", fewshot]) != 0
     assert words in " ".join(capsys.readouterr().err.split())
+
+
+ROUNDED = ["run", "./tiny", "rtn@3bit,group_size=0", "--perplexity", "text.txt@24:4"]
+
+
+def rows_of(key):
+    return {row.metric: row for row in Store().stored(key).measurements}
+
+
+@pytest.fixture
+def rounded(capsys):
+    assert main([*ROUNDED, "--fidelity", "--json"]) == 0
+    return json.loads(capsys.readouterr().out)["variant"]["key"]
+
+
+def test_a_stored_perplexity_gets_its_comparison_later_and_once(capsys, monkeypatch):
+    assert main([*ROUNDED, "--json"]) == 0
+    before = json.loads(capsys.readouterr().out)
+    assert [row["metric"] for row in before["measurements"]] == ["perplexity"]
+    assert main([*ROUNDED, "--fidelity"]) == 0
+    rows = rows_of(before["variant"]["key"])
+    assert set(rows) == {"perplexity", *FIDELITY}
+    assert rows["perplexity"].value == before["measurements"][0]["value"]
+    capsys.readouterr()
+    monkeypatch.setattr(execute, "perplexity", lambda *_: pytest.fail("computed"))
+    assert main([*ROUNDED, "--fidelity"]) == 0
+    shown = capsys.readouterr().out
+    assert "kl" in shown and "agreement" in shown and "--fidelity" in shown
+    assert main(ROUNDED) == 0
+    assert "3 other numbers of this variant are stored" in capsys.readouterr().out
+
+
+def test_lists_have_the_differences_and_intervals_of_distances(rounded, capsys):
+    assert main(["run", "./tiny", "rtn@6bit,group_size=0", *ROUNDED[3:], "--fidelity", "--json"]) == 0
+    finer = json.loads(capsys.readouterr().out)["variant"]["key"]
+    first, second = (rows_of(key) for key in (rounded, finer))
+    assert main(["compare", rounded, finer, "--json"]) == 0
+    found = {row["metric"]: row for row in json.loads(capsys.readouterr().out)}
+    assert set(found) == {"perplexity", "kl", "agreement"}
+    for metric in ("kl", "agreement"):
+        row = found[metric]
+        assert row["difference"] == pytest.approx(second[metric].value - first[metric].value)
+        assert row["low"] <= row["difference"] <= row["high"]
+    assert main(["compare", rounded, finer]) == 0
+    assert " nats" in capsys.readouterr().out
+    table = tidy_with_differences(Store().results(), Store().samples)
+    table = table[table["key"] == rounded].set_index("metric")
+    row, stored = table.loc["kl"], first["kl"]
+    assert row["difference"] == pytest.approx(stored.value) and pandas.isna(row["unpaired_reason"])
+    assert (row["difference_low"], row["difference_high"]) == pytest.approx(distance_interval(stored))
+    assert table.loc["agreement", "difference"] == pytest.approx(first["agreement"].value - 1)
+    assert pandas.isna(row["verdict"])
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv", "--tsv", "--latex", None])
+def test_any_model_is_compared_and_printed_in_each_format(option, tmp_path, capsys):
+    changed(load_model(identify("./tiny")), 0.5).save_pretrained(tmp_path / "other")
+    load_tokenizer(identify("./tiny")).save_pretrained(tmp_path / "other")
+    models = "./tiny", str(tmp_path / "other")
+    assert main(["fidelity", *models, "--perplexity", "text.txt@24:4", *filter(None, [option])]) == 0
+    out, err = capsys.readouterr()
+    (found,) = compare(*models, [Perplexity.parse("text.txt@24:4")])
+    if option == "--json":
+        assert json.loads(out) == found.records == api.fidelity(*models, perplexity="text.txt@24:4").to_dict("records")
+    if option is None:
+        assert f"{found.models[1]} compared with {found.models[0]}, in float32" in out and "fewer than 8 windows" in err
+    lines = out.replace("\\_", "_").splitlines()
+    for name, value, *_ in found.numbers if option != "--json" else ():
+        (line,) = (one for one in lines if re.search(rf"(^|,|\t){re.escape(name)}( *&|,|\t|  )", one))
+        assert (repr(value) if option == "--csv" else f"{value:.4f}"[:3]) in line
