@@ -127,9 +127,6 @@ CONTENTS = {
     "more than 50 MB of samples": (SAMPLES, b"x" * (50 * MEGABYTES + 1)),
     "many samples": (SAMPLES, b"{}\n" * 30_000),
     "a nested sample": (SAMPLES, b'{"doc_id": ' + b"[" * 100_000),
-    "half of a surrogate pair": ("results_x.json", {"system_instruction": "\ud800"}),
-    "an infinite version": ("results_x.json", {"versions__piqa": float("-inf")}),
-    "a negative perplexity": ("results_x.json", {"results": {"lambada_openai": {"perplexity,none": -5}}}),
 }
 
 

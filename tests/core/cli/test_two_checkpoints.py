@@ -1,7 +1,5 @@
 """Two checkpoints in folders of one last name are two models in every command."""
 
-import csv
-import io
 import shutil
 
 import pytest
@@ -77,16 +75,6 @@ def test_a_name_or_folder_filters_the_table(here, capsys, folder, tmp_path, monk
     tiny("llama-gqa", seed=9).save_pretrained(other)
     monkeypatch.chdir(tmp_path)
     assert "`slimscope run ./other dense` measures it." in refused(capsys, "results", "./other")
-
-
-def test_csv_lists_both_and_pairs_each_with_its_own_dense(here, capsys):
-    rows = list(csv.DictReader(io.StringIO(printed(capsys, "results", "--csv"))))
-    assert {row["model"] for row in rows} == set(here)
-    dense = {row["model"]: float(row["value"]) for row in rows if row["chain"] == "dense"}
-    assert len(set(dense.values())) == 2
-    for row in rows:
-        if row["chain"] != "dense":
-            assert float(row["perplexity_ratio"]) == pytest.approx(float(row["value"]) / dense[row["model"]], rel=1e-4)
 
 
 def test_a_comparison_names_both_and_pairs_no_perplexity(here, capsys):

@@ -14,7 +14,7 @@ from core.data.harness import subjects
 from core.data.tasks import harness_tasks, identify_task, open_tasks
 from core.evaluation import scorer, states, zeroshot
 from core.evaluation.scorer import SharedPrefixLM
-from core.evaluation.trees import Row, batches, grow, pack
+from core.evaluation.trees import Row, batches, pack
 from core.evaluation.zeroshot import evaluate
 from core.findings.numbers.seven import mean, sevens
 from core.models.sources import identify, load_model, load_tokenizer
@@ -295,13 +295,6 @@ def test_invalid_requests_are_rejected():
         lm.loglikelihood_rolling([])
     with pytest.raises(UserError, match="generate"):
         lm.generate_until([])
-
-
-def test_requests_at_the_window_limit_do_not_branch():
-    requests = [([1, 2, 3, 4], [5]), ([1, 2, 3, 6], [5]), ([1, 2, 3, 6, 7], [5])]
-    rows = grow(requests, 3)
-    assert [row.tokens for row in rows] == [[1, 2, 3, 4], [1, 2, 3, 6, 7]]
-    assert all(row.plain for row in rows)
 
 
 def test_packing_and_batches_respect_their_limits():

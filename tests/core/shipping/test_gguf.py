@@ -24,9 +24,13 @@ from tests.core.tiny import tiny
 CLOSE = 0.15  # nats, in a random model, whose states llama.cpp keeps in 16 bits
 
 
-def fields(folder):
+def opened(folder):
     (file,) = folder.glob("*.gguf")
-    return {name: field.contents() for name, field in GGUFReader(file).fields.items()}
+    return GGUFReader(file)
+
+
+def fields(folder):
+    return {name: field.contents() for name, field in opened(folder).fields.items()}
 
 
 def test_equal_blocks_are_exported_as_a_plain_llama(tmp_path):
@@ -91,14 +95,12 @@ def test_quantised_weights_keep_their_codes(settings, tmp_path):
 
 def matrix(folder, name):
     """Return a tensor of a file (out, in), as the gguf package reads it."""
-    (file,) = folder.glob("*.gguf")
-    tensor = next(tensor for tensor in GGUFReader(file).tensors if tensor.name == name)
+    tensor = next(tensor for tensor in opened(folder).tensors if tensor.name == name)
     return dequantize(tensor.data, tensor.tensor_type)
 
 
 def kinds_of(folder):
-    (file,) = folder.glob("*.gguf")
-    return {tensor.name: tensor.tensor_type.name for tensor in GGUFReader(file).tensors}
+    return {tensor.name: tensor.tensor_type.name for tensor in opened(folder).tensors}
 
 
 def test_quantised_embeddings_and_mixed_bits_keep_their_codes(tmp_path):
@@ -112,8 +114,7 @@ def test_quantised_embeddings_and_mixed_bits_keep_their_codes(tmp_path):
     assert exported(model, result, bpe(), tmp_path / "four", "gguf", "Q4_0").reason is None
     assert kinds_of(tmp_path / "four")["token_embd.weight"] == "Q4_0"
     for name in ("eight", "four"):
-        (file,) = (tmp_path / name).glob("*.gguf")
-        tensors = sum(int(tensor.n_bytes) for tensor in GGUFReader(file).tensors)
+        tensors = sum(int(tensor.n_bytes) for tensor in opened(tmp_path / name).tensors)
         size = form.size(result.variant, source_of(model), result.counted, {"eight": "Q8_0", "four": "Q4_0"}[name])
         assert size == pytest.approx(tensors, rel=0.001)
 

@@ -16,6 +16,7 @@ from core.models.parts.blocks import find_blocks, select
 from core.models.parts.experts import experts_in, separate_experts
 from core.models.parts.recorder import Recorder
 from core.request.stages import build_stage
+from tests.core.contract.ground import modules, same
 from tests.core.engine.applied import CALIBRATION, compress, inputs_of
 from tests.core.tiny import ARCHITECTURES, COMMON, layout_of, tiny, windows
 from tools.architectures.models import tiny_model
@@ -118,16 +119,23 @@ def test_layer_selection_by_name_and_its_errors():
             select(linears, wrong, 2)
 
 
-def test_cancellation_removes_all_hooks():
-    model = tiny()
+@pytest.mark.parametrize(
+    ("method", "pattern", "last", "settings"),
+    [("sparsegpt", None, 5, {}), ("autoround", "3bit", 5, {"group_size": 16}), ("tensor-train", "2x", 2, {})],
+)
+def test_cancellation_leaves_neither_hooks_nor_other_modules(method, pattern, last, settings):
+    """Within the first block, between the iterations of a training, and in a factorisation."""
+    model, calls = tiny(), []
 
-    def stop_at_three(stage, done, total, detail=""):
-        if done == 3:
+    def stop(*update):
+        calls.append(update)
+        if len(calls) == last:
             raise CancelledError
 
     with pytest.raises(CancelledError):
-        compress(model, stage(), windows(), progress=stop_at_three)
-    assert not any(module._forward_pre_hooks for module in model.modules())
+        compress(model, stage(method, pattern=pattern, **settings), windows(), progress=stop)
+    assert not any(module._forward_pre_hooks for module in model.modules()) and modules(model) == modules(tiny())
+    assert method != "tensor-train" or same(model, tiny())
 
 
 @pytest.mark.gpu

@@ -6,15 +6,13 @@ from functools import partial
 import pytest
 import torch
 
-from core.amount import Bits
-from core.base.errors import CancelledError
 from core.context import Context
 from core.engine.walking.walker import make_walker
 from core.methods.find import find_grid
 from core.methods.quantised.scaling import clipped, powers
 from core.models.parts.blocks import find_blocks
-from core.request.stages import build_stage
-from tests.core.engine.applied import CALIBRATION, compress, shrunk
+from tests.core.contract.ground import same
+from tests.core.engine.applied import shrunk
 from tests.core.tiny import tiny, windows
 
 rounded = partial(shrunk, group_size=16, pattern="4bit")
@@ -78,8 +76,7 @@ def test_zero_iterations_round_to_nearest(symmetric):
     one, other = tiny(), tiny()
     rounded(one, "autoround", iterations=0, symmetric=symmetric)
     rounded(other, "rtn", symmetric=symmetric)
-    theirs = other.state_dict()
-    assert all(torch.equal(tensor, theirs[name]) for name, tensor in one.state_dict().items())
+    assert same(one, other)
 
 
 def block_losses(dense, rounded):
@@ -106,16 +103,3 @@ def test_block_outputs_move_closer_to_dense(name, symmetric):
     rounded(nearest, "rtn", symmetric=symmetric)
     ours, theirs = block_losses(dense, learnt), block_losses(dense, nearest)
     assert ours[0] < 0.9 * theirs[0] and ours[1] < 0.95 * theirs[1]
-
-
-def test_autoround_can_be_cancelled_between_iterations():
-    model, calls = tiny(), []
-
-    def stop(*update):
-        calls.append(update)
-        if len(calls) == 5:
-            raise CancelledError
-
-    with pytest.raises(CancelledError):
-        compress(model, build_stage("autoround", Bits(3), {"group_size": 16}, CALIBRATION), windows(), progress=stop)
-    assert type(next(iter(find_blocks(model).all_linears())).module) is torch.nn.Linear

@@ -9,12 +9,11 @@ from core.base.errors import UserError
 from core.evaluation.footprint import footprint
 from core.methods.kinds import TransformMethod
 from core.methods.quantised.hadamard import hadamard, random_rotation
-from core.models.manifest import load_model_folder, save_model
 from core.registry import METHODS, PREPARATIONS
 from core.request.stages import build_stage
 from core.specs import UNCHANGED
 from tests.core.contract.ground import counts, linears, same
-from tests.core.engine.applied import compress
+from tests.core.engine.applied import check_reloads, compress
 from tests.core.tiny import layout_of, tiny, windows
 
 TURNED = ("llama-gqa", "llama-mha", "qwen2-sliding", "qwen3", "mistral", "smollm3", "granite")
@@ -65,9 +64,7 @@ def test_a_rotated_model_gives_the_same_outputs_with_other_weights(name, setting
     with torch.no_grad():
         before, after = dense(text).logits, model(text).logits
         assert (after - before).norm() < 1e-4 * before.norm()
-        save_model(model, tmp_path)
-        again = load_model_folder(tmp_path, torch.float32)
-        assert torch.equal(again(text).logits, after)
+        again = check_reloads(model, tmp_path)
     changed = {
         one.role
         for one, other in zip(linears(model), linears(dense), strict=True)

@@ -7,7 +7,7 @@ from core.base.errors import UserError
 from core.context import Context, StageInput
 from core.engine.runners.by_slicing import slice_model
 from core.methods.structured.slicegpt import SliceGPT
-from core.models.manifest import load_model_folder, save_model
+from core.models.manifest import save_model
 from core.models.parts.blocks import find_blocks
 from core.models.parts.constraints import constraint_of
 from core.models.parts.experts import experts_in
@@ -16,7 +16,7 @@ from core.models.removal.projections import separate_projections
 from core.models.removal.units import find_units, spread
 from core.request.stages import build_stage
 from core.specs import Stage
-from tests.core.engine.applied import block_weights, compress, shrunk
+from tests.core.engine.applied import block_weights, check_reloads, compress, shrunk
 from tests.core.tiny import tiny, windows
 from tools.architectures.models import tiny_model
 
@@ -116,11 +116,6 @@ SHRUNK = {  # each form that leaves other shapes, with the architectures that it
     "llm-pruner": ({"granularity": "channel"}, ["gpt2", "phi3", "olmo2"]),  # whose norms over all heads stay as wide
     "slimllm": ({}, ["olmo2"]),  # whose norms shrink with the heads
 }
-
-
-def check_reloads(model, folder):
-    save_model(model, folder)
-    torch.testing.assert_close(load_model_folder(folder, torch.float32)(windows()).logits, model(windows()).logits)
 
 
 # GPT-2 joins q, k and v; the others join gate and up, too, or have rows in another order.
