@@ -72,6 +72,14 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
+def cache(request, tmp_path, monkeypatch):
+    """The user cache, a test's own unless it needs real data."""
+    if "real" not in request.keywords:
+        monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
 def applied(monkeypatch):
     """The methods of the stages that are computed from now on."""
     from core.engine import variants

@@ -43,8 +43,7 @@ def put(stages, right=30, loss=3.0, model="m", kept=True, tasks=SEVEN, texts=Tru
         losses = loss + 0.01 * np.sin(np.arange(16) * (1 + loss))
         rows.append(perplexity(float(np.exp(losses.mean()))))
         answers.append((rows[-1], pandas.DataFrame({"doc_id": range(16), "perplexity": -losses})))
-    made = make(*rows, key=key_of(stages, model), stages=stages)
-    made = made.model_copy(update={"variant": made.variant.model_copy(update={"model": model})})
+    made = make(*rows, key=key_of(stages, model), stages=stages, model=model)
     store.put(made)
     for row, frame in answers if kept else ():
         store.put_samples(made.variant.key, row, frame)

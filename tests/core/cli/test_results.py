@@ -34,9 +34,8 @@ def wanda(text="c4-sample:16x2048", seed=0, ratio=0.5):
 def result(stage, value, *more, model="m", packed=300):
     """A result of one stage with a perplexity and more rows."""
     key = VariantSpec(model=model, revision="r", stages=(stage,)).key
-    found = make(perplexity(value), *more, key=key, stages=(stage,))
-    size = found.footprint.model_copy(update={"packed_bytes": packed})
-    return found.model_copy(update={"variant": found.variant.model_copy(update={"model": model}), "footprint": size})
+    found = make(perplexity(value), *more, key=key, stages=(stage,), model=model)
+    return found.model_copy(update={"footprint": found.footprint.model_copy(update={"packed_bytes": packed})})
 
 
 def accuracies(value):

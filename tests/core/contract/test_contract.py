@@ -9,10 +9,11 @@ from core.amount import Pattern, Ratio
 from core.base.errors import UserError
 from core.engine.stages import apply
 from core.methods.unstructured.magnitude import Magnitude
+from core.methods.unstructured.sparsegpt import SparseGPT
 from core.methods.unstructured.wanda import Wanda
 from core.models.parts.blocks import select
 from core.models.parts.constraints import constraint_of
-from core.registry import METHODS, PREPARATIONS, RECONSTRUCTIONS, RECOVERIES, STAGES, leaves
+from core.registry import METHODS, PREPARATIONS, RECONSTRUCTIONS, RECOVERIES, STAGES, get_stage, leaves
 from core.request.resolve import on_convolutions
 from core.request.stages import build_stage, default_amount
 from core.training.base import TrainPruneMethod
@@ -255,3 +256,45 @@ def test_a_method_that_refuses_zeros_mixes_zeros_with_other_weights(case, ground
     model, _ = followed(ground, sparse, case)
     freed = [linear for linear in linears(model) if linear.role in ("q", "o") and not linear.bound]
     assert freed and all(linear.weight.all() for linear in freed)
+
+
+# Of Gemma 3, whose blocks, heads and embedding are not those of Llama.
+NORMS = "needs blocks with one plain norm before attention and one before the FFN; this model's"
+EXPERTS = "this model has none"
+CONVOLUTIONS = "compresses convolutions, and a language model has none"
+REFUSED = {
+    "slicegpt": NORMS,
+    "rotate": NORMS,
+    "reap": EXPERTS,
+    "expert-frequency": EXPERTS,
+    "conv-lowrank": CONVOLUTIONS,
+    "depthwise-separable": CONVOLUTIONS,
+}
+
+
+@pytest.fixture(scope="module")
+def pruned(gemma):
+    return gemma.make(Case(SparseGPT))
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.method.name not in REFUSED], ids=str)
+def test_gemma_loses_the_requested_share_and_reloads(case, gemma, tmp_path):
+    made = gemma.make(case)
+    checks.check_share(made)
+    checks.check_saved(made, tmp_path)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_methods_that_gemma_does_not_support_give_the_reason(name, gemma):
+    with pytest.raises(UserError, match=REFUSED[name]):
+        gemma.make(Case(get_stage(name)))
+
+
+@pytest.mark.parametrize("case", RECONSTRUCTED, ids=str)
+def test_a_reconstruction_of_gemma_moves_closer_to_dense(case, pruned, tmp_path):
+    checks.check_reconstructed(pruned, case, tmp_path)
+
+
+@pytest.mark.parametrize("case", RECOVERED, ids=str)
+def test_a_recovery_of_gemma_preserves_masks_and_grids(case, pruned):
+    checks.check_recovered(pruned, case)

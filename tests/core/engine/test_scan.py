@@ -29,10 +29,10 @@ def stage_of(method, layers=None):
     return build_stage(method, Ratio(0.5), calibration=READ, layers=layers)
 
 
-def scanned(model, method, by="block", before=None, progress=None):
+def scanned(model, method, by="block", before=None, progress=None, tokens=TOKENS):
     stage = stage_of(method)
     context = Context(torch.device("cpu"), *[progress] if progress else [])
-    given = StageInput(stage, TOKENS, before, decoder=find_blocks(model))
+    given = StageInput(stage, tokens, before, decoder=find_blocks(model))
     return measure_sensitivity(model, build_method(stage), Target(0.5), list(linears(model)), given, context, by)
 
 
@@ -84,9 +84,4 @@ def test_a_stopped_scan_resumes(method, monkeypatch):
 def test_a_scan_depends_on_text_amount_and_model():
     first = scanned(tiny(), "wanda", before="key")
     assert scanned(tiny(seed=1), "wanda", before="other") != first
-    stage = stage_of("wanda")
-    model = tiny()
-    other = StageInput(stage, windows(8, seed=5), "key", decoder=find_blocks(model))
-    context = Context(torch.device("cpu"))
-    more = measure_sensitivity(model, build_method(stage), Target(0.5), linears(model), other, context)
-    assert more != first
+    assert scanned(tiny(), "wanda", before="key", tokens=windows(8, seed=5)) != first

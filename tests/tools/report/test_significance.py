@@ -42,8 +42,7 @@ def variant(key, stages, right=30, loss=3.0, n=N, answers=True, model=points.MOD
     losses = loss + 0.01 * np.sin(np.arange(windows) * (1 + loss))
     rows.append(perplexity(float(np.exp(losses.mean())), windows=windows, stderr=1.0))
     kept[rows[-1].identity] = pd.DataFrame({"doc_id": range(windows), "perplexity": -losses})
-    made = make(*rows, key=key * 64, stages=stages)
-    made = made.model_copy(update={"variant": made.variant.model_copy(update={"model": model})})
+    made = make(*rows, key=key * 64, stages=stages, model=model)
     if stages[0].method == "dense":
         made = made.model_copy(update={"variant": made.variant.model_copy(update={"key": made.variant.dense_key})})
     return made, (kept if answers else {})

@@ -11,10 +11,7 @@ from tests.core.engine import applied
 from tests.core.engine.applied import CALIBRATION
 from tests.core.tiny import tiny
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture
@@ -57,9 +54,9 @@ def test_observations_depend_on_model_text_and_kind_and_are_shared(looks):
     assert looks == ["llm-pruner", "hywia", "hywia", "hywia"]
 
 
-def test_a_damaged_file_is_observed_again(tmp_path, looks):
+def test_a_damaged_file_is_observed_again(cache, looks):
     shrunk("shortgpt", 0.3, "dense")
-    (file,) = tmp_path.glob(f"observed/*/{observed.FILE}")
+    (file,) = cache.glob(f"observed/*/{observed.FILE}")
     flip(file)
     shrunk("shortgpt", 0.5, "dense")
     assert looks == ["shortgpt", "shortgpt"]

@@ -12,12 +12,8 @@ from core.models.compressed import config_like
 from core.models.sources import fetch_compressed, identify_compressed
 from tests.core.tiny import tiny
 
+pytestmark = pytest.mark.usefixtures("cache")
 ARRAY, TEXT, UINT32 = 9, 8, 4
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
 
 
 def refused(file):
