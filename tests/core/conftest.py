@@ -1,10 +1,12 @@
 """Fixtures of the tests of the queue and of the command line."""
 
+import json
 import os
 
 import pytest
 
 from core.base import paths
+from core.cli.app import main
 from core.cli.printing.console import output
 from core.jobs import supervisor
 from core.jobs.executor import Executor
@@ -69,6 +71,19 @@ def folder(tmp_path_factory):
     (place / "full").mkdir()
     (place / "full" / "file").write_text("x")
     return place
+
+
+@pytest.fixture
+def output_of(capsys):
+    """A function that runs a command, which succeeds, and returns what it prints, or the value of its JSON."""
+
+    def run(*words):
+        code = main(list(words))
+        printed = capsys.readouterr()
+        assert code == 0, printed.err
+        return json.loads(printed.out) if "--json" in words else printed.out
+
+    return run
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from core.request.settings import RunSettings
 from core.specs import Perplexity, TextWindows
 from core.store.store import Store
 from core.training import loop
-from tests.core.commands import RUN, SWEEP, and_then, copy_machine, finish
+from tests.core.commands import RUN, SWEEP, and_then
 
 pytestmark = pytest.mark.usefixtures("machine")
 
@@ -35,17 +35,6 @@ def spec(machine):
     return complete(
         "./tiny", CHAIN, RunSettings(calibration=text, train=train, perplexity=[Perplexity.parse("text.txt@32:4")])
     )
-
-
-@pytest.fixture(scope="module")
-def finished_chain(folder, tmp_path_factory):
-    return finish(tmp_path_factory.mktemp("chain"), folder, CHAINED)
-
-
-@pytest.fixture
-def chain_ran(finished_chain, machine, tmp_path):
-    """`machine` after the run of the chain."""
-    copy_machine(finished_chain, tmp_path)
 
 
 @pytest.fixture
@@ -72,7 +61,8 @@ def zeros(key):
     return {linear.name: linear.weight == 0 for linear in find_blocks(model).all_linears()}
 
 
-def test_every_stage_preserves_earlier_zeros(chain_ran, spec):
+def test_every_stage_preserves_earlier_zeros(after, spec):
+    after(CHAINED)
     _, pruned, rebuilt, trained, whole = (prefix.key for prefix in spec.variant.prefixes)
     first, last = zeros(pruned), zeros(whole)
     for name, bound in first.items():
@@ -84,10 +74,9 @@ def test_every_stage_preserves_earlier_zeros(chain_ran, spec):
     assert {layer.stage for layer in stored[whole].layers} == {0, 1, 3}
 
 
-def test_a_factored_embedding_is_cached_and_its_removed_share_printed(applied, capsys):
+def test_a_factored_embedding_is_cached_and_its_removed_share_printed(applied, output_of, capsys):
     command = ["run", "./tiny", "wanda@0.3+tensor-train@2x", *TEXTS[:2], "--perplexity"]
-    assert main([*command, "text.txt@32:4"]) == 0
-    assert "Removed 62.5 % of the embedding (4x8" in capsys.readouterr().out
+    assert "Removed 62.5 % of the embedding (4x8" in output_of(*command, "text.txt@32:4")
     applied.clear()
     assert main([*command, "text.txt@16:4", "--json"]) == 0
     assert applied == ["dense"]
@@ -117,11 +106,10 @@ def test_a_chain_that_is_cancelled_in_its_training_resumes_it(spec, interrupt, a
 
 @pytest.mark.parametrize("teacher", [None, "./tiny"])
 @pytest.mark.parametrize("recovery", ["distill-white", "distill-black"])
-def test_a_distillation_uses_the_dense_model_or_another_teacher(recovery, teacher, ran, capsys):
+def test_a_distillation_uses_the_dense_model_or_another_teacher(recovery, teacher, ran, output_of):
     settings = [recovery, "batch=8", "epochs=1", *([f"teacher={teacher}"] if teacher else [])]
     settings += ["answer_tokens=6"] if recovery == "distill-black" else ["teacher_share=1"]
-    assert main([*and_then(",".join(settings)), "--train", "text.txt:16x24", "--json"]) == 0
-    variant = json.loads(capsys.readouterr().out)["variant"]
+    variant = output_of(*and_then(",".join(settings)), "--train", "text.txt:16x24", "--json")["variant"]
     named = variant["stages"][1]["parameters"].get("teacher")
     assert named is None if teacher is None else named.startswith("tiny@sha256:")
     assert variant["recovery"] == recovery and variant["details"]["training"]["steps"] == 1

@@ -19,10 +19,11 @@ SHELLCHECK = Path(sys.executable).with_name("shellcheck")
 SWEEP = ["--", "sweep", "--models", "smollm2-135m", "--chain", "wanda@0.5,layers=layers\\.(0|1)\\."]
 
 
-def test_the_script_for_slurm_is_clean_and_keeps_the_command(capsys, tmp_path):
+def test_the_script_for_slurm_is_clean_and_keeps_the_command(output_of, tmp_path):
     script = tmp_path / "job.sh"
-    assert main(["cluster", "slurm", "--nodes", "4", "--cores", "16", "--gpus", "2", "--partition", "gpu", *SWEEP]) == 0
-    script.write_text(capsys.readouterr().out)
+    script.write_text(
+        output_of("cluster", "slurm", "--nodes", "4", "--cores", "16", "--gpus", "2", "--partition", "gpu", *SWEEP)
+    )
     subprocess.run(["bash", "-n", script], check=True)
     subprocess.run([SHELLCHECK, script], check=True)
     assert "#SBATCH --gpus-per-node=2" in script.read_text()

@@ -190,9 +190,8 @@ def folder_of(name, model):
     return f"./{name}"
 
 
-def test_a_mixture_is_described_with_what_runs_and_a_first_sweep(capsys):
-    assert main(["inspect", folder_of("mix", tiny("mixtral"))]) == 0
-    out = capsys.readouterr().out
+def test_a_mixture_is_described_with_what_runs_and_a_first_sweep(output_of):
+    out = output_of("inspect", folder_of("mix", tiny("mixtral")))
     for words in (
         "Architecture: MixtralForCausalLM",
         "Experts: 8 in a layer, 2 for each token",
@@ -203,22 +202,19 @@ def test_a_mixture_is_described_with_what_runs_and_a_first_sweep(capsys):
     ):
         assert words in out
     assert "slimllm@0.2" not in out and "lorap" in out.split("This method needs one FFN")[0].splitlines()[-1]
-    assert main(["inspect", "tiny", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    found = output_of("inspect", "tiny", "--json")
     assert found["architecture"] == "LlamaForCausalLM" and found["experts"] is None
     assert found["shape"]["blocks"] == 2 and found["heads_refusal"] is None
 
 
-def test_a_model_with_many_weights_outside_of_linears_needs_consent_and_says_what_stays_dense(capsys):
+def test_a_model_with_many_weights_outside_of_linears_needs_consent_and_says_what_stays_dense(output_of, capsys):
     name = folder_of("scout", tiny("dbrx"))
-    assert main(["inspect", name]) == 0
-    assert "Every run of this model needs --partial." in capsys.readouterr().out
+    assert "Every run of this model needs --partial." in output_of("inspect", name)
     run = ["run", name, "magnitude@0.5", "--perplexity", "text.txt@32:2"]
     assert main(run) == 2
     said = capsys.readouterr().err
     assert "of the block weights of scout are in no linear and would stay dense. Agree to a partial compression" in said
-    assert main([*run, "--partial", "--json", "--save", "saved"]) == 0
-    result = json.loads(capsys.readouterr().out)
+    result = output_of(*run, "--partial", "--json", "--save", "saved")
     (stage,) = result["variant"]["made"]
     assert stage["uncovered"] > 0.1 and "of the block weights are in no linear and stay dense" in stage["note"]
     blocks = AutoModelForCausalLM.from_pretrained("saved").transformer.blocks
@@ -229,8 +225,7 @@ def test_a_model_with_many_weights_outside_of_linears_needs_consent_and_says_wha
     done = capsys.readouterr()
     key = result["variant"]["key"][:8]
     assert f"Removed {100 * removed:.1f} % of the block weights; 50.0 % was requested." in done.err
-    assert main(["results", key]) == 0
-    for printed in (done.out, capsys.readouterr().out):
+    for printed in (done.out, output_of("results", key)):
         assert f"{100 * removed:.1f} %" in printed and "of the block weights are in no linear and stay" in printed
         assert "--partial" in printed.partition("To reproduce it:")[2]
 
@@ -270,11 +265,10 @@ def test_a_program_without_torch_finds_the_same(monkeypatch):
     assert inspected(config) == here
 
 
-def test_a_run_on_a_mixture_is_stored_and_formats_without_experts_refuse_before_it(capsys):
+def test_a_run_on_a_mixture_is_stored_and_formats_without_experts_refuse_before_it(output_of, capsys):
     run, text = ["run", folder_of("blend", tiny("mixtral"))], ["--calibration", "text.txt:4x32"]
     measure = ["--perplexity", "text.txt@32:2", "--json"]
-    assert main([*run, "reap@0.2+gptq@4bit,group_size=16", *text, *measure]) == 0
-    result = json.loads(capsys.readouterr().out)
+    result = output_of(*run, "reap@0.2+gptq@4bit,group_size=16", *text, *measure)
     assert result["footprint"]["bits_per_weight"] < 4.5 and result["measurements"][0]["value"] > 1
     for form, words in (("compressed-tensors", "mixtures of experts"), ("gguf", "GGUF")):
         assert main([*run, "gptq@4bit,group_size=16", *text, "--save", "new", "--format", form]) == 2

@@ -18,7 +18,6 @@ from core.models.sources import identify, load_model, load_tokenizer
 from core.request.reproduce import reproduce
 from core.specs import Perplexity
 from core.store.store import Store
-from tests.core.commands import copy_machine, finish
 from tests.core.data.task_rows import PIQA, PIQA_FILE, write
 from tests.core.evaluation.test_divergence import changed
 
@@ -27,15 +26,10 @@ RUN = ["run", "./tiny", "sparsegpt@0.7", "--calibration", "text.txt:8x32", "--pe
 TASKS = ["run", "./tiny", "magnitude@0.5", "--perplexity", "text.txt@32:2", "--tasks", "piqa:4"]
 
 
-@pytest.fixture(scope="module")
-def finished_scan(folder, tmp_path_factory):
-    return finish(tmp_path_factory.mktemp("scan"), folder, [*RUN, "--sensitivity", "block"])
-
-
 @pytest.fixture
-def scanned(finished_scan, machine, tmp_path):
+def scanned(after):
     """`machine` after the scan of each block."""
-    copy_machine(finished_scan, tmp_path)
+    after([*RUN, "--sensitivity", "block"])
 
 
 def rows():
@@ -43,7 +37,7 @@ def rows():
     return result, [row for row in result.measurements if row.metric == "sensitivity"]
 
 
-def test_each_block_is_measured_once_and_printed(scanned, capsys, monkeypatch):
+def test_each_block_is_measured_once_and_printed(scanned, output_of, monkeypatch):
     result, found = rows()
     assert [row.protocol["part"] for row in found] == ["model.layers.0", "model.layers.1"]
     for row in found:
@@ -51,8 +45,7 @@ def test_each_block_is_measured_once_and_printed(scanned, capsys, monkeypatch):
         assert row.dataset == result.variant.stages[0].calibration.corpus and row.stderr > 0
     assert reproduce(result).endswith("--sensitivity=block")
     monkeypatch.setattr(execute, "measure_sensitivity", lambda *_: pytest.fail("scanned again"))
-    assert main([*RUN, "--sensitivity", "block"]) == 0
-    assert "Most sensitive of 2 blocks" in " ".join(capsys.readouterr().out.split())
+    assert "Most sensitive of 2 blocks" in " ".join(output_of(*RUN, "--sensitivity", "block").split())
     assert main([*RUN, "--json"]) == 0  # its results are stored, and no other part is requested
 
 
@@ -85,10 +78,9 @@ def documents(machine, tmp_path, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_DATA", str(tmp_path / "data"))
 
 
-def test_each_prompt_is_scored_once_on_the_variant_and_on_dense(documents, capsys, monkeypatch):
+def test_each_prompt_is_scored_once_on_the_variant_and_on_dense(documents, output_of, monkeypatch):
     asked = ["--fewshot", "0", "--fewshot", "2,selector=nearest"]
-    assert main([*TASKS, *asked]) == 0
-    assert ":4 2-shot (selector=nearest)" in " ".join(capsys.readouterr().out.split())
+    assert ":4 2-shot (selector=nearest)" in " ".join(output_of(*TASKS, *asked).split())
     for result in Store().results():
         rows = [row for row in result.measurements if row.metric == "acc"]
         assert [row.protocol["fewshot"] for row in rows] == [0, "2,selector=nearest"]
@@ -97,8 +89,7 @@ def test_each_prompt_is_scored_once_on_the_variant_and_on_dense(documents, capsy
         assert "shots" not in Store().samples(result.variant.key, rows[0])
     monkeypatch.setattr(DenseModel, "embed", lambda *_: pytest.fail("asked again"))
     monkeypatch.setattr("core.evaluation.zeroshot.evaluate", lambda *_: pytest.fail("scored again"))
-    assert main([*TASKS, *asked, "--json"]) == 0
-    written = json.loads(capsys.readouterr().out)["measurements"]
+    written = output_of(*TASKS, *asked, "--json")["measurements"]
     assert {row["protocol"].get("fewshot") for row in written} == {None, 0, "2,selector=nearest"}
 
 
@@ -116,14 +107,12 @@ def rows_of(key):
 
 
 @pytest.fixture
-def rounded(capsys):
-    assert main([*ROUNDED, "--fidelity", "--json"]) == 0
-    return json.loads(capsys.readouterr().out)["variant"]["key"]
+def rounded(output_of):
+    return output_of(*ROUNDED, "--fidelity", "--json")["variant"]["key"]
 
 
-def test_a_stored_perplexity_gets_its_comparison_later_and_once(capsys, monkeypatch):
-    assert main([*ROUNDED, "--json"]) == 0
-    before = json.loads(capsys.readouterr().out)
+def test_a_stored_perplexity_gets_its_comparison_later_and_once(output_of, capsys, monkeypatch):
+    before = output_of(*ROUNDED, "--json")
     assert [row["metric"] for row in before["measurements"]] == ["perplexity"]
     assert main([*ROUNDED, "--fidelity"]) == 0
     rows = rows_of(before["variant"]["key"])
@@ -131,26 +120,21 @@ def test_a_stored_perplexity_gets_its_comparison_later_and_once(capsys, monkeypa
     assert rows["perplexity"].value == before["measurements"][0]["value"]
     capsys.readouterr()
     monkeypatch.setattr(execute, "perplexity", lambda *_: pytest.fail("computed"))
-    assert main([*ROUNDED, "--fidelity"]) == 0
-    shown = capsys.readouterr().out
+    shown = output_of(*ROUNDED, "--fidelity")
     assert "kl" in shown and "agreement" in shown and "--fidelity" in shown
-    assert main(ROUNDED) == 0
-    assert "3 other numbers of this variant are stored" in capsys.readouterr().out
+    assert "3 other numbers of this variant are stored" in output_of(*ROUNDED)
 
 
-def test_lists_have_the_differences_and_intervals_of_distances(rounded, capsys):
-    assert main(["run", "./tiny", "rtn@6bit,group_size=0", *ROUNDED[3:], "--fidelity", "--json"]) == 0
-    finer = json.loads(capsys.readouterr().out)["variant"]["key"]
+def test_lists_have_the_differences_and_intervals_of_distances(rounded, output_of):
+    finer = output_of("run", "./tiny", "rtn@6bit,group_size=0", *ROUNDED[3:], "--fidelity", "--json")["variant"]["key"]
     first, second = (rows_of(key) for key in (rounded, finer))
-    assert main(["compare", rounded, finer, "--json"]) == 0
-    found = {row["metric"]: row for row in json.loads(capsys.readouterr().out)}
+    found = {row["metric"]: row for row in output_of("compare", rounded, finer, "--json")}
     assert set(found) == {"perplexity", "kl", "agreement"}
     for metric in ("kl", "agreement"):
         row = found[metric]
         assert row["difference"] == pytest.approx(second[metric].value - first[metric].value)
         assert row["low"] <= row["difference"] <= row["high"]
-    assert main(["compare", rounded, finer]) == 0
-    assert " nats" in capsys.readouterr().out
+    assert " nats" in output_of("compare", rounded, finer)
     table = tidy_with_differences(Store().results(), Store().samples)
     table = table[table["key"] == rounded].set_index("metric")
     row, stored = table.loc["kl"], first["kl"]

@@ -132,11 +132,10 @@ SCORED = ["sweep", "--models", "./tiny", "--methods", "wanda", "--ratios", "0.5"
         (IMPORT, "kind", 0),
     ],
 )
-def test_an_old_flag_names_the_new_one_and_is_read(command, old, code, capsys):
+def test_an_old_flag_names_the_new_one_and_is_read(command, old, code, output_of, capsys):
     assert main(command) == code
     note, *error = capsys.readouterr().err.splitlines()
     assert f"--{old} " in note and f"--{RENAMED[old]}." in note and "No such option" not in " ".join(error)
     assert [result.variant.ratio_kind for result in Store().results()] == ([] if code else ["parameters"])
-    assert main([command[0], "--help"]) == 0
-    words = capsys.readouterr().out.replace("=", " ").split()
+    words = output_of(command[0], "--help").replace("=", " ").split()
     assert f"--{RENAMED[old]}" in words and f"--{old}" not in words

@@ -55,52 +55,47 @@ def here(measured, monkeypatch, tmp_path):
     return names
 
 
-def printed(capsys, *arguments) -> str:
-    assert main(list(arguments)) == 0
-    return capsys.readouterr().out
-
-
 def refused(capsys, *arguments) -> str:
     assert main(list(arguments)) == 2
     return " ".join(capsys.readouterr().err.split())
 
 
-def test_a_name_or_folder_filters_the_table(here, capsys, folder, tmp_path, monkeypatch):
+def test_a_name_or_folder_filters_the_table(here, output_of, capsys, folder, tmp_path, monkeypatch):
     for of, name in zip(("w3", "w4"), here, strict=True):
         for typed in (name, f"{of}/ckpt"):
-            lines = printed(capsys, "results", typed, "--tsv").splitlines()
+            lines = output_of("results", typed, "--tsv").splitlines()
             assert len(lines) == 5 and all(name in line for line in lines[1:])
-    assert len(printed(capsys, "results", "ckpt", "--tsv").splitlines()) == 9
+    assert len(output_of("results", "ckpt", "--tsv").splitlines()) == 9
     other = shutil.copytree(folder / "tiny", tmp_path / "other")
     tiny("llama-gqa", seed=9).save_pretrained(other)
     monkeypatch.chdir(tmp_path)
     assert "`slimscope run ./other dense` measures it." in refused(capsys, "results", "./other")
 
 
-def test_a_comparison_names_both_and_pairs_no_perplexity(here, capsys):
+def test_a_comparison_names_both_and_pairs_no_perplexity(here, output_of, capsys):
     keys = {one.variant.revision: one.variant.key[:8] for one in Store().results() if one.variant.method == "dense"}
-    shown = printed(capsys, "compare", *keys.values())
+    shown = output_of("compare", *keys.values())
     assert all(f"dense, {name}" in shown for name in here) and "cannot be paired" in shown
     assert "several dense models" in refused(capsys, "compare", "dense", *keys.values())
 
 
-def test_an_ambiguous_name_is_rejected_with_both_paths(here, capsys, measured):
+def test_an_ambiguous_name_is_rejected_with_both_paths(here, output_of, capsys, measured):
     message = refused(capsys, "run", "ckpt", "dense", *MEASURE)
     assert all(f"{measured[0]}/{of}/ckpt" in message for of in ("w3", "w4")) and all(name in message for name in here)
     for name in here:
-        assert name in printed(capsys, "run", name, "magnitude@0.5", *MEASURE)
+        assert name in output_of("run", name, "magnitude@0.5", *MEASURE)
     assert len(Store().results()) == 8  # all were there
     assert {reproduce(one).split()[2] for one in Store().results()} == set(here)
 
 
-def test_a_given_name_is_a_separate_model(here, capsys):
-    shown = printed(capsys, "run", "w4/ckpt", "magnitude@0.5", "--name", "four", *MEASURE)
+def test_a_given_name_is_a_separate_model(here, output_of, capsys):
+    shown = output_of("run", "w4/ckpt", "magnitude@0.5", "--name", "four", *MEASURE)
     assert "four" in shown and "ckpt" not in shown
     four = [one.variant for one in Store().results() if one.variant.model == "four"]
     assert {f"ckpt@{short_revision(variant.revision)}" for variant in four} == {here[1]} and len(four) == 2
     sweep = ["sweep", "--models", "w4/ckpt", "--name", "four", "--methods", "magnitude", "--ratios", "0.5", *MEASURE]
-    assert printed(capsys, *sweep, "--tsv").count("four") == 2 and len(Store().results()) == 10
-    assert "four" in printed(capsys, "run", "four", "dense", *MEASURE)
+    assert output_of(*sweep, "--tsv").count("four") == 2 and len(Store().results()) == 10
+    assert "four" in output_of("run", "four", "dense", *MEASURE)
     assert "is for one model, but the sweep has 2" in refused(capsys, *sweep[:2], "w3/ckpt,w4/ckpt", *sweep[3:])
 
 

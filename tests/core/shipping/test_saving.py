@@ -42,10 +42,9 @@ def on_disk(folder):
 
 
 @pytest.mark.parametrize("method", ["wanda", "slimllm"])
-def test_a_checkpoint_has_the_announced_precision_and_size(method, larger, tmp_path, capsys):
+def test_a_checkpoint_has_the_announced_precision_and_size(method, larger, tmp_path, output_of, capsys):
     measuring = ["--calibration", "text.txt:4x32", "--perplexity", "text.txt@32:2"]
-    assert main(["run", str(larger), method, "--ratio", "0.3", *measuring, "--json"]) == 0
-    key = json.loads(capsys.readouterr().out)["variant"]["key"]
+    key = output_of("run", str(larger), method, "--ratio", "0.3", *measuring, "--json")["variant"]["key"]
     result, form = Store().get(key), find_format("huggingface")
     for precision, dtype in (("fp32", "float32"), ("fp16", "float16"), ("bf16", "bfloat16")):
         saved = tmp_path / precision
@@ -60,13 +59,11 @@ def test_a_checkpoint_has_the_announced_precision_and_size(method, larger, tmp_p
         loaded = AutoModelForCausalLM.from_pretrained(saved, trust_remote_code=method == "slimllm")
         assert {parameter.dtype for parameter in loaded.parameters()} == {getattr(torch, dtype)}
         assert f"are stored, in {precision}." in (saved / "README.md").read_text()
-    assert main(["results", "--json"]) == 0
-    assert key in [result["variant"]["key"] for result in json.loads(capsys.readouterr().out)]
+    assert key in [result["variant"]["key"] for result in output_of("results", "--json")]
 
 
-def test_saving_in_another_precision_does_not_change_the_numbers(tmp_path, capsys):
-    assert main([*RUN, "--json"]) == 0
-    plain = json.loads(capsys.readouterr().out)
+def test_saving_in_another_precision_does_not_change_the_numbers(tmp_path, output_of, capsys):
+    plain = output_of(*RUN, "--json")
     saved = tmp_path / "saved"
     assert main([*RUN, "--force", "--save", str(saved), "--type", "bf16", "--json"]) == 0
     captured = capsys.readouterr()
