@@ -87,6 +87,19 @@ def output_of(capsys):
 
 
 @pytest.fixture
+def error_of(capsys):
+    """A function that runs a command, which is refused without a traceback, and returns its error output."""
+
+    def run(*words):
+        assert main(list(words)) == 2
+        error = capsys.readouterr().err
+        assert "Traceback" not in error
+        return error
+
+    return run
+
+
+@pytest.fixture
 def cache(request, tmp_path, monkeypatch):
     """The user cache, a test's own unless it needs real data."""
     if "real" not in request.keywords:

@@ -177,20 +177,18 @@ def test_a_dry_run_prints_the_plan_and_runs_nothing(ran, capsys):
     assert captured.err.startswith("All: about ") and len(Store().results()) == 2
 
 
-def test_a_sweep_stops_where_the_results_folder_cannot_be_written(capsys, results_dir):
+def test_a_sweep_stops_where_the_results_folder_cannot_be_written(error_of, results_dir):
     (results_dir / "compute.lock").mkdir(parents=True)  # as of a folder that is read-only, also for root
-    assert main([*SWEEP, "--methods", "magnitude,wanda", "--ratios", "0.3,0.5"]) == 2
-    error = capsys.readouterr().err
+    error = error_of(*SWEEP, "--methods", "magnitude,wanda", "--ratios", "0.3,0.5")
     assert "The sweep stopped at 1/5 Dense, tiny" in error and "The lock in" in error and "points failed" not in error
 
 
-def test_a_sweep_stops_at_a_result_that_cannot_be_stored_and_resumes_with_its_variant(capsys, applied):
+def test_a_sweep_stops_at_a_result_that_cannot_be_stored_and_resumes_with_its_variant(error_of, applied):
     store, grid = Store(), [*SWEEP, "--methods", "wanda", "--ratios", "0.3,0.5"]
     when, full = "BEFORE INSERT ON variants WHEN NEW.method = 'wanda'", "RAISE(ABORT, 'database or disk is full')"
     with store.begin() as connection:
         connection.exec_driver_sql(f"CREATE TRIGGER refuse {when} BEGIN SELECT {full}; END")
-    assert main(grid) == 2
-    *_, last = capsys.readouterr().err.strip().splitlines()
+    *_, last = error_of(*grid).strip().splitlines()
     assert "at 2/3 Wanda, 30 %, tiny; the same command resumes there: The disk is full" in last
     assert "points failed" not in last
     assert [result.variant.method for result in store.results()] == ["dense"]

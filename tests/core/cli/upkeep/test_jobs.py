@@ -64,8 +64,7 @@ def test_a_queued_job_is_cancelled_at_once_and_repeated(played, capsys):
         (["retry", "2"], "Job 2 is queued; it is still active."),
     ],
 )
-def test_a_job_that_cannot_change_is_one_sentence(command, words, played, capsys):
+def test_a_job_that_cannot_change_is_one_sentence(command, words, played, error_of):
     change(played.store, played.submit(spec("a")), state="done")
     played.submit(spec("b"))
-    assert main(["jobs", *command]) == 2
-    assert words in capsys.readouterr().err
+    assert words in error_of("jobs", *command)
