@@ -16,8 +16,7 @@ from core.imports.series import parse_series
 from core.imports.uploads import Upload
 from core.store.store import Store
 from tests.attacks.damage import NUMBERS, as_json, attack, damaged, damaged_tree, examples, odd_bytes
-from tests.attacks.machine import expect, limited, write_few_bundled
-from tests.attacks.reading import FORMS, check_possible, print_results
+from tests.attacks.machine import FORMS, check_possible, expect, limited, print_results, write_few_bundled
 from tests.core.imports.given import ACCURACY, FILES, HEADER, PERPLEXITY, changed
 
 READ = ("results", "versions", "n-shot", "n-samples", "config", "lm_eval_version")

@@ -26,8 +26,8 @@ from core.request.stages import build_stage
 from core.specs import Perplexity, Task
 from core.store.store import Store
 from tests.core.encoders import ENCODERS, answer, encoder
-from tests.core.models.folders import edit
 from tests.core.tiny import tiny
+from tests.core.tiny_folder import edit
 from tools.architectures.models import tiny_model
 
 pytestmark = pytest.mark.usefixtures("machine")

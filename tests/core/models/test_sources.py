@@ -16,8 +16,8 @@ from core.models.parts.blocks import find_blocks
 from core.models.parts.experts import separate_experts
 from core.models.shape import shape_from_config
 from core.models.sources import identify, identify_again, load_model, load_tokenizer
-from tests.core.models.folders import ODD, edit
 from tests.core.tiny import ARCHITECTURES, OTHERS, layout_of, tiny
+from tests.core.tiny_folder import ODD, edit
 from tools.architectures.models import tiny_model
 
 pytestmark = pytest.mark.usefixtures("cache")

@@ -20,13 +20,9 @@ LORA = Stage(method="lora", calibration=TEXT, seed=0, parameters={"minutes": 5.0
 @pytest.mark.parametrize(
     ("ratio", "pattern", "text"),
     [
-        (0.5, None, "50 %"),
         (0.125, math.nan, "12.5 %"),
-        (0.5, "2:4", "2:4"),
         (0.75, "4bit", "4 bit"),
-        (0.5, "2x", "2x"),
         (0.0, None, "0 %"),
-        (None, None, "nothing removed"),
         (math.nan, math.nan, "nothing removed"),
     ],
 )

@@ -20,14 +20,8 @@ from core.store.store import Store
 from tests.core.factories import make, perplexity
 from tests.core.request.estimates import estimate
 
+pytestmark = pytest.mark.usefixtures("machine")
 MODEL = "smollm2-135m"
-
-
-@pytest.fixture(autouse=True)
-def machine(results_dir, tmp_path, monkeypatch):
-    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("SLIMSCOPE_DATA", raising=False)
-    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
 
 
 def spec(method="sparsegpt", model=MODEL, windows=16, measured=16, **more) -> RunSpec:

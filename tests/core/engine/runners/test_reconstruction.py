@@ -81,15 +81,6 @@ def test_trained_weights_are_reconstructed_to_the_trained_model(targets):
     assert all_equal(targets, learnt) and not all_equal(weights_of(model), learnt)
 
 
-@pytest.mark.parametrize("first", ["neuron-magnitude", "shortgpt"])
-def test_what_a_removal_leaves_is_reconstructed_to_itself(first, targets):
-    smaller = weights_of(made(chain(first))[0])
-    dense = weights_of(load_model(identify("./tiny")))
-    assert [weight.shape for weight in smaller] != [weight.shape for weight in dense]
-    made(chain(first, "magnitude", "adaprune"))
-    assert all_equal(targets, smaller)
-
-
 @pytest.mark.parametrize(
     "names",
     [
