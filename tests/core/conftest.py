@@ -78,7 +78,7 @@ def output_of(capsys):
     """A function that runs a command, which succeeds, and returns what it prints, or the value of its JSON."""
 
     def run(*words):
-        code = main(list(words))
+        code = main([str(word) for word in words])
         printed = capsys.readouterr()
         assert code == 0, printed.err
         return json.loads(printed.out) if "--json" in words else printed.out
@@ -91,7 +91,7 @@ def error_of(capsys):
     """A function that runs a command, which is refused without a traceback, and returns its error output."""
 
     def run(*words):
-        assert main(list(words)) == 2
+        assert main([str(word) for word in words]) == 2
         error = capsys.readouterr().err
         assert "Traceback" not in error
         return error

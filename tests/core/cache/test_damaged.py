@@ -99,7 +99,7 @@ def test_a_damaged_variant_is_not_loaded(kind):
 
 
 @pytest.fixture
-def folder(tmp_path):
+def built(tmp_path):
     def make(place):
         (place / "inner").mkdir()
         (place / "inner" / "text").write_text("words")
@@ -108,28 +108,28 @@ def folder(tmp_path):
     return folders.build_once(tmp_path / "folder", make)
 
 
-def test_a_folder_is_intact_until_a_bit_of_any_file_changes(folder):
+def test_a_folder_is_intact_until_a_bit_of_any_file_changes(built):
     for name in ("weights", "inner/text", disk.NAME):
-        assert disk.intact(folder)
-        before = (folder / name).read_bytes()
-        flip(folder / name)
-        assert not disk.intact(folder), name
-        (folder / name).write_bytes(before)
+        assert disk.intact(built)
+        before = (built / name).read_bytes()
+        flip(built / name)
+        assert not disk.intact(built), name
+        (built / name).write_bytes(before)
     for unreadable in (b"", b"[]", b"5", b"{", b"\xff"):
-        before = (folder / disk.NAME).read_bytes()
-        (folder / disk.NAME).write_bytes(unreadable)
-        assert not disk.intact(folder), unreadable
-        (folder / disk.NAME).write_bytes(before)
-    (folder / "weights").unlink()
-    assert not disk.intact(folder)
-    assert disk.intact(folder, lambda name: name == "inner/text")
+        before = (built / disk.NAME).read_bytes()
+        (built / disk.NAME).write_bytes(unreadable)
+        assert not disk.intact(built), unreadable
+        (built / disk.NAME).write_bytes(before)
+    (built / "weights").unlink()
+    assert not disk.intact(built)
+    assert disk.intact(built, lambda name: name == "inner/text")
 
 
-def test_folders_of_earlier_versions_get_checksums_at_first_use(folder):
-    (folder / disk.NAME).unlink()
-    assert not disk.intact(folder)
-    folders.build_once(folder, lambda place: pytest.fail("made again"))
-    assert disk.intact(folder)
+def test_folders_of_earlier_versions_get_checksums_at_first_use(built):
+    (built / disk.NAME).unlink()
+    assert not disk.intact(built)
+    folders.build_once(built, lambda place: pytest.fail("made again"))
+    assert disk.intact(built)
 
 
 def test_stream_ends_with_its_digest(tmp_path):
