@@ -1,4 +1,4 @@
-"""A shrunk model is saved and comes back the same, in this project and in plain transformers, or is refused."""
+"""A shrunk model is saved and comes back the same, in this project and in plain transformers."""
 
 import json
 import subprocess
@@ -13,8 +13,6 @@ from core.models.manifest import load_model_folder, save_model
 from tests.core.engine.applied import check_reloads, shrunk
 from tests.core.methods.structured.test_structured import SHAPES, STRUCTURED
 from tests.core.tiny import tiny, windows
-from tools.architectures.models import tiny_model
-from tools.architectures.trial import check_saved, compress
 
 OUTSIDE = """
 import sys, torch
@@ -61,19 +59,10 @@ def test_equal_blocks_make_a_plain_checkpoint(tmp_path):
     assert not (tmp_path / "modeling_slimscope.py").exists()
 
 
-@pytest.mark.parametrize(
-    ("name", "method", "settings"),
-    [
-        ("llama-gqa", "llm-pruner", {"granularity": "channel"}),  # to a width that no number of heads divides
-        ("gemma2", "llm-pruner", {"granularity": "channel"}),
-        ("opt-projected", "llm-pruner", {"granularity": "channel"}),
-        ("smollm3", "shortgpt", {}),
-        ("gpt-neo", "shortgpt", {}),
-    ],
-)
-def test_configuration_matches_the_shrunk_model(name, method, settings, tmp_path):
-    model = tiny(name, **({} if name == "gpt-neo" else {"num_hidden_layers": 4}))
-    shrunk(model, method, 0.3, **settings)
+@pytest.mark.parametrize("name", ["llama-gqa", "opt-projected"])  # to a width that no number of heads divides
+def test_configuration_matches_the_shrunk_model(name, tmp_path):
+    model = tiny(name, num_hidden_layers=4)
+    shrunk(model, "llm-pruner", 0.3, granularity="channel")
     check_reloads(model, tmp_path)
 
 
@@ -87,31 +76,3 @@ def test_a_saved_model_can_be_saved_again_and_misses_no_tensor(tmp_path):
     save_file(state, weights, metadata={"format": "pt"})
     with pytest.raises(UserError, match=r"lack model\.layers\.1\.mlp\.up_proj\.weight"):
         load_model_folder(tmp_path / "twice", torch.float32)
-
-
-@pytest.mark.parametrize(
-    ("architecture", "chain"),
-    [
-        ("xglm", "slimllm@0.25"),  # reshapes attention's output to a width of its own
-        ("falcon_h1", "svd-llm@0.5"),  # sets factors of its mixers, in no weight, as it is built
-    ],
-)
-def test_a_smaller_model_computes_the_same_once_loaded(architecture, chain):
-    model, before = tiny_model(architecture), tiny_model(architecture).num_parameters()
-    compress(model, chain)
-    assert model.num_parameters() < before
-    check_saved(model, architecture)
-
-
-@pytest.mark.parametrize(
-    ("architecture", "chain", "reason"),
-    [
-        ("xglm", "llm-pruner@0.25,granularity=channel", "A fixed table is added to the hidden states"),
-        ("bitnet", "lorap@0.25", "norm over all channels"),
-        ("zamba2", "wanda@0.5", r"adapter_list\.1\.0\. Several layers share this block"),
-        ("zamba2", "embedding-lowrank@2x", "layers of this model share blocks"),
-    ],
-)
-def test_the_true_reason_of_a_refusal_is_named(architecture, chain, reason):
-    with pytest.raises(UserError, match=reason):
-        compress(tiny_model(architecture), chain)
