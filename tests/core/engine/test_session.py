@@ -110,19 +110,11 @@ def model(tmp_path):
     return shutil.copytree("tiny", tmp_path / "own")
 
 
-SPOILT = {
-    "changed": (lambda file: file.write_text(file.read_text() + " "), "is now at revision .*; start the run again"),
-    "no JSON": (lambda file: file.write_text("{"), "is not readable JSON"),
-    "absent": (lambda file: file.unlink(), "has no config.json"),
-}
-
-
-@pytest.mark.parametrize("spoil", SPOILT)
-def test_another_model_than_requested_is_rejected_before_any_computation(spoil, model):
+def test_another_model_than_requested_is_rejected_before_any_computation(model):
     spec, store = complete(str(model), "magnitude@0.5"), Store()
-    change, sentence = SPOILT[spoil]
-    change(model / "config.json")
-    with pytest.raises(UserError, match=sentence):
+    with (model / "config.json").open("a") as config:
+        config.write(" ")
+    with pytest.raises(UserError, match=r"is now at revision .*; start the run again"):
         run(spec, store, lambda *step: pytest.fail(f"started {step}"))
     assert store.results() == []
 
