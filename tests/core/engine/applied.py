@@ -3,6 +3,7 @@
 import torch
 
 from core.amount import Amount
+from core.base.errors import CancelledError
 from core.base.progress import silent
 from core.context import Context, StageInput
 from core.engine.stages import apply
@@ -26,6 +27,16 @@ def shrunk(model, method, ratio=0.4, pattern=None, layers=None, before=None, cal
     return compress(
         model, build_stage(method, amount, settings, calibration, 0, layers), drawn_windows(), before=before
     )
+
+
+def stopping(at, error=CancelledError):
+    """Build a progress function that raises an error where `at` of its arguments is true."""
+
+    def progress(*update):
+        if at(*update):
+            raise error
+
+    return progress
 
 
 def check_reloads(model, folder):

@@ -19,6 +19,7 @@ from core.registry import build_method
 from core.request.stages import build_stage
 from core.specs import TextWindows
 from tests.core.contract.ground import linears, same
+from tests.core.engine.applied import stopping
 from tests.core.tiny import layout_of, tiny, windows
 
 READ = TextWindows(corpus="any", windows=6, window=24)
@@ -65,13 +66,8 @@ def test_loss_of_a_part_equals_a_model_with_only_that_part_compressed(name, meth
 @pytest.mark.parametrize("method", ["magnitude", "wanda"])
 def test_a_stopped_scan_resumes(method, monkeypatch):
     whole = scanned(tiny(num_hidden_layers=4), method)
-
-    def stop(stage, done, total, detail=""):
-        if done == 2:
-            raise CancelledError
-
     with pytest.raises(CancelledError):
-        scanned(tiny(num_hidden_layers=4), method, before="key", progress=stop)
+        scanned(tiny(num_hidden_layers=4), method, before="key", progress=stopping(lambda stage, done, *_: done == 2))
     losses, seen = scanning._Tail.losses, []
     monkeypatch.setattr(scanning._Tail, "losses", lambda self, index: seen.append(index) or losses(self, index))
     assert scanned(tiny(num_hidden_layers=4), method, before="key") == whole

@@ -33,6 +33,7 @@ from core.request.expected.estimate import estimate_left
 from core.request.settings import RunSettings
 from core.specs import Perplexity, TextWindows
 from core.store.store import Store
+from tests.core.engine.applied import stopping
 from tests.core.tiny import ARCHITECTURES, OTHERS, layout_of, tiny, windows
 
 CHAINS = [  # each kind of runner that works block by block, and each kind of calibration
@@ -132,13 +133,8 @@ def test_an_interrupted_measurement_resumes_after_its_last_kept_block(tmp_path, 
     monkeypatch.setattr(checkpoint, "PAUSE", 0)
     model, texts, updates = tiny("llama-gqa", num_hidden_layers=4), {"a": windows(3, 20)}, []
     (whole,) = perplexity(model, texts, silent)
-
-    def stop(stage, done, total, what):
-        if "block 2" in what:
-            raise CancelledError
-
     with pytest.raises(CancelledError):
-        list(perplexity(model, texts, stop, by_block="key"))
+        list(perplexity(model, texts, stopping(lambda *update: "block 2" in update[-1]), by_block="key"))
     assert len(unfinished()) == 1
     (resumed,) = perplexity(model, texts, lambda *done: updates.append(done[-1]), by_block="key")
     assert resumed.samples.equals(whole.samples) and resumed.seconds > 0

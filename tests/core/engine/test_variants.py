@@ -23,6 +23,7 @@ from core.request.expected.speeds import history_of
 from core.request.stages import build_stage, variant_spec
 from core.specs import Perplexity, RunSpec, TextWindows, VariantSpec
 from core.store.store import Store
+from tests.core.engine.applied import stopping
 
 pytestmark = pytest.mark.usefixtures("machine")
 
@@ -101,13 +102,9 @@ def numbers(result):
 
 
 def test_a_stopped_run_stores_the_texts_that_were_measured(spec, tmp_path):
-    def stop(stage, done, total, what=""):
-        if what == str(spec.perplexity[1]):
-            raise CancelledError
-
     store = Store(f"sqlite:///{tmp_path}/stopped.db")
     with pytest.raises(CancelledError):
-        execute(spec, Session([spec]), store, stop)
+        execute(spec, Session([spec]), store, stopping(lambda *update: update[-1] == str(spec.perplexity[1])))
     kept = numbers(store.stored(spec.variant.key))
     whole = numbers(executed(spec, Store(f"sqlite:///{tmp_path}/whole.db")))
     assert kept == {16: whole[16]}

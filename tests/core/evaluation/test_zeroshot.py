@@ -23,6 +23,7 @@ from core.results import Measurement
 from core.specs import Task
 from tests.core.byte_tokenizer import byte_tokenizer
 from tests.core.data.task_rows import write
+from tests.core.engine.applied import stopping
 from tests.core.evaluation.documents import LAMBADA, PIQA, WINOGRANDE, WORDS
 from tests.core.tiny import ARCHITECTURES, layout_of, tiny
 
@@ -132,13 +133,8 @@ def test_progress_counts_requests_and_can_cancel(local):
     tasks = [call for call in calls if call[0] == "tasks"]
     assert tasks[-1] == ("tasks", 14, 14, "winogrande")
     assert [call[1] for call in tasks] == sorted(call[1] for call in tasks)
-
-    def stop(stage, done, total, detail):
-        if stage == "tasks":
-            raise CancelledError
-
     with pytest.raises(CancelledError):
-        run(tiny(vocab_size=257), byte_tokenizer(), "piqa:4", progress=stop)
+        run(tiny(vocab_size=257), byte_tokenizer(), "piqa:4", progress=stopping(lambda stage, *_: stage == "tasks"))
 
 
 def accuracies(limit, value, stderr=0.01, **more):

@@ -18,6 +18,7 @@ from core.shipping.gguf.format import GGUF
 from core.shipping.gguf.support import BITS, architecture_of, bits_per_weight, period, type_for
 from core.shipping.gguf.tensors import encoded, on_grid, type_on
 from core.shipping.gguf.tokenizer import SPLITS, of_pieces, split_name
+from tests.core.engine.applied import stopping
 from tests.core.shipping.exported import LLAMA, bpe, exported, made, pieces, source_of
 from tests.core.tiny import tiny
 
@@ -192,13 +193,8 @@ def test_a_cancelled_export_or_one_on_a_full_disk_leaves_no_files(tmp_path, monk
 
     (model, result), out = made("dense"), tmp_path / "new" / "out"
     for stage in ("save", "prove"):
-
-        def stop(at, *_, stage=stage):
-            if at == stage:
-                raise CancelledError
-
         with pytest.raises(CancelledError):
-            exported(model, result, bpe(), out, "gguf", "F16", stop)
+            exported(model, result, bpe(), out, "gguf", "F16", stopping(lambda at, *_, stage=stage: at == stage))
         assert not list(out.parent.iterdir())
     monkeypatch.setattr(GGUFWriter, "write_tensor_data", full)
     with pytest.raises(UserError, match=r"could not be saved in .*: No space left on device"):
