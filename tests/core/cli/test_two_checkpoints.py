@@ -12,7 +12,7 @@ from core.models.names import short_revision
 from core.models.sources import identify
 from core.request.reproduce import reproduce
 from core.store.store import Store
-from tests.core.commands import SWEEP
+from tests.core.commands import SWEEP, finish
 from tests.core.imports.given import sheet
 from tests.core.tiny import tiny
 
@@ -22,37 +22,27 @@ MEASURE = SWEEP[-2:]  # perplexity
 
 @pytest.fixture(scope="module")
 def measured(folder, tmp_path_factory):
-    """The results of `w3/ckpt` and `w4/ckpt`, whose weights differ, and their display names."""
+    """The results of `w3/ckpt` and `w4/ckpt`, whose weights differ."""
     place = tmp_path_factory.mktemp("checkpoints")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SLIMSCOPE_CACHE", str(place / "cache"))
-        patch.setenv("SLIMSCOPE_RESULTS", str(place / "results"))
-        patch.setattr(paths, "SHIPPED_MEASURED", place / "measured")
-        names = []
-        for seed, of in enumerate(("w3", "w4")):
-            shutil.copytree(folder / "tiny", place / of / "ckpt")
-            tiny("llama-gqa", seed=seed).save_pretrained(place / of / "ckpt")
-            names.append(f"ckpt@{short_revision(identify(str(place / of / 'ckpt')).revision)}")
-        patch.chdir(place)
-        shutil.copy(folder / "text.txt", place)
-        for of in ("w3", "w4"):
-            sweep = [*SWEEP, "--methods", "magnitude", "--ratios", ",".join(RATIOS)]
-            sweep[sweep.index("./tiny")] = f"{of}/ckpt"
-            assert main(sweep) == 0
-        yield place, names
+    shutil.copy(folder / "text.txt", place)
+    sweep, sweeps = [*SWEEP, "--methods", "magnitude", "--ratios", ",".join(RATIOS)], []
+    for seed, of in enumerate(("w3", "w4")):
+        shutil.copytree(folder / "tiny", place / of / "ckpt")
+        tiny("llama-gqa", seed=seed).save_pretrained(place / of / "ckpt")
+        sweeps.append([f"{of}/ckpt" if word == "./tiny" else word for word in sweep])
+    return finish(place, place, *sweeps)
 
 
 @pytest.fixture
 def here(measured, monkeypatch, tmp_path):
-    """A copy of the measured results, in the folder of both checkpoints; their names."""
-    place, names = measured
-    shutil.copytree(place / "results", tmp_path / "results")
-    monkeypatch.setenv("SLIMSCOPE_CACHE", str(place / "cache"))
+    """A copy of the measured results, in the folder of both checkpoints; their display names."""
+    shutil.copytree(measured / "results", tmp_path / "results")
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(measured / "cache"))
     monkeypatch.setenv("SLIMSCOPE_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("COLUMNS", "400")
     monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
-    monkeypatch.chdir(place)
-    return names
+    monkeypatch.chdir(measured)
+    return [f"ckpt@{short_revision(identify(f'{of}/ckpt').revision)}" for of in ("w3", "w4")]
 
 
 def refused(capsys, *arguments) -> str:
@@ -81,7 +71,7 @@ def test_a_comparison_names_both_and_pairs_no_perplexity(here, output_of, capsys
 
 def test_an_ambiguous_name_is_rejected_with_both_paths(here, output_of, capsys, measured):
     message = refused(capsys, "run", "ckpt", "dense", *MEASURE)
-    assert all(f"{measured[0]}/{of}/ckpt" in message for of in ("w3", "w4")) and all(name in message for name in here)
+    assert all(f"{measured}/{of}/ckpt" in message for of in ("w3", "w4")) and all(name in message for name in here)
     for name in here:
         assert name in output_of("run", name, "magnitude@0.5", *MEASURE)
     assert len(Store().results()) == 8  # all were there
