@@ -25,7 +25,7 @@ from core.shipping.proof import ExportCheck
 from core.specs import Perplexity, TextWindows
 from core.store import database
 from core.store.store import Store
-from tests import postgres
+from tests import databases
 from tests.attacks.damage import ATTACK
 from tests.attacks.machine import RUN, check_intact, expect, forked, perplexity
 from tests.core.factories import KEY, make
@@ -179,7 +179,7 @@ def any_store(request, empty_place, monkeypatch):
 @pytest.fixture
 def own_server(empty_place, monkeypatch):
     """A PostgreSQL server that the test may end, with an empty store."""
-    with postgres.server() as server:
+    with databases.server() as server:
         monkeypatch.setenv("SLIMSCOPE_DB", server.new_database())
         yield server
 

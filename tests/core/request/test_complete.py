@@ -16,7 +16,7 @@ from core.request.complete import check_save_folder, complete, default_perplexit
 from core.request.reproduce import reproduce
 from core.request.settings import RunSettings
 from core.results import Measurement, Result
-from core.specs import Fewshot, Perplexity, RunSpec, Task, TextWindows
+from core.specs import Perplexity, RunSpec, TextWindows
 from tests.core.factories import make
 
 pytestmark = pytest.mark.usefixtures("machine")
@@ -52,11 +52,6 @@ BAD = {
     "unknown teacher": ("magnitude+distill-black,teacher=no-such", {}, "Unknown model 'no-such'"),
     "experts of a model without": ("reap@0.2", {}, "tiny has none"),
     "convolutions of a language model": ("conv-lowrank@0.5", {}, "a language model has none"),
-    "few-shot examples of a task that is scored as a whole": (
-        "dense",
-        {"tasks": [Task(task="piqa", fewshot=Fewshot.parse("6"))]},
-        "all documents of PIQA leaves none",
-    ),
     "a scan of the dense model": ("dense", {"scan": "block"}, "dense cannot be scanned"),
     "a scan of a reconstruction": ("wanda@0.5+adaprune", {"scan": "block"}, "cannot be scanned"),
     "a scan of a training": ("wanda@0.5,allocation=global+lora", {"scan": "block"}, "cannot be scanned"),
