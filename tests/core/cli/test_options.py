@@ -22,7 +22,6 @@ from tests.core.imports.given import FILES
 
 pytestmark = pytest.mark.usefixtures("machine")
 
-LONG = "9" * 5000  # more digits than Python reads
 PIQA = [Task(task="piqa")]
 
 
@@ -57,7 +56,7 @@ BAD = {
     "ratios too high": (lambda: options.parse_ratios("0.5,1.5"), "'0.5,1.5' reach outside"),
     "ratios in too small steps": (lambda: options.parse_ratios("0:0.9:0.0000001"), "STEP >= 0.001"),
     "range of too many ratios": (lambda: options.parse_ratios("0:99999999:0.001"), "outside"),
-    "seed of thousands of digits": (lambda: options.parse_seeds(LONG), "a whole number of at most nine digits"),
+    "seed of thousands of digits": (lambda: options.parse_seeds("9" * 5000), "a whole number of at most nine digits"),
     "malformed seeds": (lambda: options.parse_seeds("a"), "'a' is not a whole number"),
     "one bad method of two": (lambda: options.chains("wanda,wonda", ()), "'wonda'; did you mean 'wanda'"),
     "no chain at all": (lambda: options.chains(None, ()), "needs --methods or --chain"),
