@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests import databases, postgres
+from tests import databases
 
 pytest_plugins = ["tests.tiers"]
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -25,7 +25,7 @@ pytest.register_assert_rewrite("tests.core.contract")
 
 def pytest_collection_modifyitems(config, items):
     """Leave out the tests of PostgreSQL on a machine without it; the project's own check has it and runs all."""
-    if "CI" in os.environ or postgres.binaries():
+    if "CI" in os.environ or databases.binaries():
         return
     lacking = [item for item in items if item.get_closest_marker("postgres")]
     config.hook.pytest_deselected(items=lacking)
@@ -59,7 +59,7 @@ def results_dir(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def postgres_server():
-    with postgres.server() as running:
+    with databases.server() as running:
         yield running
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.core.tiny_folder import write_tiny_folder
 
-pytest.register_assert_rewrite("tests.attacks.machine", "tests.attacks.reading")
+pytest.register_assert_rewrite("tests.attacks.machine", "tests.attacks.machine")
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,11 @@ import json
 import shutil
 from itertools import product
 
-import pandas
 import pytest
 
 from tests.attacks.damage import ATTACK
 from tests.attacks.machine import expect
+from tests.core.data.task_rows import PIQA, PIQA_FILE, write
 
 pytestmark = ATTACK
 
@@ -35,9 +35,7 @@ def numbers(chain, windows):
 def filled(machine, tmp_path_factory):
     """Data of a task, the cache and results after all chains, and by chain the numbers of another request."""
     folder = tmp_path_factory.mktemp("caches")
-    rows = [{"goal": f"w{i} w{i + 1}", "sol1": f"w{2 * i} w3", "sol2": "w4 w5", "label": i % 2} for i in range(12)]
-    (folder / "data" / "tasks").mkdir(parents=True)
-    pandas.DataFrame(rows).to_parquet(folder / "data" / "tasks" / "piqa_validation.parquet")
+    write(folder / "data" / PIQA_FILE, PIQA)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLIMSCOPE_DATA", str(folder / "data"))
         patch.setenv("DISABLE_MULTIPROC", "1")

@@ -16,8 +16,7 @@ from core.imports.series import parse_series
 from core.imports.uploads import Upload
 from core.store.store import Store
 from tests.attacks.damage import NUMBERS, as_json, attack, damaged, damaged_tree, examples, odd_bytes
-from tests.attacks.machine import expect, limited, write_few_bundled
-from tests.attacks.reading import FORMS, check_possible, print_results
+from tests.attacks.machine import FORMS, check_possible, expect, limited, print_results, write_few_bundled
 from tests.core.imports.given import ACCURACY, FILES, HEADER, PERPLEXITY, changed
 
 READ = ("results", "versions", "n-shot", "n-samples", "config", "lm_eval_version")
@@ -127,9 +126,6 @@ CONTENTS = {
     "more than 50 MB of samples": (SAMPLES, b"x" * (50 * MEGABYTES + 1)),
     "many samples": (SAMPLES, b"{}\n" * 30_000),
     "a nested sample": (SAMPLES, b'{"doc_id": ' + b"[" * 100_000),
-    "half of a surrogate pair": ("results_x.json", {"system_instruction": "\ud800"}),
-    "an infinite version": ("results_x.json", {"versions__piqa": float("-inf")}),
-    "a negative perplexity": ("results_x.json", {"results": {"lambada_openai": {"perplexity,none": -5}}}),
 }
 
 

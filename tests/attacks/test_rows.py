@@ -15,8 +15,7 @@ from core.base import paths
 from core.store import database
 from core.store.store import Store
 from tests.attacks.damage import ATTACK, as_json, damaged, damaged_tree, examples
-from tests.attacks.machine import BUNDLED, RUN, expect, limited, perplexity
-from tests.attacks.reading import FORMS, print_results
+from tests.attacks.machine import BUNDLED, FORMS, RUN, expect, limited, perplexity, print_results
 
 pytestmark = ATTACK
 

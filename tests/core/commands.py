@@ -38,4 +38,4 @@ def finish(place: Path, folder: Path, *commands: list[str]) -> Path:
 def copy_machine(finished: Path, place: Path) -> None:
     """Copy the results and the cache of `finish` to a test's own place, which may change them."""
     for name in ("results", "cache"):
-        shutil.copytree(finished / name, place / name)
+        shutil.copytree(finished / name, place / name, dirs_exist_ok=True)

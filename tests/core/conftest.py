@@ -1,10 +1,12 @@
 """Fixtures of the tests of the queue and of the command line."""
 
+import json
 import os
 
 import pytest
 
 from core.base import paths
+from core.cli.app import main
 from core.cli.printing.console import output
 from core.jobs import supervisor
 from core.jobs.executor import Executor
@@ -69,6 +71,50 @@ def folder(tmp_path_factory):
     (place / "full").mkdir()
     (place / "full" / "file").write_text("x")
     return place
+
+
+@pytest.fixture
+def output_of(capsys):
+    """A function that runs a command, which succeeds, and returns what it prints, or the value of its JSON."""
+
+    def run(*words):
+        code = main([str(word) for word in words])
+        printed = capsys.readouterr()
+        assert code == 0, printed.err
+        return json.loads(printed.out) if "--json" in words else printed.out
+
+    return run
+
+
+@pytest.fixture
+def error_of(capsys):
+    """A function that runs a command, which is refused without a traceback, and returns its error output."""
+
+    def run(*words):
+        assert main([str(word) for word in words]) == 2
+        error = capsys.readouterr().err
+        assert "Traceback" not in error
+        return error
+
+    return run
+
+
+@pytest.fixture
+def cache(request, tmp_path, monkeypatch):
+    """The user cache, a test's own unless it needs real data."""
+    if "real" not in request.keywords:
+        monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def applied(monkeypatch):
+    """The methods of the stages that are computed from now on."""
+    from core.engine import variants
+
+    apply, methods = variants.apply, []
+    monkeypatch.setattr(variants, "apply", lambda *given: methods.append(given[1].stage.method) or apply(*given))
+    return methods
 
 
 def _ground(architecture, **changes):

@@ -14,8 +14,8 @@ def perplexity(value, dataset="wikitext2", window=2048, windows=16, **more):
 WANDA = Stage(method="wanda", ratio=0.5)
 
 
-def make(*measurements, key=KEY, layers=(), zeros=50, stages=(WANDA,), made=(), dtype="float32"):
-    variant = Variant(key=key, model="m", revision="r", dtype=dtype, stages=stages, stage_runs=made)
+def make(*measurements, key=KEY, layers=(), zeros=50, stages=(WANDA,), made=(), dtype="float32", model="m"):
+    variant = Variant(key=key, model=model, revision="r", dtype=dtype, stages=stages, stage_runs=made)
     footprint = Footprint(
         block_weights=100,
         block_zeros=zeros,

@@ -1,5 +1,6 @@
-"""A folder with a small model, its tokenizer and a text, as the command line reads them."""
+"""A folder with a small model, its tokenizer and a text, as the command line reads them, and damage to it."""
 
+import json
 import random
 from pathlib import Path
 
@@ -25,3 +26,11 @@ def write_tiny_folder(place: Path) -> Path:
     paragraphs = [" ".join(draw.choices(WORDS, k=100)) for _ in range(30)]
     (place / "text.txt").write_text("\n\n".join(paragraphs))
     return place
+
+
+ODD = ("[]", "null", "5")
+
+
+def edit(folder, **changes):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))

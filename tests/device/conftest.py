@@ -5,9 +5,9 @@ import sys
 from multiprocessing import get_context
 from types import ModuleType
 
-import pandas as pd
 import pytest
 
+from tests.core.data.task_rows import PIQA, write
 from tests.core.tiny_folder import write_tiny_folder
 from tests.device import runs
 from tests.extensions.conftest import write_package
@@ -32,10 +32,8 @@ def second(tmp_path_factory):
         tiny(kind, **changes).save_pretrained(place / name)
     bpe(vocabulary=296).save_pretrained(place / "wide")  # GGUF has no tokenizer of whole words
     encoder(layer_type="basic").save_pretrained(place / "encoder")
-    rows = [{"goal": f"w{i} w{i + 1}", "sol1": f"w{2 * i} w3", "sol2": "w4 w5", "label": i % 2} for i in range(12)]
-    (place / "data" / "tasks").mkdir(parents=True)
     for part in ("validation", "train"):
-        pd.DataFrame(rows).to_parquet(place / "data" / "tasks" / f"piqa_{part}.parquet")
+        write(place / "data" / "tasks" / f"piqa_{part}.parquet", PIQA)
     write_package(place)
     with pytest.MonkeyPatch.context() as patch:
         # A page that ran in this process took the place of the main module, which a new process imports.

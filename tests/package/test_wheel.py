@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 from pathlib import Path
 
 import psutil
@@ -13,14 +15,14 @@ import pytest
 import torch
 
 from core.base.errors import UserError
-from core.base.paths import PROJECT
+from core.base.paths import PLUG_IN_GUIDE, PROJECT
 from core.engine import stages
 from core.methods.unstructured.base import ScoreMethod
 from core.specs import Stage
+from tests.core.commands import WORDS
 from tests.core.engine.applied import compress
 from tests.core.tiny import tiny, windows
 from tests.e2e.browser import free_port, wait_until_up
-from tests.package.plugin import with_public_modules, write_plugin
 
 
 class Installed:
@@ -215,3 +217,63 @@ def test_the_commands_of_the_guide_run(slimscope, tmp_path):
     ):
         assert f"plug-in {row}" in words
     assert "the name wanda is already in use" in words
+
+
+FILE = re.compile(r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```", re.M | re.S)
+FAULTY = """
+from slimscope.methods import Method, ScoreMethod
+
+
+class Kindless(Method):
+    name = "kindless"
+
+
+class Nameless(ScoreMethod):
+    name = None
+
+
+class Chained(ScoreMethod):
+    name = "a+b@c,d="
+
+
+FAULTY = "absent.txt"
+"""
+FAULTS = {
+    "methods": {
+        "broken": "my_package.absent:Nothing",
+        "kindless": "my_package.faulty:Kindless",
+        "nameless": "my_package.faulty:Nameless",
+        "chained": "my_package.faulty:Chained",
+        "taken": "core.methods.unstructured.wanda:Wanda",
+    },
+    "formats": {"no-format": "my_package.texts:NOTES"},
+    "texts": {"no-text": "my_package.faulty:FAULTY"},
+    "metrics": {"no-metric": "my_package.faulty:FAULTY"},
+}
+
+
+def write_plugin(place: Path) -> Path:
+    """Write the example of the guide, with further plug-ins that cannot be used."""
+    files = dict(FILE.findall(PLUG_IN_GUIDE.read_text(encoding="utf-8")))
+    known = tomllib.loads(files.pop("pyproject.toml"))["project"]
+    package = place / "my_package"
+    package.mkdir()
+    files |= {"my_package/faulty.py": FAULTY, "my_package/notes.txt": " ".join(WORDS * 9)}
+    for name, content in files.items():
+        (place / name).write_text(content)
+    lines = []
+    for group, entries in known["entry-points"].items():
+        lines.append(f"[{group}]")
+        every = entries | FAULTS[group.removeprefix("slimscope.")]
+        lines += [f"{name} = {value}" for name, value in every.items()]
+    info = place / "my_package-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {known['name']}\nVersion: {known['version']}\n")
+    (info / "entry_points.txt").write_text("\n".join(lines))
+    return place
+
+
+def with_public_modules(place: Path) -> Path:
+    """Add the package `slimscope` of this checkout, as an installation copies it."""
+    (place / "slimscope").symlink_to(PROJECT / "core" / "api")
+    return place

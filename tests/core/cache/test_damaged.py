@@ -1,4 +1,4 @@
-"""What is only a cache is made again where it is damaged."""
+"""What is only a cache is made again where it is damaged, which checksums of folders and streams show."""
 
 import os
 from pathlib import Path
@@ -96,3 +96,48 @@ def test_a_damaged_variant_is_not_loaded(kind):
         (folder / disk.NAME).unlink()
         (folder / disk.NAME).write_bytes(disk.digests(folder))
     assert load_cached(asked.variant) is None and not folder.exists()
+
+
+@pytest.fixture
+def built(tmp_path):
+    def make(place):
+        (place / "inner").mkdir()
+        (place / "inner" / "text").write_text("words")
+        (place / "weights").write_bytes(b"0123")
+
+    return folders.build_once(tmp_path / "folder", make)
+
+
+def test_a_folder_is_intact_until_a_bit_of_any_file_changes(built):
+    for name in ("weights", "inner/text", disk.NAME):
+        assert disk.intact(built)
+        before = (built / name).read_bytes()
+        flip(built / name)
+        assert not disk.intact(built), name
+        (built / name).write_bytes(before)
+    for unreadable in (b"", b"[]", b"5", b"{", b"\xff"):
+        before = (built / disk.NAME).read_bytes()
+        (built / disk.NAME).write_bytes(unreadable)
+        assert not disk.intact(built), unreadable
+        (built / disk.NAME).write_bytes(before)
+    (built / "weights").unlink()
+    assert not disk.intact(built)
+    assert disk.intact(built, lambda name: name == "inner/text")
+
+
+def test_folders_of_earlier_versions_get_checksums_at_first_use(built):
+    (built / disk.NAME).unlink()
+    assert not disk.intact(built)
+    folders.build_once(built, lambda place: pytest.fail("made again"))
+    assert disk.intact(built)
+
+
+def test_stream_ends_with_its_digest(tmp_path):
+    file = tmp_path / "state"
+    with folders.replacing(file) as stream:
+        stream.write(b"content")
+        disk.end_with_digest(stream)
+    assert file.read_bytes()[:7] == b"content" and disk.ends_with_digest(file)
+    for damaged in (b"", b"content", file.read_bytes()[:-1], b"C" + file.read_bytes()[1:]):
+        file.write_bytes(damaged)
+        assert not disk.ends_with_digest(file)

@@ -61,18 +61,6 @@ def measured(chain):
 
 
 @pytest.fixture
-def applied(monkeypatch):
-    """The methods of the stages that this process computes."""
-    from core.engine import variants
-
-    methods, apply = [], variants.apply
-    monkeypatch.setattr(
-        variants, "apply", lambda model, given, _: methods.append(given.stage.method) or apply(model, given, _)
-    )
-    return methods
-
-
-@pytest.fixture
 def move(machine, tmp_path, monkeypatch):
     """Return a function after which this process is on another machine, which has the first one's database."""
 

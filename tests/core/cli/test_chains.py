@@ -11,7 +11,6 @@ from core.base.paths import cache_dir, cached_variant
 from core.cli import compute
 from core.cli.app import main
 from core.cli.printing.tables import summary
-from core.engine import variants
 from core.models.manifest import load_model_folder
 from core.models.names import display_names
 from core.models.parts.blocks import find_blocks
@@ -20,7 +19,7 @@ from core.request.settings import RunSettings
 from core.specs import Perplexity, TextWindows
 from core.store.store import Store
 from core.training import loop
-from tests.core.commands import RUN, SWEEP, and_then, copy_machine, finish
+from tests.core.commands import RUN, SWEEP, and_then
 
 pytestmark = pytest.mark.usefixtures("machine")
 
@@ -36,27 +35,6 @@ def spec(machine):
     return complete(
         "./tiny", CHAIN, RunSettings(calibration=text, train=train, perplexity=[Perplexity.parse("text.txt@32:4")])
     )
-
-
-@pytest.fixture(scope="module")
-def finished_chain(folder, tmp_path_factory):
-    return finish(tmp_path_factory.mktemp("chain"), folder, CHAINED)
-
-
-@pytest.fixture
-def chain_ran(finished_chain, machine, tmp_path):
-    """`machine` after the run of the chain."""
-    copy_machine(finished_chain, tmp_path)
-
-
-@pytest.fixture
-def made(monkeypatch):
-    """The methods of the stages that are computed from now on."""
-    apply, methods = variants.apply, []
-    monkeypatch.setattr(
-        variants, "apply", lambda model, given, more: methods.append(given.stage.method) or apply(model, given, more)
-    )
-    return methods
 
 
 @pytest.fixture
@@ -83,7 +61,8 @@ def zeros(key):
     return {linear.name: linear.weight == 0 for linear in find_blocks(model).all_linears()}
 
 
-def test_every_stage_preserves_earlier_zeros(chain_ran, spec):
+def test_every_stage_preserves_earlier_zeros(after, spec):
+    after(CHAINED)
     _, pruned, rebuilt, trained, whole = (prefix.key for prefix in spec.variant.prefixes)
     first, last = zeros(pruned), zeros(whole)
     for name, bound in first.items():
@@ -95,19 +74,18 @@ def test_every_stage_preserves_earlier_zeros(chain_ran, spec):
     assert {layer.stage for layer in stored[whole].layers} == {0, 1, 3}
 
 
-def test_a_factored_embedding_is_cached_and_its_removed_share_printed(made, capsys):
+def test_a_factored_embedding_is_cached_and_its_removed_share_printed(applied, output_of, capsys):
     command = ["run", "./tiny", "wanda@0.3+tensor-train@2x", *TEXTS[:2], "--perplexity"]
-    assert main([*command, "text.txt@32:4"]) == 0
-    assert "Removed 62.5 % of the embedding (4x8" in capsys.readouterr().out
-    made.clear()
+    assert "Removed 62.5 % of the embedding (4x8" in output_of(*command, "text.txt@32:4")
+    applied.clear()
     assert main([*command, "text.txt@16:4", "--json"]) == 0
-    assert made == ["dense"]
+    assert applied == ["dense"]
     printed = json.loads(capsys.readouterr().out)
     assert [stage["pattern"] for stage in printed["variant"]["stages"]] == [None, "2x"]
     assert [row["metric"] for row in printed["measurements"]] == ["perplexity"] * 2
 
 
-def test_a_chain_that_is_cancelled_in_its_training_resumes_it(spec, interrupt, made):
+def test_a_chain_that_is_cancelled_in_its_training_resumes_it(spec, interrupt, applied):
     interrupt(4)
     assert main(CHAINED) == 130
     store, trained = Store(), spec.variant.prefixes[3]
@@ -115,9 +93,9 @@ def test_a_chain_that_is_cancelled_in_its_training_resumes_it(spec, interrupt, m
     assert cut.variant.cut_short and store.get(spec.variant.key) is None
     assert cut.variant.details["training"]["ended"] == "cancelled" and cut.measurements == ()
     assert "(cancelled)" in summary([cut], store, display_names([cut.variant.model_id]))[0]["chain"]
-    made.clear()
+    applied.clear()
     assert main(CHAINED) == 0
-    assert made == ["lora", "wanda", "dense"]
+    assert applied == ["lora", "wanda", "dense"]
     whole, again = store.get(spec.variant.key), store.get(trained.key)
     assert not whole.variant.cut_short and not again.variant.cut_short
     assert len(whole.measurements) == 1 and not list((cache_dir() / "training").iterdir())
@@ -128,11 +106,10 @@ def test_a_chain_that_is_cancelled_in_its_training_resumes_it(spec, interrupt, m
 
 @pytest.mark.parametrize("teacher", [None, "./tiny"])
 @pytest.mark.parametrize("recovery", ["distill-white", "distill-black"])
-def test_a_distillation_uses_the_dense_model_or_another_teacher(recovery, teacher, ran, capsys):
+def test_a_distillation_uses_the_dense_model_or_another_teacher(recovery, teacher, ran, output_of):
     settings = [recovery, "batch=8", "epochs=1", *([f"teacher={teacher}"] if teacher else [])]
     settings += ["answer_tokens=6"] if recovery == "distill-black" else ["teacher_share=1"]
-    assert main([*and_then(",".join(settings)), "--train", "text.txt:16x24", "--json"]) == 0
-    variant = json.loads(capsys.readouterr().out)["variant"]
+    variant = output_of(*and_then(",".join(settings)), "--train", "text.txt:16x24", "--json")["variant"]
     named = variant["stages"][1]["parameters"].get("teacher")
     assert named is None if teacher is None else named.startswith("tiny@sha256:")
     assert variant["recovery"] == recovery and variant["details"]["training"]["steps"] == 1
@@ -200,28 +177,25 @@ def test_a_dry_run_prints_the_plan_and_runs_nothing(ran, capsys):
     assert captured.err.startswith("All: about ") and len(Store().results()) == 2
 
 
-def test_a_sweep_stops_where_the_results_folder_cannot_be_written(capsys, results_dir):
+def test_a_sweep_stops_where_the_results_folder_cannot_be_written(error_of, results_dir):
     (results_dir / "compute.lock").mkdir(parents=True)  # as of a folder that is read-only, also for root
-    assert main([*SWEEP, "--methods", "magnitude,wanda", "--ratios", "0.3,0.5"]) == 2
-    error = capsys.readouterr().err
+    error = error_of(*SWEEP, "--methods", "magnitude,wanda", "--ratios", "0.3,0.5")
     assert "The sweep stopped at 1/5 Dense, tiny" in error and "The lock in" in error and "points failed" not in error
 
 
-def test_a_sweep_stops_at_a_result_that_cannot_be_stored_and_resumes_with_its_variant(capsys, monkeypatch):
+def test_a_sweep_stops_at_a_result_that_cannot_be_stored_and_resumes_with_its_variant(error_of, applied):
     store, grid = Store(), [*SWEEP, "--methods", "wanda", "--ratios", "0.3,0.5"]
     when, full = "BEFORE INSERT ON variants WHEN NEW.method = 'wanda'", "RAISE(ABORT, 'database or disk is full')"
     with store.begin() as connection:
         connection.exec_driver_sql(f"CREATE TRIGGER refuse {when} BEGIN SELECT {full}; END")
-    assert main(grid) == 2
-    *_, last = capsys.readouterr().err.strip().splitlines()
+    *_, last = error_of(*grid).strip().splitlines()
     assert "at 2/3 Wanda, 30 %, tiny; the same command resumes there: The disk is full" in last
     assert "points failed" not in last
     assert [result.variant.method for result in store.results()] == ["dense"]
     with store.begin() as connection:
         connection.exec_driver_sql("DROP TRIGGER refuse")
 
-    apply, made = variants.apply, []
-    monkeypatch.setattr(variants, "apply", lambda model, given, more: made.append(given) or apply(model, given, more))
+    applied.clear()
     assert main(grid) == 0
-    assert [given.stage.ratio for given in made] == [0.5]  # 0.3 lay in the cache
+    assert applied == ["wanda"]  # 0.3 lay in the cache
     assert len(store.results()) == 3

@@ -19,10 +19,11 @@ SHELLCHECK = Path(sys.executable).with_name("shellcheck")
 SWEEP = ["--", "sweep", "--models", "smollm2-135m", "--chain", "wanda@0.5,layers=layers\\.(0|1)\\."]
 
 
-def test_the_script_for_slurm_is_clean_and_keeps_the_command(capsys, tmp_path):
+def test_the_script_for_slurm_is_clean_and_keeps_the_command(output_of, tmp_path):
     script = tmp_path / "job.sh"
-    assert main(["cluster", "slurm", "--nodes", "4", "--cores", "16", "--gpus", "2", "--partition", "gpu", *SWEEP]) == 0
-    script.write_text(capsys.readouterr().out)
+    script.write_text(
+        output_of("cluster", "slurm", "--nodes", "4", "--cores", "16", "--gpus", "2", "--partition", "gpu", *SWEEP)
+    )
     subprocess.run(["bash", "-n", script], check=True)
     subprocess.run([SHELLCHECK, script], check=True)
     assert "#SBATCH --gpus-per-node=2" in script.read_text()
@@ -81,12 +82,12 @@ def test_only_this_machine_reaches_a_head_by_default(capsys, short_folder, monke
                 process.kill()
 
 
-def test_a_port_of_rays_workers_is_refused(capsys):
-    assert main(["cluster", "start", "--port", "16399"]) == 2
-    assert capsys.readouterr().err.startswith("Port 16399 is one of 10002 to 19999, which Ray's workers use; give")
+def test_a_port_of_rays_workers_is_refused(error_of):
+    words = "Port 16399 is one of 10002 to 19999, which Ray's workers use; give"
+    assert error_of("cluster", "start", "--port", "16399").startswith(words)
 
 
-def test_a_head_that_does_not_start_is_one_sentence(capsys, monkeypatch, tmp_path):
+def test_a_head_that_does_not_start_is_one_sentence(error_of, capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     assert main(["cluster", "start"]) == 2
     assert (
@@ -94,5 +95,4 @@ def test_a_head_that_does_not_start_is_one_sentence(capsys, monkeypatch, tmp_pat
     )
     (tmp_path / "ray").write_text("#!/bin/sh\necho first >&2\necho 'the port 1 is taken' >&2\nexit 3\n")
     (tmp_path / "ray").chmod(0o755)
-    assert main(["cluster", "start", "--port", "1"]) == 2
-    assert capsys.readouterr().err.strip() == "Ray did not start: the port 1 is taken"
+    assert error_of("cluster", "start", "--port", "1").strip() == "Ray did not start: the port 1 is taken"

@@ -26,8 +26,8 @@ from core.request.stages import build_stage
 from core.specs import Perplexity, Task
 from core.store.store import Store
 from tests.core.encoders import ENCODERS, answer, encoder
-from tests.core.models.folders import edit
 from tests.core.tiny import tiny
+from tests.core.tiny_folder import edit
 from tools.architectures.models import tiny_model
 
 pytestmark = pytest.mark.usefixtures("machine")
@@ -190,9 +190,8 @@ def folder_of(name, model):
     return f"./{name}"
 
 
-def test_a_mixture_is_described_with_what_runs_and_a_first_sweep(capsys):
-    assert main(["inspect", folder_of("mix", tiny("mixtral"))]) == 0
-    out = capsys.readouterr().out
+def test_a_mixture_is_described_with_what_runs_and_a_first_sweep(output_of):
+    out = output_of("inspect", folder_of("mix", tiny("mixtral")))
     for words in (
         "Architecture: MixtralForCausalLM",
         "Experts: 8 in a layer, 2 for each token",
@@ -203,22 +202,18 @@ def test_a_mixture_is_described_with_what_runs_and_a_first_sweep(capsys):
     ):
         assert words in out
     assert "slimllm@0.2" not in out and "lorap" in out.split("This method needs one FFN")[0].splitlines()[-1]
-    assert main(["inspect", "tiny", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    found = output_of("inspect", "tiny", "--json")
     assert found["architecture"] == "LlamaForCausalLM" and found["experts"] is None
     assert found["shape"]["blocks"] == 2 and found["heads_refusal"] is None
 
 
-def test_a_model_with_many_weights_outside_of_linears_needs_consent_and_says_what_stays_dense(capsys):
+def test_many_weights_outside_of_linears_need_consent_and_what_stays_dense_is_named(output_of, error_of, capsys):
     name = folder_of("scout", tiny("dbrx"))
-    assert main(["inspect", name]) == 0
-    assert "Every run of this model needs --partial." in capsys.readouterr().out
+    assert "Every run of this model needs --partial." in output_of("inspect", name)
     run = ["run", name, "magnitude@0.5", "--perplexity", "text.txt@32:2"]
-    assert main(run) == 2
-    said = capsys.readouterr().err
+    said = error_of(*run)
     assert "of the block weights of scout are in no linear and would stay dense. Agree to a partial compression" in said
-    assert main([*run, "--partial", "--json", "--save", "saved"]) == 0
-    result = json.loads(capsys.readouterr().out)
+    result = output_of(*run, "--partial", "--json", "--save", "saved")
     (stage,) = result["variant"]["made"]
     assert stage["uncovered"] > 0.1 and "of the block weights are in no linear and stay dense" in stage["note"]
     blocks = AutoModelForCausalLM.from_pretrained("saved").transformer.blocks
@@ -229,20 +224,18 @@ def test_a_model_with_many_weights_outside_of_linears_needs_consent_and_says_wha
     done = capsys.readouterr()
     key = result["variant"]["key"][:8]
     assert f"Removed {100 * removed:.1f} % of the block weights; 50.0 % was requested." in done.err
-    assert main(["results", key]) == 0
-    for printed in (done.out, capsys.readouterr().out):
+    for printed in (done.out, output_of("results", key)):
         assert f"{100 * removed:.1f} %" in printed and "of the block weights are in no linear and stay" in printed
         assert "--partial" in printed.partition("To reproduce it:")[2]
 
 
 @pytest.mark.parametrize("changes", [{"model_type": "\ud800"}, {"rope_parameters": {"rope_type": "\udfff"}}])
 @pytest.mark.parametrize("command", [["inspect"], ["run"], ["fidelity", "./tiny"], ["autopilot"]], ids=str)
-def test_half_of_a_surrogate_pair_in_a_configuration_is_one_sentence(command, changes, capsys, tmp_path):
+def test_half_of_a_surrogate_pair_in_a_configuration_is_one_sentence(command, changes, error_of, tmp_path):
     shutil.copytree("tiny", tmp_path / "half")
     edit(tmp_path / "half", **changes)
     more = {"run": ["magnitude@0.5"], "autopilot": ["--max-mb", "1"]}
-    assert main([*command, str(tmp_path / "half"), *more.get(command[0], [])]) == 2
-    (sentence,) = capsys.readouterr().err.splitlines()
+    (sentence,) = error_of(*command, str(tmp_path / "half"), *more.get(command[0], [])).splitlines()
     assert sentence.endswith("config.json is not readable JSON.")
 
 
@@ -270,13 +263,11 @@ def test_a_program_without_torch_finds_the_same(monkeypatch):
     assert inspected(config) == here
 
 
-def test_a_run_on_a_mixture_is_stored_and_formats_without_experts_refuse_before_it(capsys):
+def test_a_run_on_a_mixture_is_stored_and_formats_without_experts_refuse_before_it(output_of, error_of):
     run, text = ["run", folder_of("blend", tiny("mixtral"))], ["--calibration", "text.txt:4x32"]
     measure = ["--perplexity", "text.txt@32:2", "--json"]
-    assert main([*run, "reap@0.2+gptq@4bit,group_size=16", *text, *measure]) == 0
-    result = json.loads(capsys.readouterr().out)
+    result = output_of(*run, "reap@0.2+gptq@4bit,group_size=16", *text, *measure)
     assert result["footprint"]["bits_per_weight"] < 4.5 and result["measurements"][0]["value"] > 1
     for form, words in (("compressed-tensors", "mixtures of experts"), ("gguf", "GGUF")):
-        assert main([*run, "gptq@4bit,group_size=16", *text, "--save", "new", "--format", form]) == 2
-        said = capsys.readouterr().err
+        said = error_of(*run, "gptq@4bit,group_size=16", *text, "--save", "new", "--format", form)
         assert words in said and said.count("\n") == 1 and not Path("new").exists()

@@ -34,9 +34,8 @@ def wanda(text="c4-sample:16x2048", seed=0, ratio=0.5):
 def result(stage, value, *more, model="m", packed=300):
     """A result of one stage with a perplexity and more rows."""
     key = VariantSpec(model=model, revision="r", stages=(stage,)).key
-    found = make(perplexity(value), *more, key=key, stages=(stage,))
-    size = found.footprint.model_copy(update={"packed_bytes": packed})
-    return found.model_copy(update={"variant": found.variant.model_copy(update={"model": model}), "footprint": size})
+    found = make(perplexity(value), *more, key=key, stages=(stage,), model=model)
+    return found.model_copy(update={"footprint": found.footprint.model_copy(update={"packed_bytes": packed})})
 
 
 def accuracies(value):
@@ -106,10 +105,9 @@ def test_own_hides_bundled_results(stored, capsys):
     assert len(own) == 4 and ("m", "wanda@0.3") not in chains(own) and ("m", "magnitude@0.5") in chains(own)
 
 
-def test_table_has_few_columns_and_names_the_hidden_ones(stored, capsys, monkeypatch):
+def test_table_has_few_columns_and_names_the_hidden_ones(stored, output_of, monkeypatch):
     monkeypatch.setattr(output, "width", 100)
-    assert main(["results", "m"]) == 0
-    out = capsys.readouterr().out
+    out = output_of("results", "m")
     header = " ".join(out.partition("─")[0].split())
     for name in ("key", "chain", "packed", "MB", "wikitext2@2048:16", "mean of"):
         assert name in header
@@ -117,17 +115,15 @@ def test_table_has_few_columns_and_names_the_hidden_ones(stored, capsys, monkeyp
     assert "Not shown: acc" not in out  # as the mean has them
     assert max(map(len, out.splitlines())) <= 100
     Store().put(result(wanda(ratio=0.3), 25.0, perplexity(70.0, dataset="ptb")))
-    assert main(["results"]) == 0
-    out = capsys.readouterr().out
+    out = output_of("results")
     assert "model" in out.partition("─")[0]
     assert "Not shown: perplexity ptb@2048:16." in " ".join(out.split())
 
 
-def test_texts_seed_and_precision_are_shown_if_rows_differ_in_them(capsys):
+def test_texts_seed_and_precision_are_shown_if_rows_differ_in_them(output_of, capsys):
     for stage in (wanda(), wanda(seed=1), wanda("passages-calibration:4x128"), wanda(ratio=0.3)):
         Store().put(result(stage, 30.0))
-    assert main(["results"]) == 0
-    lines = [" ".join(line.split()[1:]) for line in capsys.readouterr().out.splitlines() if "wanda" in line]
+    lines = [" ".join(line.split()[1:]) for line in output_of("results").splitlines() if "wanda" in line]
     assert lines == [
         "wanda@0.5, calibration c4-sample:16x2048, seed 0 0.0 9.00 30.00",
         "wanda@0.5, calibration c4-sample:16x2048, seed 1 0.0 9.00 30.00",
@@ -137,20 +133,17 @@ def test_texts_seed_and_precision_are_shown_if_rows_differ_in_them(capsys):
     assert shown(capsys)[2]["calibration"] == "passages-calibration:4x128"
 
 
-def test_a_key_shows_one_result_in_full_with_its_command(stored, capsys):
-    assert main(["results", stored[2][:8]]) == 0
-    out = capsys.readouterr().out
+def test_a_key_shows_one_result_in_full_with_its_command(stored, output_of, capsys):
+    out = output_of("results", stored[2][:8])
     assert "calibrated on c4-sample:16x2048, seed 0; measured on wikitext2@2048:16, boolq:40," in out
     assert all(f"{name}:40" in out for name in SEVEN)
     (command,) = [line for line in out.splitlines() if line.startswith("slimscope run ")]
     start = "slimscope run m wanda@0.5 --calibration c4-sample:16x2048 --perplexity wikitext2@2048:16 --tasks boolq:40,"
     assert command.startswith(start)
     Store().put(make(perplexity(20.0), stages=(Stage(method="newer", ratio=0.5),)))
-    assert main(["results", "a" * 8]) == 0
-    assert "This variant cannot be reproduced: " in capsys.readouterr().out
+    assert "This variant cannot be reproduced: " in output_of("results", "a" * 8)
     assert [row["key"] for row in shown(capsys, stored[2][:8])] == [stored[2][:12]]
-    assert main(["results", "--chain", "wanda", "--csv"]) == 0
-    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    rows = list(csv.DictReader(io.StringIO(output_of("results", "--chain", "wanda", "--csv"))))
     assert {row["key"] for row in rows} == {stored[2]}
     assert all("not stored" in row["unpaired_reason"] for row in rows if row["metric"] == "acc")  # paired with dense
 
@@ -158,18 +151,13 @@ def test_a_key_shows_one_result_in_full_with_its_command(stored, capsys):
 RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5)
 
 
-def put(value, stages, model="m"):
-    made = make(perplexity(value), key=VariantSpec(model=model, revision="r", stages=stages).key, stages=stages)
-    Store().put(made.model_copy(update={"variant": made.variant.model_copy(update={"model": model})}))
-
-
 @pytest.fixture
 def curves():
     """Two methods of one model whose cross-entropy is that of dense over (1 - r)^a."""
-    put(20.0, (Stage(method="dense"),))
+    Store().put(result(DENSE, 20.0))
     for method, exponent in (("magnitude", 0.4), ("wanda", 0.2)):
         for ratio in RATIOS:
-            put(20.0 ** ((1 - ratio) ** -exponent), (Stage(method=method, ratio=ratio),))
+            Store().put(result(Stage(method=method, ratio=ratio), 20.0 ** ((1 - ratio) ** -exponent)))
 
 
 def printed(capsys, *arguments):
@@ -202,12 +190,11 @@ def test_json_has_each_fit_and_the_published_ones(curves, capsys):
     check_table(printed(capsys, "m", "--latex").out)
 
 
-def test_dropped_values_are_counted_if_too_few_ratios_remain(curves, capsys):
-    put(20.0, (Stage(method="dense"),), "n")
+def test_dropped_values_are_counted_if_too_few_ratios_remain(curves, error_of):
+    Store().put(result(DENSE, 20.0, model="n"))
     for ratio, value in zip(RATIOS, (25.0, 2e4, 3e4, 4e4, 5e4), strict=True):
-        put(value, (Stage(method="svd", ratio=ratio, ratio_kind="parameters"),), "n")
-    assert main(["laws", "n", "--metric", "perplexity"]) == 2
-    error = " ".join(capsys.readouterr().err.split())
+        Store().put(result(Stage(method="svd", ratio=ratio, ratio_kind="parameters"), value, model="n"))
+    error = " ".join(error_of("laws", "n", "--metric", "perplexity").split())
     assert "Low rank (4 of 5 values dropped) and SVD (4 of 5 values dropped)." in error
     assert report.dropped(laws.selected(None, "perplexity", None)) in error  # also with the laws of another model
     assert not report.dropped(laws.selected("m", None, None))
@@ -223,6 +210,5 @@ def test_dropped_values_are_counted_if_too_few_ratios_remain(curves, capsys):
         (["m", "--perplexity", "ptb@2048:16"], "too few ratios for a law"),
     ],
 )
-def test_unfittable_data_give_one_sentence(curves, capsys, arguments, words):
-    assert main(["laws", *arguments]) == 2
-    assert words in capsys.readouterr().err
+def test_unfittable_data_give_one_sentence(curves, error_of, arguments, words):
+    assert words in error_of("laws", *arguments)

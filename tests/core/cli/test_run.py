@@ -15,7 +15,6 @@ from transformers import AutoModelForCausalLM
 from core.base import paths
 from core.cli import compute
 from core.cli.app import main
-from core.engine import variants
 from core.models import manifest
 from core.notation.chain import quoted
 from core.request.expected.estimate import Estimate
@@ -27,9 +26,8 @@ from tests.core.factories import make, perplexity
 pytestmark = pytest.mark.usefixtures("machine")
 
 
-def test_json_has_the_variant_its_texts_and_its_numbers(ran, capsys):
-    assert main([*RUN, "--json"]) == 0
-    result = json.loads(capsys.readouterr().out)
+def test_json_has_the_variant_its_texts_and_its_numbers(ran, output_of):
+    result = output_of(*RUN, "--json")
     assert set(result) >= {"variant", "footprint", "measurements", "layers"}
     variant = result["variant"]
     assert (variant["method"], variant["model"], variant["chain"]) == ("sparsegpt", "tiny", "sparsegpt@0.5")
@@ -52,13 +50,12 @@ def test_the_repetition_of_a_run_needs_no_torch(ran, monkeypatch):
     assert json.loads(stored)["variant"]["method"] == "sparsegpt"
 
 
-def test_spread_windows_and_first_windows_are_separate_results(capsys, tmp_path):
+def test_spread_windows_and_first_windows_are_separate_results(output_of, capsys, tmp_path):
     words = (WORDS[(place // 50 + place**2) % len(WORDS)] for place in range(600))
     (tmp_path / "my.txt").write_text(" ".join(words))
     text = f"{tmp_path / 'my.txt'}@32:4"
     command = ["run", "./tiny", "dense", "--perplexity", text, "--perplexity", f"{text}:spread"]
-    assert main([*command, "--json"]) == 0
-    first, spread = json.loads(capsys.readouterr().out)["measurements"]
+    first, spread = output_of(*command, "--json")["measurements"]
     assert "spread" not in first["protocol"] and spread["protocol"]["spread"] is True
     assert first["value"] != spread["value"] and first["inflation"] > 0
     assert main(command) == 0
@@ -86,7 +83,7 @@ def terminal_with(typed):
     return terminal
 
 
-def test_several_results_are_deleted_together_or_not_at_all(capsys, monkeypatch):
+def test_several_results_are_deleted_together_or_not_at_all(error_of, capsys, monkeypatch):
     bundled = make(perplexity(9.0), key="c" * 64)
     for key in ("a" * 64, "b" * 64):
         Store().put(make(perplexity(20.0), key=key))
@@ -96,8 +93,7 @@ def test_several_results_are_deleted_together_or_not_at_all(capsys, monkeypatch)
     capsys.readouterr()
     doomed = ", and ".join(f"1 of your own numbers of Wanda, 50 %, m ({12 * one})" for one in "ab")
     command = ["delete", "a" * 8, "b" * 8, "a" * 12]
-    assert main(command) == 2
-    assert capsys.readouterr().err == f"This deletes {doomed}; add --yes to agree.\n"
+    assert error_of(*command) == f"This deletes {doomed}; add --yes to agree.\n"
     with monkeypatch.context() as terminal:
         terminal.setattr("sys.stdin", terminal_with("n\n"))
         terminal.setattr(Console, "is_terminal", True)
@@ -107,12 +103,10 @@ def test_several_results_are_deleted_together_or_not_at_all(capsys, monkeypatch)
     assert capsys.readouterr().err == f"Deleted {doomed}.\n" and Store().results() == [bundled]
 
 
-def test_run_prints_numbers_texts_and_the_command_to_reproduce_them(ran, capsys):
-    assert main([*RUN, "--perplexity", "text.txt@64:2"]) == 0
-    both = capsys.readouterr().out
+def test_run_prints_numbers_texts_and_the_command_to_reproduce_them(ran, output_of, capsys):
+    both = output_of(*RUN, "--perplexity", "text.txt@64:2")
     assert "@32:4" in both and "@64:2" in both and "other number" not in both
-    assert main(RUN) == 0
-    out = capsys.readouterr().out
+    out = output_of(*RUN)
     texts = next(line for line in out.splitlines() if line.startswith("sparsegpt@0.5: calibrated on text.txt@"))
     assert ":4x32, seed 0; measured on text.txt@" in texts and texts.endswith("@32:4.")
     key = next(one.variant.key for one in Store().results() if one.variant.method == "sparsegpt")
@@ -123,27 +117,14 @@ def test_run_prints_numbers_texts_and_the_command_to_reproduce_them(ran, capsys)
     assert capsys.readouterr().out == out
 
 
-def test_lists_show_all_models_and_methods(capsys):
-    assert main(["models"]) == 0
-    assert {"smollm2-135m", "llama-2-7b"} <= set(capsys.readouterr().out.split())
-    assert main(["methods"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    dampings = [line for line in lines if line.strip().startswith("damping")]
-    assert len(dampings) == 4 and all("<= 10" in line and "0.01" in line for line in dampings)
-    assert any("Bits per weight: 2, 3, 4, 8." in line for line in lines)
-
-
-def test_a_shrunk_variant_is_cached_measured_again_and_exported(capsys, tmp_path, monkeypatch):
+def test_a_shrunk_variant_is_cached_measured_again_and_exported(output_of, tmp_path, applied):
     command = ["run", "./tiny", "slimllm", "--ratio", "0.3", "--calibration", "text.txt:4x32"]
-    assert main([*command, "--perplexity", "text.txt@32:4", "--json"]) == 0
-    first = json.loads(capsys.readouterr().out)
+    first = output_of(*command, "--perplexity", "text.txt@32:4", "--json")
     key = first["variant"]["key"]
     assert (tmp_path / "cache" / "variants" / key / "model.safetensors").is_file()
-    real, made = variants.apply, []
-    monkeypatch.setattr(variants, "apply", lambda *given: made.append(given[1].stage.method) or real(*given))
-    assert main([*command, "--perplexity", "text.txt@64:2", "--json"]) == 0
-    again = json.loads(capsys.readouterr().out)
-    assert made == ["dense"]  # nothing else is made again
+    applied.clear()
+    again = output_of(*command, "--perplexity", "text.txt@64:2", "--json")
+    assert applied == ["dense"]  # nothing else is made again
     assert {row["protocol"]["window"] for row in again["measurements"]} == {32, 64}
     assert again["layers"] == first["layers"]
     assert again["footprint"]["model_parameters"] < again["footprint"]["dense_parameters"]
@@ -167,18 +148,16 @@ NAMES = ["some folder/a@b, (1B)", "some folder/my model", "Llama (1B)", "a@b", "
 
 @pytest.mark.matrix(name=None)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_model_of_any_name_runs(name, capsys, tmp_path, folder, monkeypatch):
+def test_a_model_of_any_name_runs(name, output_of, capsys, tmp_path, folder, monkeypatch):
     model = tmp_path / "models" / name
     shutil.copytree(folder / "tiny", model)
     (tmp_path / "results" / model.name).mkdir(parents=True)  # one of that name, without a model, where it runs
     (tmp_path / "results" / "text.txt").write_text((folder / "text.txt").read_text())
     monkeypatch.chdir(tmp_path / "results")
     measured = ["--perplexity", "text.txt@32:4", "--json"]
-    assert main(["run", str(model), "magnitude", *measured]) == 0, capsys.readouterr().err
-    result = json.loads(capsys.readouterr().out)
+    result = output_of("run", str(model), "magnitude", *measured)
     assert result["variant"]["model"] == model.name
-    assert main(["run", model.name, "magnitude", *measured]) == 0
-    assert json.loads(capsys.readouterr().out) == result
+    assert output_of("run", model.name, "magnitude", *measured) == result
     assert main(["export", result["variant"]["key"], str(tmp_path / "out")]) == 0
     with monkeypatch.context() as patch:
         patch.chdir(model.parent)
@@ -210,9 +189,8 @@ def test_a_failed_save_can_be_repeated(error, there, ran, tmp_path, capsys, monk
     assert list(target.parent.iterdir()) == [target]
 
 
-def test_estimate_follows_the_checks_and_warns_of_short_memory(capsys, monkeypatch):
-    assert main(["run", "./tiny", "dense", "--perplexity", "text.txt@32:1000"]) == 2
-    assert "Estimated" not in capsys.readouterr().err
+def test_estimate_follows_the_checks_and_warns_of_short_memory(error_of, capsys, monkeypatch):
+    assert "Estimated" not in error_of("run", "./tiny", "dense", "--perplexity", "text.txt@32:1000")
     dense = ["run", "./tiny", "dense", "--perplexity", "text.txt@32:4"]
     assert main(dense) == 0
     message = capsys.readouterr().err

@@ -1,7 +1,5 @@
 """Two checkpoints in folders of one last name are two models in every command."""
 
-import csv
-import io
 import shutil
 
 import pytest
@@ -14,7 +12,7 @@ from core.models.names import short_revision
 from core.models.sources import identify
 from core.request.reproduce import reproduce
 from core.store.store import Store
-from tests.core.commands import SWEEP
+from tests.core.commands import SWEEP, finish
 from tests.core.imports.given import sheet
 from tests.core.tiny import tiny
 
@@ -24,42 +22,27 @@ MEASURE = SWEEP[-2:]  # perplexity
 
 @pytest.fixture(scope="module")
 def measured(folder, tmp_path_factory):
-    """The results of `w3/ckpt` and `w4/ckpt`, whose weights differ, and their display names."""
+    """The results of `w3/ckpt` and `w4/ckpt`, whose weights differ."""
     place = tmp_path_factory.mktemp("checkpoints")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SLIMSCOPE_CACHE", str(place / "cache"))
-        patch.setenv("SLIMSCOPE_RESULTS", str(place / "results"))
-        patch.setattr(paths, "SHIPPED_MEASURED", place / "measured")
-        names = []
-        for seed, of in enumerate(("w3", "w4")):
-            shutil.copytree(folder / "tiny", place / of / "ckpt")
-            tiny("llama-gqa", seed=seed).save_pretrained(place / of / "ckpt")
-            names.append(f"ckpt@{short_revision(identify(str(place / of / 'ckpt')).revision)}")
-        patch.chdir(place)
-        shutil.copy(folder / "text.txt", place)
-        for of in ("w3", "w4"):
-            sweep = [*SWEEP, "--methods", "magnitude", "--ratios", ",".join(RATIOS)]
-            sweep[sweep.index("./tiny")] = f"{of}/ckpt"
-            assert main(sweep) == 0
-        yield place, names
+    shutil.copy(folder / "text.txt", place)
+    sweep, sweeps = [*SWEEP, "--methods", "magnitude", "--ratios", ",".join(RATIOS)], []
+    for seed, of in enumerate(("w3", "w4")):
+        shutil.copytree(folder / "tiny", place / of / "ckpt")
+        tiny("llama-gqa", seed=seed).save_pretrained(place / of / "ckpt")
+        sweeps.append([f"{of}/ckpt" if word == "./tiny" else word for word in sweep])
+    return finish(place, place, *sweeps)
 
 
 @pytest.fixture
 def here(measured, monkeypatch, tmp_path):
-    """A copy of the measured results, in the folder of both checkpoints; their names."""
-    place, names = measured
-    shutil.copytree(place / "results", tmp_path / "results")
-    monkeypatch.setenv("SLIMSCOPE_CACHE", str(place / "cache"))
+    """A copy of the measured results, in the folder of both checkpoints; their display names."""
+    shutil.copytree(measured / "results", tmp_path / "results")
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(measured / "cache"))
     monkeypatch.setenv("SLIMSCOPE_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("COLUMNS", "400")
     monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
-    monkeypatch.chdir(place)
-    return names
-
-
-def printed(capsys, *arguments) -> str:
-    assert main(list(arguments)) == 0
-    return capsys.readouterr().out
+    monkeypatch.chdir(measured)
+    return [f"ckpt@{short_revision(identify(f'{of}/ckpt').revision)}" for of in ("w3", "w4")]
 
 
 def refused(capsys, *arguments) -> str:
@@ -67,52 +50,42 @@ def refused(capsys, *arguments) -> str:
     return " ".join(capsys.readouterr().err.split())
 
 
-def test_a_name_or_folder_filters_the_table(here, capsys, folder, tmp_path, monkeypatch):
+def test_a_name_or_folder_filters_the_table(here, output_of, capsys, folder, tmp_path, monkeypatch):
     for of, name in zip(("w3", "w4"), here, strict=True):
         for typed in (name, f"{of}/ckpt"):
-            lines = printed(capsys, "results", typed, "--tsv").splitlines()
+            lines = output_of("results", typed, "--tsv").splitlines()
             assert len(lines) == 5 and all(name in line for line in lines[1:])
-    assert len(printed(capsys, "results", "ckpt", "--tsv").splitlines()) == 9
+    assert len(output_of("results", "ckpt", "--tsv").splitlines()) == 9
     other = shutil.copytree(folder / "tiny", tmp_path / "other")
     tiny("llama-gqa", seed=9).save_pretrained(other)
     monkeypatch.chdir(tmp_path)
     assert "`slimscope run ./other dense` measures it." in refused(capsys, "results", "./other")
 
 
-def test_csv_lists_both_and_pairs_each_with_its_own_dense(here, capsys):
-    rows = list(csv.DictReader(io.StringIO(printed(capsys, "results", "--csv"))))
-    assert {row["model"] for row in rows} == set(here)
-    dense = {row["model"]: float(row["value"]) for row in rows if row["chain"] == "dense"}
-    assert len(set(dense.values())) == 2
-    for row in rows:
-        if row["chain"] != "dense":
-            assert float(row["perplexity_ratio"]) == pytest.approx(float(row["value"]) / dense[row["model"]], rel=1e-4)
-
-
-def test_a_comparison_names_both_and_pairs_no_perplexity(here, capsys):
+def test_a_comparison_names_both_and_pairs_no_perplexity(here, output_of, capsys):
     keys = {one.variant.revision: one.variant.key[:8] for one in Store().results() if one.variant.method == "dense"}
-    shown = printed(capsys, "compare", *keys.values())
+    shown = output_of("compare", *keys.values())
     assert all(f"dense, {name}" in shown for name in here) and "cannot be paired" in shown
     assert "several dense models" in refused(capsys, "compare", "dense", *keys.values())
 
 
-def test_an_ambiguous_name_is_rejected_with_both_paths(here, capsys, measured):
+def test_an_ambiguous_name_is_rejected_with_both_paths(here, output_of, capsys, measured):
     message = refused(capsys, "run", "ckpt", "dense", *MEASURE)
-    assert all(f"{measured[0]}/{of}/ckpt" in message for of in ("w3", "w4")) and all(name in message for name in here)
+    assert all(f"{measured}/{of}/ckpt" in message for of in ("w3", "w4")) and all(name in message for name in here)
     for name in here:
-        assert name in printed(capsys, "run", name, "magnitude@0.5", *MEASURE)
+        assert name in output_of("run", name, "magnitude@0.5", *MEASURE)
     assert len(Store().results()) == 8  # all were there
     assert {reproduce(one).split()[2] for one in Store().results()} == set(here)
 
 
-def test_a_given_name_is_a_separate_model(here, capsys):
-    shown = printed(capsys, "run", "w4/ckpt", "magnitude@0.5", "--name", "four", *MEASURE)
+def test_a_given_name_is_a_separate_model(here, output_of, capsys):
+    shown = output_of("run", "w4/ckpt", "magnitude@0.5", "--name", "four", *MEASURE)
     assert "four" in shown and "ckpt" not in shown
     four = [one.variant for one in Store().results() if one.variant.model == "four"]
     assert {f"ckpt@{short_revision(variant.revision)}" for variant in four} == {here[1]} and len(four) == 2
     sweep = ["sweep", "--models", "w4/ckpt", "--name", "four", "--methods", "magnitude", "--ratios", "0.5", *MEASURE]
-    assert printed(capsys, *sweep, "--tsv").count("four") == 2 and len(Store().results()) == 10
-    assert "four" in printed(capsys, "run", "four", "dense", *MEASURE)
+    assert output_of(*sweep, "--tsv").count("four") == 2 and len(Store().results()) == 10
+    assert "four" in output_of("run", "four", "dense", *MEASURE)
     assert "is for one model, but the sweep has 2" in refused(capsys, *sweep[:2], "w3/ckpt,w4/ckpt", *sweep[3:])
 
 

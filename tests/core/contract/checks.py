@@ -1,6 +1,7 @@
-"""What every method of the registry must hold to: each check raises `AssertionError` where one does not."""
+"""What every method of the registry must declare and hold to: each check raises `AssertionError` where one does not."""
 
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.amount import Pattern
+from core.amount import Amount, Pattern
 from core.base.errors import UserError
-from core.engine.stages import reinstall_hooks
+from core.engine.stages import RUNNERS, reinstall_hooks
 from core.evaluation.footprint import footprint
+from core.methods.base import Method
 from core.methods.convolution.base import ConvMethod, Options
+from core.methods.fields import legend, unexplained_symbols
 from core.methods.kinds import TableQuantMethod
 from core.methods.linear import Compressed, Statistics, Target
 from core.methods.structured.base import SliceMethod
+from core.models.facts import load_shape as facts_of
 from core.models.manifest import load_model_folder, save_model
 from core.models.modeling_slimscope import ConvolutionPair
 from core.models.parts.blocks import select
@@ -24,10 +28,26 @@ from core.models.parts.constraints import constraint_of
 from core.models.parts.convolutions import convolutions_of
 from core.models.parts.grids import grid_of
 from core.models.parts.sizes import embedding_tables
+from core.notation.taxonomy import leaf_of
+from core.registry import get_stage
+from core.request.stages import build_stage
+from core.specs import VariantSpec
 from core.training.base import TrainPruneMethod
-from tests.core.contract.ground import BLOCKS, Case, Ground, Made, counts, left, linears, modules, same, slack
+from tests.core.contract.ground import (
+    BLOCKS,
+    RATIO,
+    Case,
+    Ground,
+    Made,
+    counts,
+    instead,
+    left,
+    linears,
+    modules,
+    same,
+    slack,
+)
 
-MIDDLE = f"1:{BLOCKS - 2}"  # layers
 DRAWS = 20  # texts of which one gives another result
 
 
@@ -132,28 +152,11 @@ def check_even(made: Made, sizes: dict[str, tuple[int, int]]) -> None:
             assert abs(zeros - made.stage.ratio * outputs * inputs) <= slack(made, [(outputs, inputs)])
 
 
-def check_layers(ground: Ground, case: Case) -> None:
-    """What `layers` does not name stays as it is, bit for bit; what it names loses the share."""
-    made = ground.make(case, layers=MIDDLE)
-    check_share(made)
-    before = ground.dense.state_dict()
-    chosen = tuple(linear.name for linear in select(linears(ground.dense), MIDDLE, BLOCKS))
-    for name, tensor in made.model.state_dict().items():
-        assert name.startswith(chosen) or torch.equal(tensor, before[name]), name
-
-
 def check_pattern(model: nn.Module, pattern: Pattern) -> None:
     """Exactly N of every M consecutive inputs are there."""
     for linear in linears(model):
         kept = linear.weight.reshape(-1, pattern.group).count_nonzero(dim=1)
         assert (kept == pattern.kept).all(), linear.name
-
-
-def check_nothing(ground: Ground, case: Case) -> None:
-    """At ratio 0 nothing changes, bit for bit."""
-    made = ground.make(case, ratio=0.0)
-    assert same(made.model, ground.dense)
-    assert all(report.sparsity == 0 for report in made.reports)
 
 
 def check_seeds(ground: Ground, case: Case, first: Made) -> None:
@@ -249,28 +252,6 @@ def _loss(weight: Tensor, statistics: Statistics, target: Target) -> float:
     return ((gap @ statistics.gram.double()) * gap).sum().item()
 
 
-def check_reconstruction_layers(made: Made, reconstruction: Case) -> None:
-    """What `layers` does not name stays as it is, bit for bit."""
-    done = made.ground.reconstruct(made, reconstruction, layers=MIDDLE)
-    before = made.model.state_dict()
-    chosen = tuple(linear.name for linear in select(linears(made.model), MIDDLE, BLOCKS))
-    assert sorted(report.name for report in done.reports) == sorted(chosen)
-    for name, tensor in done.model.state_dict().items():
-        assert torch.equal(tensor, before[name]) is not name.startswith(chosen), name
-
-
-def check_reconstruction_seeds(made: Made, reconstruction: Case) -> None:
-    """One seed gives one result, another one another text and so another result."""
-    first, again, other = (made.ground.reconstruct(made, reconstruction, seed=seed).model for seed in (0, 0, 1))
-    assert same(first, again) and not same(first, other)
-
-
-def check_unmasked_refused(ground: Ground, reconstruction: Case) -> None:
-    """A model without masks has nothing to adjust, so an error reports it."""
-    with pytest.raises(UserError, match="no weight is pruned"):
-        ground.make(reconstruction)
-
-
 def check_pattern_refused(ground: Ground, case: Case) -> None:
     """A method without patterns rejects them instead of ignoring them."""
     try:
@@ -281,3 +262,102 @@ def check_pattern_refused(ground: Ground, case: Case) -> None:
         assert any(words in str(error) for words in allowed)
     else:
         raise AssertionError(f"{case} takes a pattern that it does not declare")
+
+
+def check_declared(method: type[Method]) -> None:
+    """Everything that form, command line and documentation are made from is there."""
+    assert re.fullmatch(r"[a-z0-9-]+", method.name)
+    assert get_stage(method.name) is method
+    assert method.label.strip() == method.label != ""
+    check_sentence(method.summary)
+    check_explained(method)
+    assert method.version >= 1
+    assert (leaf_of(method) is None) == (method.family == "dense")
+    if method.family != "dense":
+        paper = method.citation
+        assert re.match(r"https?://\S+$", paper.url) and paper.title and paper.authors and 1900 < paper.year < 2100
+    for name, parameter in method.Parameters.model_fields.items():
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", name)
+        assert parameter.description and parameter.description.endswith(".")
+        assert not parameter.is_required(), name
+    defaults = method.Parameters().model_dump()
+    assert method.Parameters.model_validate(defaults, strict=True).model_dump() == defaults
+    assert isinstance(method.create(method.parse_parameters({}), None), Method)
+
+
+def check_explained(method: type[Method]) -> None:
+    """The idea is two or three sentences; every formula can be rendered and all its symbols are explained."""
+    sentences = re.split(r"(?<=\.) ", method.idea)
+    assert len(sentences) in (2, 3), method.idea
+    for sentence in sentences:
+        check_sentence(sentence)
+    assert isinstance(method.formulas, tuple) and method.formulas
+    for formula in (*method.formulas, *method.symbols):
+        check_formula(formula)
+    assert unexplained_symbols(method) == []
+    assert set(method.symbols) <= set(legend(method)), "a sign that no formula has"
+    assert all(words and words.strip() == words and not words.endswith(".") for words in legend(method).values())
+
+
+PAIRS = (("{", "}"), (r"\left", r"\right"), (r"\lVert", r"\rVert"), ("[", "]"), ("(", ")"))
+
+
+def check_formula(latex: str) -> None:
+    """Braces and other pairs of a formula are balanced, and nothing in it opens another mode."""
+    assert latex.strip() == latex != ""
+    assert "$" not in latex and "%" not in latex and r"\begin" not in latex
+    plain = re.sub(r"\\[{}]", "", latex)
+    for opening, closing in PAIRS:
+        depth = 0
+        for found in re.findall(rf"\\[A-Za-z]+|{re.escape(opening)}|{re.escape(closing)}", plain):
+            if found not in (opening, closing):
+                continue
+            depth += 1 if found == opening else -1
+            assert depth >= 0, latex
+        assert depth == 0, latex
+    assert not re.search(r"[\^_]\s*$|[\^_]\s*[\^_}]", plain), latex
+
+
+def check_sentence(text: str) -> None:
+    assert re.fullmatch(r"[A-Z][^\n]*[^.]\.", text) and not re.search(r"\. ", text), text
+
+
+def check_of(case: Case, ground: Ground) -> None:
+    """Whatever class carries it out declares what the registered one does; cost and memory follow the text."""
+    method, facts = case.made, facts_of(ground.context.dense)
+    for name in ("name", "label", "family", "summary", "idea", "formulas", "symbols", "citation", "version"):
+        assert getattr(method, name) == getattr(case.method, name), name
+    for name in ("takes_amount", "ratio_kind", "supports_nm", "Parameters"):
+        assert getattr(method, name) == getattr(case.method, name), name
+    assert method.kind in RUNNERS
+    if method.data_requirement == "nothing":
+        cost, memory = method.cost(facts, None), method.memory(facts, None, 4)
+        assert memory > 0 and (cost > 0 or not method.takes_amount)
+        return
+    method = case.method.create(case.method.parse_parameters(case.settings), 0)  # with no limit of steps
+    own = ground.text
+    more = [own.model_copy(update={name: 3 * getattr(own, name)}) for name in ("windows", "window")]
+    cost, memory = method.cost(facts, own), method.memory(facts, own, 4)
+    assert cost > 0 and memory > 0
+    assert all(method.cost(facts, text) > cost and method.memory(facts, text, 4) >= memory for text in more)
+    if method.data_requirement == "calibration":
+        assert any(method.memory(facts, text, 4) > memory for text in more)
+
+
+def check_key(method: type[Method], ground: Ground) -> None:
+    """A parameter given at its default, also as text, does not enter the key; a ratio and a version do."""
+
+    def key(settings: dict, ratio: float = RATIO) -> str:
+        pattern = instead(method, ratio)
+        amount = ratio if method.takes_amount and not pattern else None
+        text = ground.text.model_copy(update={"windows": 64})  # more than are held out
+        stage = build_stage(method.name, Amount.from_columns(amount, pattern), settings=settings, calibration=text)
+        return VariantSpec(model="m", revision="r", stages=(stage,)).key
+
+    plain = key({})
+    defaults = method.Parameters().model_dump()
+    for name, value in defaults.items():
+        assert key({name: value}) == plain, name
+        assert value is None or key({name: str(value).lower()}) == plain, name
+    assert key(defaults) == plain
+    assert not method.takes_amount or key({}, RATIO / 2) != plain

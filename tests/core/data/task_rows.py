@@ -25,6 +25,10 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "rte": [{"sentence1": "A dog ran.", "sentence2": "A dog moved.", "label": 0, "idx": 0}],
 }
 
+# Of the tiny model's words.
+PIQA = [{"goal": f"w{i} w{i + 1}", "sol1": f"w{2 * i} w3", "sol2": "w4 w5", "label": i % 2} for i in range(12)]
+PIQA_FILE = "tasks/piqa_validation.parquet"
+
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write rows as a Parquet file, its folder, too."""

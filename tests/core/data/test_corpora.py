@@ -18,6 +18,7 @@ from core.data.texts import BY_ID, CORPORA
 from core.data.windows import calibration_windows, evaluation_windows, read_data
 from core.specs import TextWindows
 from tests.core.byte_tokenizer import byte_tokenizer
+from tests.core.data.task_rows import write
 
 ROWS = [" = Title = ", "", "one two", "three ", "one two"]
 
@@ -33,9 +34,7 @@ def data(request, tmp_path, monkeypatch):
         return None
     folder = tmp_path / "data"
     for corpus in CORPORA:
-        path = folder / corpus.file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.table({corpus.column: ROWS}), path)
+        write(folder / corpus.file, [{corpus.column: row} for row in ROWS])
     monkeypatch.setenv("SLIMSCOPE_DATA", str(folder))
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("core.cache.hub.online", lambda: False)
@@ -232,12 +231,12 @@ TABLES = {"embedded": "passages/calibration.parquet", "hub": "wikitext2/wikitext
 def test_a_table_with_a_changed_bit_is_not_read(kind, known, monkeypatch):
     monkeypatch.delenv("SLIMSCOPE_DATA")
     name = TABLES[kind]
+    rows = [{"text": row} for row in ROWS]
     if kind == "hub":
         path = cached_file(name)
-        path.parent.mkdir(parents=True)
-        pq.write_table(pa.table({"text": ROWS}), path)
+        write(path, rows)
     else:
-        folder = build_once(embedded.folder(), lambda place: _write_table(place / name))
+        folder = build_once(embedded.folder(), lambda place: write(place / name, rows))
         path = folder / name
         if not known:
             (folder / "checksums.json").unlink()
@@ -247,8 +246,3 @@ def test_a_table_with_a_changed_bit_is_not_read(kind, known, monkeypatch):
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     assert files.find(name) is None and not path.exists()
-
-
-def _write_table(path):
-    path.parent.mkdir()
-    pq.write_table(pa.table({"text": ROWS}), path)

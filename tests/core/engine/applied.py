@@ -3,9 +3,11 @@
 import torch
 
 from core.amount import Amount
+from core.base.errors import CancelledError
 from core.base.progress import silent
 from core.context import Context, StageInput
 from core.engine.stages import apply
+from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import find_blocks
 from core.request.stages import build_stage
 from core.specs import TextWindows
@@ -25,6 +27,24 @@ def shrunk(model, method, ratio=0.4, pattern=None, layers=None, before=None, cal
     return compress(
         model, build_stage(method, amount, settings, calibration, 0, layers), drawn_windows(), before=before
     )
+
+
+def stopping(at, error=CancelledError):
+    """Build a progress function that raises an error where `at` of its arguments is true."""
+
+    def progress(*update):
+        if at(*update):
+            raise error
+
+    return progress
+
+
+def check_reloads(model, folder):
+    """Save a model and load it; return the loaded one, which computes the same."""
+    save_model(model, folder)
+    again = load_model_folder(folder, torch.float32)
+    torch.testing.assert_close(again(drawn_windows()).logits, model(drawn_windows()).logits)
+    return again
 
 
 def block_weights(model):

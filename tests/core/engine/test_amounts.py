@@ -28,9 +28,9 @@ from core.registry import get_stage
 from core.request.stages import build_stage
 from core.specs import RunSpec, TextWindows, VariantSpec
 from tests.core.contract.ground import left, linears, same
+from tests.core.engine.applied import CALIBRATION
 from tests.core.tiny import tiny, windows
 
-TEXT = TextWindows(corpus="any", windows=4, window=24)
 UNSTRUCTURED = [
     ("magnitude", {}),
     ("magnitude", {"allocation": "global"}),
@@ -59,7 +59,7 @@ class Chain:
         self.dense = sum(self.sizes.values())
 
     def then(self, method, ratio=None, layers=None, pattern=None, **settings):
-        stage = build_stage(method, Amount.from_columns(ratio, pattern), settings, TEXT, layers=layers)
+        stage = build_stage(method, Amount.from_columns(ratio, pattern), settings, CALIBRATION, layers=layers)
         apply(self.model, StageInput(stage, windows(), dense_sizes=self.sizes), Context(torch.device("cpu")))
         return self
 

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from core.amount import Amount, Bits, Ratio
 from core.base.errors import CancelledError
@@ -27,6 +26,8 @@ from core.models.parts import finished
 from core.models.sources import identify
 from core.request.stages import build_stage
 from core.specs import RunSpec, TextWindows, VariantSpec
+from tests.core.contract.ground import same
+from tests.core.engine.applied import stopping
 from tests.core.tiny import tiny
 
 pytestmark = pytest.mark.usefixtures("machine", "often")
@@ -81,36 +82,15 @@ def own_model(place, monkeypatch, architecture, **changes):
     tiny(architecture, **changes).save_pretrained("tiny")
 
 
-def stopping(error, after=FIRST, stage=1):
-    """Build a progress function that stops a stage after a number of steps."""
-    begun, before = 0, None
-
-    def progress(what, done, total, detail=""):
-        nonlocal begun, before
-        if what == "compress":
-            begun += done == 0 != before
-            before = done
-            if begun == stage and done == after:
-                raise error
-
-    return progress
+def stopped(spec, at, error=CancelledError, **how):
+    """Begin a run that stops where `at` of the part of the work, the steps done, and their total is true."""
+    with pytest.raises(error):
+        made(spec, stopping(at, error), **how)
 
 
 def interrupted(spec, after=FIRST, **how):
     """Begin a stage that is cancelled after a number of steps."""
-    with pytest.raises(CancelledError):
-        made(spec, stopping(CancelledError, after), **how)
-
-
-def stopped(spec, at, error=CancelledError, **how):
-    """Begin a run that stops where `at` of the part of the work, the steps done, and their total is true."""
-
-    def progress(what, done, total, detail=""):
-        if at(what, done, total):
-            raise error
-
-    with pytest.raises(error):
-        made(spec, progress, **how)
+    stopped(spec, lambda what, done, total, *_: (what, done) == ("compress", after), **how)
 
 
 def noting(steps, of="compress"):
@@ -145,10 +125,7 @@ def reports_of(result):
 def check_same(one, other):
     (ours, mine), (theirs, other_result) = one, other
     assert reports_of(mine) == reports_of(other_result)
-    expected = theirs.state_dict()
-    assert ours.state_dict().keys() == expected.keys()
-    for name, tensor in ours.state_dict().items():
-        assert torch.equal(tensor, expected[name]), name
+    assert same(ours, theirs)
 
 
 @pytest.mark.parametrize("streams", [False, True], ids=["whole", "streaming"])
@@ -180,7 +157,7 @@ def test_a_pass_that_observes_resumes(name, tmp_path, monkeypatch):
     if name == "reap":
         own_model(tmp_path, monkeypatch, "mixtral", num_hidden_layers=2)
     spec, steps = spec_of(name, amount=Ratio(0.3), **({"ranks": "global"} if name == "svd-llm" else {})), []
-    stopped(spec, lambda what, done, total: what == "observe" and done > total / 2)
+    stopped(spec, lambda what, done, total, *_: what == "observe" and done > total / 2)
     assert len(finished.unfinished()) == 1
     resumed = made(spec, lambda what, done, total, *_: steps.append(done / total) if what == "observe" else None)
     assert steps[0] == 0 and min(steps[1:]) > 0.5
@@ -195,7 +172,7 @@ def test_a_pass_that_observes_resumes(name, tmp_path, monkeypatch):
 def test_a_pass_that_computes_gradients_resumes(name, amount, streams, monkeypatch):
     """It is stopped after the fifth of eight sequences."""
     spec, steps = spec_of(name, amount=amount, **({"group_size": 0} if name == "gptq" else {})), []
-    stopped(spec, lambda what, done, total: (what, done) == ("gradients", 5), streams=streams)
+    stopped(spec, lambda what, done, total, *_: (what, done) == ("gradients", 5), streams=streams)
     assert [folder.name for folder in finished.unfinished()[0].iterdir() if folder.is_dir()] == ["gradients-5"]
     resumed = made(spec, noting(steps, "gradients"), streams=streams)
     assert steps == [5, 6, 7, 8]
@@ -224,8 +201,7 @@ def test_a_command_clears_the_blocks_of_interrupted_runs(capsys):
 @pytest.mark.parametrize("names", [("obs",), ("magnitude", "obs")], ids=len)
 def test_a_resumed_stage_gives_the_same_result(names, error, computed):
     spec = spec_of(*names)
-    with pytest.raises(error):
-        made(spec, stopping(error, stage=len(names)))
+    stopped(spec, lambda *_: computed == {"obs": FIRST}, error)
     assert len(kept()) == 1 and computed == {"obs": FIRST}
     resumed = made(spec)
     assert computed == {"obs": FIRST + BLOCK}
@@ -235,7 +211,7 @@ def test_a_resumed_stage_gives_the_same_result(names, error, computed):
 
 def test_a_stage_whose_blocks_are_all_finished_only_restores_them(computed):
     spec = spec_of("obs")
-    stopped(spec, lambda what, done, total: what == "keep", KeyboardInterrupt)
+    stopped(spec, lambda what, done, total, *_: what == "keep", KeyboardInterrupt)
     check_same(made(spec), made(spec, fresh=True))
     assert computed == {"obs": 4 * BLOCK}  # once before, and once of the fresh one
 

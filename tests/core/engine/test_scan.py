@@ -19,6 +19,7 @@ from core.registry import build_method
 from core.request.stages import build_stage
 from core.specs import TextWindows
 from tests.core.contract.ground import linears, same
+from tests.core.engine.applied import stopping
 from tests.core.tiny import layout_of, tiny, windows
 
 READ = TextWindows(corpus="any", windows=6, window=24)
@@ -29,15 +30,11 @@ def stage_of(method, layers=None):
     return build_stage(method, Ratio(0.5), calibration=READ, layers=layers)
 
 
-def scanned(model, method, by="block", before=None, progress=None):
+def scanned(model, method, by="block", before=None, progress=None, tokens=TOKENS):
     stage = stage_of(method)
     context = Context(torch.device("cpu"), *[progress] if progress else [])
-    given = StageInput(stage, TOKENS, before, decoder=find_blocks(model))
+    given = StageInput(stage, tokens, before, decoder=find_blocks(model))
     return measure_sensitivity(model, build_method(stage), Target(0.5), list(linears(model)), given, context, by)
-
-
-def risen(losses, whole):
-    return [one - other for one, other in zip(losses, whole, strict=True)]
 
 
 @pytest.mark.matrix(name=layout_of, method=str, by=str)
@@ -60,7 +57,8 @@ def test_loss_of_a_part_equals_a_model_with_only_that_part_compressed(name, meth
     for part, rises in parts.items():
         alone, only = copy.deepcopy(before), re.escape(part) + {"block": r"\.", "linear": "$"}[by]
         apply(alone, StageInput(stage_of(method, only), read), Context(torch.device("cpu")))
-        assert rises == pytest.approx(risen(window_losses(alone, unread), whole), abs=5e-5)
+        risen = [one - other for one, other in zip(window_losses(alone, unread), whole, strict=True)]
+        assert rises == pytest.approx(risen, abs=5e-5)
         assert by == "linear" or max(map(abs, rises)) > 5e-4
 
 
@@ -68,13 +66,8 @@ def test_loss_of_a_part_equals_a_model_with_only_that_part_compressed(name, meth
 @pytest.mark.parametrize("method", ["magnitude", "wanda"])
 def test_a_stopped_scan_resumes(method, monkeypatch):
     whole = scanned(tiny(num_hidden_layers=4), method)
-
-    def stop(stage, done, total, detail=""):
-        if done == 2:
-            raise CancelledError
-
     with pytest.raises(CancelledError):
-        scanned(tiny(num_hidden_layers=4), method, before="key", progress=stop)
+        scanned(tiny(num_hidden_layers=4), method, before="key", progress=stopping(lambda stage, done, *_: done == 2))
     losses, seen = scanning._Tail.losses, []
     monkeypatch.setattr(scanning._Tail, "losses", lambda self, index: seen.append(index) or losses(self, index))
     assert scanned(tiny(num_hidden_layers=4), method, before="key") == whole
@@ -87,9 +80,4 @@ def test_a_stopped_scan_resumes(method, monkeypatch):
 def test_a_scan_depends_on_text_amount_and_model():
     first = scanned(tiny(), "wanda", before="key")
     assert scanned(tiny(seed=1), "wanda", before="other") != first
-    stage = stage_of("wanda")
-    model = tiny()
-    other = StageInput(stage, windows(8, seed=5), "key", decoder=find_blocks(model))
-    context = Context(torch.device("cpu"))
-    more = measure_sensitivity(model, build_method(stage), Target(0.5), linears(model), other, context)
-    assert more != first
+    assert scanned(tiny(), "wanda", before="key", tokens=windows(8, seed=5)) != first

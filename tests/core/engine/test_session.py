@@ -1,21 +1,28 @@
-"""What a run resolves: model, tokenizer, texts and tasks, each once for the variant and its dense baseline."""
+"""What a run resolves, each once for the variant and its dense baseline, and tasks scored in another precision."""
 
 import shutil
 from collections import Counter
 from pathlib import Path
 
-import pandas as pd
 import pytest
+import torch
 import transformers
+from safetensors.torch import load_file
 
 from core.base.errors import UserError
+from core.cli.app import main
 from core.data import files
 from core.engine.runs import run
+from core.models.parts.precision import in_precision
+from core.request.baseline import baseline, missing_part, remaining_run
 from core.request.complete import complete
+from core.request.reproduce import reproduce
 from core.request.settings import RunSettings
-from core.specs import Perplexity, Task, TextWindows
+from core.specs import Perplexity, RunSpec, Task, TextWindows
 from core.store.store import Store
 from tests.core.commands import WORDS
+from tests.core.data.task_rows import PIQA, PIQA_FILE, write
+from tests.core.tiny import tiny
 
 pytestmark = pytest.mark.usefixtures("machine")
 
@@ -31,16 +38,14 @@ CHAINS = {
 @pytest.fixture
 def data(machine, tmp_path, monkeypatch):
     """A data folder with the documents of a task and the rows of two corpora."""
-    rows = [{"goal": f"w{i} w{i + 1}", "sol1": f"w{2 * i} w3", "sol2": "w4 w5", "label": i % 2} for i in range(12)]
     text = [{"text": " ".join(WORDS)} for _ in range(20)]
     tables = {
-        "tasks/piqa_validation.parquet": rows,
+        PIQA_FILE: PIQA,
         "wikitext2/wikitext-2-raw-v1_test.parquet": text,
         "calibration/c4_en_sample.parquet": text,
     }
     for name, content in tables.items():
-        (tmp_path / "data" / name).parent.mkdir(parents=True)
-        pd.DataFrame(content).to_parquet(tmp_path / "data" / name)
+        write(tmp_path / "data" / name, content)
     monkeypatch.setenv("SLIMSCOPE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("DISABLE_MULTIPROC", "1")
 
@@ -112,19 +117,11 @@ def model(tmp_path):
     return shutil.copytree("tiny", tmp_path / "own")
 
 
-SPOILT = {
-    "changed": (lambda file: file.write_text(file.read_text() + " "), "is now at revision .*; start the run again"),
-    "no JSON": (lambda file: file.write_text("{"), "is not readable JSON"),
-    "absent": (lambda file: file.unlink(), "has no config.json"),
-}
-
-
-@pytest.mark.parametrize("spoil", SPOILT)
-def test_another_model_than_requested_is_rejected_before_any_computation(spoil, model):
+def test_another_model_than_requested_is_rejected_before_any_computation(model):
     spec, store = complete(str(model), "magnitude@0.5"), Store()
-    change, sentence = SPOILT[spoil]
-    change(model / "config.json")
-    with pytest.raises(UserError, match=sentence):
+    with (model / "config.json").open("a") as config:
+        config.write(" ")
+    with pytest.raises(UserError, match=r"is now at revision .*; start the run again"):
         run(spec, store, lambda *step: pytest.fail(f"started {step}"))
     assert store.results() == []
 
@@ -198,3 +195,79 @@ def test_another_text_than_that_of_its_id_is_rejected(name, request):
     request.getfixturevalue("data")  # now there are texts, but not those of the catalogue
     with pytest.raises(UserError, match=OTHER.format(name)):
         run(spec, Store())
+
+
+def scored(scoring=None, **more) -> RunSpec:
+    text = Perplexity.parse("text.txt@32:2")
+    return complete(
+        "./tiny",
+        "magnitude@0.5",
+        RunSettings(perplexity=[text], tasks=[Task.parse("piqa:10")], scoring=scoring, **more),
+    )
+
+
+def accuracies(result):
+    return {row.protocol["dtype"]: row for row in result.measurements if row.metric == "acc"}
+
+
+def test_each_precision_has_its_own_rows_and_samples(data):
+    store = Store()
+    assert missing_part(scored("bfloat16"), run(scored(), store)).tasks
+    found = accuracies(result := run(scored("bfloat16"), store))
+    assert found.keys() == {"float32", "bfloat16"}
+    assert missing_part(scored("bfloat16"), result) is None and missing_part(scored(), result) is None
+    assert missing_part(scored("float16"), result).tasks and not missing_part(scored("float16"), result).perplexity
+    (whole, half) = (store.samples(result.variant.key, found[dtype]) for dtype in ("float32", "bfloat16"))
+    gaps = [abs(a - b) for a, b in zip(whole["loglikelihoods"].sum(), half["loglikelihoods"].sum(), strict=True)]
+    assert 0 < max(gaps) < 1
+    assert [row.protocol["dtype"] for row in result.measurements if row.of_text] == ["float32"]
+
+
+def test_the_dense_baseline_is_scored_in_the_same_precision(data):
+    store, wanted = Store(), scored("bfloat16")
+    run(wanted, store)
+    assert accuracies(store.get(baseline(wanted).variant.key)).keys() == {"bfloat16"}
+    assert remaining_run(wanted, store) == [] and len(remaining_run(scored(), store)) == 2
+
+
+def test_a_later_export_has_the_original_weights(data, tmp_path):
+    for name, scoring in (("before", None), ("after", "bfloat16")):
+        run(scored(scoring).model_copy(update={"save": str(tmp_path / name), "force": True}), Store())
+    before, after = (load_file(tmp_path / name / "model.safetensors") for name in ("before", "after"))
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_precision_of_the_variant_is_no_separate_setting(data):
+    assert scored("float32") == scored()
+    assert scored("bfloat16", dtype="bfloat16") == scored(dtype="bfloat16")
+
+
+def test_scoring_precision_can_be_reproduced(data, capsys):
+    store = Store()
+    run(scored(), store)
+    lines = reproduce(run(scored("bfloat16"), store)).split("\n")
+    assert len(lines) == 2 and "--eval-dtype" not in lines[0] and lines[1].endswith("--eval-dtype bf16")
+    for line in lines:
+        assert main(line.split()[1:]) == 0
+        assert "Estimated" not in capsys.readouterr().err  # everything is stored
+
+
+def test_weights_are_restored_bit_by_bit():
+    model = tiny(tie_word_embeddings=True)
+    own, places = [p.clone() for p in model.parameters()], [p.data_ptr() for p in model.parameters()]
+    turns = model.model.rotary_emb.inv_freq.clone()
+    with pytest.raises(RuntimeError, match="on purpose"), in_precision(model, "bfloat16"):
+        assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
+        assert model.lm_head.weight.data_ptr() == model.model.embed_tokens.weight.data_ptr()
+        assert torch.equal(model.model.rotary_emb.inv_freq, turns)
+        raise RuntimeError("on purpose")
+    assert all(map(torch.equal, own, model.parameters()))
+    assert places == [p.data_ptr() for p in model.parameters()]
+
+
+def test_a_weight_beyond_the_precision_is_rejected():
+    model = tiny()
+    model.model.norm.weight.data[0] = 1e5
+    with pytest.raises(UserError, match="exceeds the range of fp16; score in bf16"), in_precision(model, "float16"):
+        pass
+    assert model.dtype == torch.float32

@@ -33,7 +33,10 @@ from core.request.expected.estimate import estimate_left
 from core.request.settings import RunSettings
 from core.specs import Perplexity, TextWindows
 from core.store.store import Store
+from tests.core.engine.applied import stopping
 from tests.core.tiny import ARCHITECTURES, OTHERS, layout_of, tiny, windows
+
+pytestmark = pytest.mark.usefixtures("machine")
 
 CHAINS = [  # each kind of runner that works block by block, and each kind of calibration
     "wanda@0.5",
@@ -101,7 +104,6 @@ def test_a_mixture_that_streams_is_saved_for_plain_transformers(tmp_path):
         torch.testing.assert_close(plain(tokens).logits, model(tokens).logits)
 
 
-@pytest.mark.usefixtures("machine")
 def test_fidelity_streams():
     spec = requested("wanda@0.5", fidelity=True)
     whole = {row.metric: row.value for row in run(spec, Store()).measurements}
@@ -126,19 +128,13 @@ def test_losses_block_by_block_equal_those_of_the_whole_model(name, held, monkey
     assert any(f"block 1 of {model.config.get_text_config().num_hidden_layers}" in what for what in updates)
 
 
-def test_an_interrupted_measurement_resumes_after_its_last_kept_block(tmp_path, monkeypatch):
-    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path))
+def test_an_interrupted_measurement_resumes_after_its_last_kept_block(monkeypatch):
     monkeypatch.setattr(checkpoint, "INTERVAL", 0)
     monkeypatch.setattr(checkpoint, "PAUSE", 0)
     model, texts, updates = tiny("llama-gqa", num_hidden_layers=4), {"a": windows(3, 20)}, []
     (whole,) = perplexity(model, texts, silent)
-
-    def stop(stage, done, total, what):
-        if "block 2" in what:
-            raise CancelledError
-
     with pytest.raises(CancelledError):
-        list(perplexity(model, texts, stop, by_block="key"))
+        list(perplexity(model, texts, stopping(lambda *update: "block 2" in update[-1]), by_block="key"))
     assert len(unfinished()) == 1
     (resumed,) = perplexity(model, texts, lambda *done: updates.append(done[-1]), by_block="key")
     assert resumed.samples.equals(whole.samples) and resumed.seconds > 0
@@ -146,8 +142,7 @@ def test_an_interrupted_measurement_resumes_after_its_last_kept_block(tmp_path, 
     assert unfinished() == []
 
 
-def test_weights_on_a_shelf_are_equal_and_lie_in_a_file_without_a_name(tmp_path, monkeypatch):
-    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path))
+def test_weights_on_a_shelf_are_equal_and_lie_in_a_file_without_a_name():
     model, tokens = tiny("llama-gqa"), windows(2, 20)
     before = model(tokens).logits
     place = Shelf(0)
@@ -157,11 +152,10 @@ def test_weights_on_a_shelf_are_equal_and_lie_in_a_file_without_a_name(tmp_path,
     with torch.no_grad():
         model.model.layers[0].mlp.up_proj.weight.zero_()  # a later stage can change them
     assert not torch.equal(model(tokens).logits, before)
-    assert list((tmp_path / "shelf").iterdir()) == []
+    assert list((cache_dir() / "shelf").iterdir()) == []
 
 
-def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path))
+def test_a_full_disk_is_one_sentence(monkeypatch):
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: namedtuple("Usage", "free")(3 * 10**9))
     with pytest.raises(StorageError, match=r"^Streaming needs 5\.0 GB of disk, but .* has only 2\.0 GB to spare\."):
         Shelf(5 * 10**9)
@@ -200,7 +194,6 @@ def test_files_that_change_during_a_run_are_one_sentence_and_finished_blocks_sta
     assert unfinished() == []
 
 
-@pytest.mark.usefixtures("machine")
 def test_a_finished_block_that_changes_during_a_run_is_one_sentence_and_is_computed_again():
     spec = requested("wanda@0.5", memory=1)
 
@@ -224,7 +217,6 @@ def test_a_truncated_file_of_weights_is_one_sentence(weights):
         run(requested("wanda@0.5", memory=1), Store())
 
 
-@pytest.mark.usefixtures("machine")
 def test_weights_in_another_precision_are_converted_once(monkeypatch):
     source = identify("./tiny")
     monkeypatch.setattr(shards, "PART_BYTES", 1)  # a file for each tensor
@@ -235,7 +227,6 @@ def test_weights_in_another_precision_are_converted_once(monkeypatch):
     load_model(source, "float32", mapped=True)  # as stored
 
 
-@pytest.mark.usefixtures("machine")
 def test_the_estimate_says_why_a_model_streams():
     store = Store()
     assert estimate_left([requested("wanda@0.5")], store).streaming == ""
@@ -246,7 +237,6 @@ def test_the_estimate_says_why_a_model_streams():
     )
 
 
-@pytest.mark.usefixtures("machine")
 def test_the_disk_of_a_chain_has_the_variants_that_the_cache_keeps(monkeypatch):
     shape = load_shape(identify("./tiny"))
 
@@ -261,7 +251,6 @@ def test_the_disk_of_a_chain_has_the_variants_that_the_cache_keeps(monkeypatch):
     assert choose_execution(requested(alone, memory=1), (), shape).disk == 0  # it only measures
 
 
-@pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize(
     ("chain", "more", "obstacle"),
     [

@@ -1,4 +1,6 @@
-"""Runs of several stages and of several texts: the result of each, when it is stored, and the cache."""
+"""Runs of several stages and texts: the result of each, when it is stored, the cache, and the time of a stage."""
+
+import os
 
 import pytest
 
@@ -6,7 +8,8 @@ from core.amount import Amount, Ratio
 from core.base.errors import CancelledError, UserError
 from core.base.progress import silent
 from core.data.corpora import identify_corpus
-from core.engine import runs, variants
+from core.engine import circumstances, runs
+from core.engine.circumstances import Watch
 from core.engine.execute import execute
 from core.engine.runs import run
 from core.engine.session import Session
@@ -20,6 +23,7 @@ from core.request.expected.speeds import history_of
 from core.request.stages import build_stage, variant_spec
 from core.specs import Perplexity, RunSpec, TextWindows, VariantSpec
 from core.store.store import Store
+from tests.core.engine.applied import stopping
 
 pytestmark = pytest.mark.usefixtures("machine")
 
@@ -51,17 +55,11 @@ def test_every_stage_reports_layers_details_and_training(chain):
     assert variant_spec(result.variant) == chain
 
 
-def test_a_longer_chain_continues_from_a_shorter_one_with_its_result(chain, monkeypatch):
-    first = made(chain.model_copy(update={"stages": chain.stages[:3]}))
-    apply, done = variants.apply, []
-
-    def noted(model, given, context):
-        done.append(given.stage.method)
-        return apply(model, given, context)
-
-    monkeypatch.setattr(variants, "apply", noted)
+def test_a_longer_chain_continues_from_a_shorter_one_with_its_result(chain, applied):
+    first = made(chain.prefixes[3])
+    applied.clear()
     result = made(chain)
-    assert done == ["magnitude"]
+    assert applied == ["magnitude"]
     assert result.variant.stage_runs[:3] == first.variant.stage_runs
     assert result.layers[: len(first.layers)] == first.layers
 
@@ -104,13 +102,9 @@ def numbers(result):
 
 
 def test_a_stopped_run_stores_the_texts_that_were_measured(spec, tmp_path):
-    def stop(stage, done, total, what=""):
-        if what == str(spec.perplexity[1]):
-            raise CancelledError
-
     store = Store(f"sqlite:///{tmp_path}/stopped.db")
     with pytest.raises(CancelledError):
-        execute(spec, Session([spec]), store, stop)
+        execute(spec, Session([spec]), store, stopping(lambda *update: update[-1] == str(spec.perplexity[1])))
     kept = numbers(store.stored(spec.variant.key))
     whole = numbers(executed(spec, Store(f"sqlite:///{tmp_path}/whole.db")))
     assert kept == {16: whole[16]}
@@ -147,3 +141,18 @@ def test_quantised_latency_comes_with_the_packed_perplexity(quantised, tmp_path)
     assert missing_part(quantised, found) is None
     alone = found.model_copy(update={"measurements": tuple(rows["perplexity"])})
     assert missing_part(quantised, alone).perplexity == quantised.perplexity
+
+
+def test_a_watch_tells_other_programs_from_its_own(monkeypatch):
+    times = iter([(100.0, 40.0, 7.0), (110.0, 55.0, 17.0)])  # of the clock, of all cores, of this process
+    monkeypatch.setattr(circumstances, "_times", lambda: next(times))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert Watch().read() == {"seconds": 10.0, "other_load": 0.25}
+
+
+def test_work_of_its_own_is_no_load_of_others():
+    watch = Watch()
+    total = sum(range(3_000_000))
+    found = watch.read()
+    assert total and found["seconds"] > 0 and 0 <= found["other_load"] <= 1.1
+    assert circumstances.circumstances(None, "cpu")["device"].startswith("cpu (")

@@ -1,6 +1,5 @@
 """Few-shot prompts: those of the harness if it has them, with selected examples that are never scored."""
 
-import pandas as pd
 import pytest
 import torch
 from lm_eval.api.task import ConfigurableTask
@@ -20,6 +19,7 @@ from core.evaluation.zeroshot import evaluate
 from core.request.complete import identified_task
 from core.specs import Fewshot, Task
 from tests.core.byte_tokenizer import byte_tokenizer
+from tests.core.data.task_rows import write
 from tests.core.evaluation.documents import LAMBADA, PIQA, WINOGRANDE, WORDS
 from tests.core.tiny import tiny
 
@@ -49,9 +49,8 @@ TEMPLATE = (
 
 @pytest.fixture(autouse=True)
 def local(tmp_path, monkeypatch):
-    (tmp_path / "data" / "tasks").mkdir(parents=True)
     for name, rows in TABLES.items():
-        pd.DataFrame(rows).to_parquet(tmp_path / "data" / "tasks" / f"{name}.parquet")
+        write(tmp_path / "data" / "tasks" / f"{name}.parquet", rows)
     monkeypatch.setenv("SLIMSCOPE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from core.amount import Amount, Ratio
 from core.base.errors import CancelledError, UserError
 from core.base.memory import memory_growth
 from core.base.progress import silent
@@ -26,9 +25,9 @@ from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import set_grid
 from core.models.parts.products import quick_products
 from core.request.stages import build_stage
-from core.specs import TextWindows
 from core.statistics.longrun import StandardError, independent
-from tests.core.engine.applied import compress
+from tests.core.contract.ground import same
+from tests.core.engine.applied import compress, shrunk
 from tests.core.tiny import tiny, windows
 
 
@@ -97,7 +96,7 @@ def test_footprint_counts_tensors():
     model = tiny(tie_word_embeddings=True)
     parameters = sum(p.numel() for p in model.parameters())
     weights = sum(linear.weight.numel() for linear in find_blocks(model).all_linears())
-    compress(model, build_stage("magnitude", Ratio(0.5)), None, "cpu", silent)
+    shrunk(model, "magnitude", 0.5)
     counted = footprint(model, parameters, weights)
     assert counted.block_zeros == pytest.approx(0.5 * weights, rel=2e-3) and counted.block_weights == weights
     assert counted.model_parameters == parameters
@@ -160,8 +159,7 @@ def test_progress_names_the_text_and_a_stop_keeps_complete_texts(monkeypatch):
 @pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
 def test_layer_report_has_the_relative_error(method, name):
     model = tiny(name)
-    calibration = TextWindows(corpus="any", windows=4, window=24)
-    reports = compress(model, build_stage(method, Ratio(0.5), calibration=calibration), windows(), "cpu", silent)
+    reports = shrunk(model, method, 0.5)
     linears = {linear.name: linear for linear in find_blocks(model).all_linears()}
     assert [report.name for report in reports] == list(linears)
     for report in reports:
@@ -183,8 +181,8 @@ def test_relative_error_compares_outputs():
 def test_a_pattern_that_does_not_divide_a_layer_is_rejected_unchanged():
     model, dense = tiny(), tiny()
     with pytest.raises(UserError, match=r"does not divide the 32 inputs of model\."):
-        compress(model, build_stage("magnitude", Amount.parse("2:5")), None, "cpu", silent)
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), dense.parameters(), strict=True))
+        shrunk(model, "magnitude", pattern="2:5")
+    assert same(model, dense)
 
 
 WIDE = {"hidden_size": 64, "intermediate_size": 128, "max_position_embeddings": 1024}

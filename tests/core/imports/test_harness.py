@@ -182,7 +182,7 @@ HUGE = int("9" * 400)
         ({"config__limit": float("inf")}, "config.limit"),
         ({"results": {"piqa": {"acc,none": HUGE}}}, "acc of piqa"),
         ({"versions__piqa": HUGE}, "is not a valid version of a task; give 0 to 1e"),
-        ({"versions__piqa": float("nan")}, "nan is not a valid version of a task"),
+        ({"versions__piqa": float("-inf")}, "-inf is not a valid version of a task"),
         ({"chat_template": "\ud800"}, "Invalid JSON"),
         ({"n-shot__piqa": -1}, "n-shot.piqa"),
         ({"n-samples__piqa": {"original": 4, "effective": 5}}, "more documents were scored than there are"),

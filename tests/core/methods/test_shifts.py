@@ -20,7 +20,6 @@ from tests.core.tiny import tiny, windows
 BLOCKS = 4
 SHIFTABLE = [method for method in METHODS if issubclass(method.Parameters, ShiftedParameters)]
 WIDE = {"hidden_size": 64, "intermediate_size": 128, "head_dim": 16}
-OF = {"ids": lambda method: method.name}
 
 
 def made(method, amount, **settings):
@@ -50,7 +49,9 @@ def test_a_block_with_another_ratio_is_that_of_a_model_with_this_ratio():
 
 
 @pytest.mark.matrix(method=lambda method: method.family)
-@pytest.mark.parametrize("method", [method for method in SHIFTABLE if not method.bit_choices], **OF)
+@pytest.mark.parametrize(
+    "method", [method for method in SHIFTABLE if not method.bit_choices], ids=lambda method: method.name
+)
 def test_shifted_ratios_leave_the_whole(method):
     before, after = (of_blocks(made(method.name, "0.5", shifts=shifts)) for shifts in (None, "1:2;2:-2"))
     assert after[1] - before[1] == pytest.approx(-2 * RATIO_STEP, abs=0.03)

@@ -1,15 +1,9 @@
-"""A model folder, and a cache of the test's own."""
+"""A model folder."""
 
 import pytest
 
 from tests.core.byte_tokenizer import byte_tokenizer
 from tests.core.tiny import tiny
-
-
-@pytest.fixture
-def cache(request, tmp_path, monkeypatch):
-    if "real" not in request.keywords:
-        monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from core.models.shape import shape_from_config
 from core.models.sources import identify, load_model, load_tokenizer
 from tests.core.byte_tokenizer import byte_tokenizer
 from tests.core.encoders import encoder
-from tests.core.models.folders import ODD, edit
 from tests.core.tiny import tiny, windows
+from tests.core.tiny_folder import ODD, edit
 from tools.architectures.models import tiny_model
 
 pytestmark = pytest.mark.usefixtures("cache")

@@ -168,8 +168,6 @@ BAD = {
     "wanda@0.5,seed=x": "character 11: Seed 'x' is not a whole number",
     "adaprune": "character 1: AdaPrune re-solves the kept weights",
     "slimllm@0.2+adaprune": "character 13: AdaPrune re-solves the kept weights",
-    "magnitude@0.5+wanda@0.4": "character 15: wanda@0.4 is less than the 50 % that earlier stages removed",
-    "magnitude@4:8+wanda@2:4": "character 15: Wanda would not preserve the 4:8 sparsity of Magnitude",
     "wanda@0.3+svd@0.5": "character 11: SVD would not preserve the zeros of Wanda",
     "flap@0.2,layers=0:3": "character 10: FLAP compresses the whole model; leave out `layers`",
 }

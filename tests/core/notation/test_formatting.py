@@ -1,12 +1,19 @@
-"""Amounts, numbers, times and variants in words."""
+"""Amounts, numbers, times and variants in words, and the map of kinds."""
 
 import math
+from typing import get_args
 
 import pytest
 
 from core.amount import Amount
+from core.methods.terms import Family
 from core.notation import formatting
+from core.notation.taxonomy import BLACK_BOX, BRANCHES, FINE_TUNING, WHITE_BOX, leaf_of, populated_branches
+from core.registry import METHODS, RECOVERIES, STAGES
 from core.specs import Stage, TextWindows, VariantSpec
+from core.training.methods.distill_black import DistillBlack
+from core.training.methods.distill_white import DistillWhite
+from core.training.methods.lora import LoRA
 
 TEXT = TextWindows.parse("c4-sample:16x2048")
 MAGNITUDE, MORE = Stage(method="magnitude", ratio=0.2), Stage(method="magnitude", ratio=0.5)
@@ -20,13 +27,9 @@ LORA = Stage(method="lora", calibration=TEXT, seed=0, parameters={"minutes": 5.0
 @pytest.mark.parametrize(
     ("ratio", "pattern", "text"),
     [
-        (0.5, None, "50 %"),
         (0.125, math.nan, "12.5 %"),
-        (0.5, "2:4", "2:4"),
         (0.75, "4bit", "4 bit"),
-        (0.5, "2x", "2x"),
         (0.0, None, "0 %"),
-        (None, None, "nothing removed"),
         (math.nan, math.nan, "nothing removed"),
     ],
 )
@@ -93,3 +96,19 @@ def test_variants_are_named_by_all_their_stages():
 def test_series_use_common_method_names(stages, name, parts):
     assert formatting.series_name(stages) == name
     assert parts is None or "+".join(part.name for part in formatting.label_parts(stages)) == parts
+
+
+def test_every_family_has_a_description_and_every_stage_one_place():
+    leaves = [leaf for branch in BRANCHES for leaf in branch.leaves]
+    families = [leaf.family for leaf in leaves if leaf.family]
+    assert sorted(families) == sorted(set(get_args(Family)) - {"dense", "recovery"})
+    assert len(set(leaves)) == len(leaves)
+    shown = [method for _, kinds in populated_branches(STAGES) for kind in kinds for method in kind.methods]
+    assert sorted(method.name for method in shown) == sorted(m.name for m in STAGES if m.family != "dense")
+    assert [branch.name for branch, _ in populated_branches(METHODS[:3])] == ["Pruning"]
+    assert populated_branches(()) == []
+
+
+def test_recoveries_differ_by_their_teacher_signal():
+    assert (leaf_of(DistillWhite), leaf_of(DistillBlack), leaf_of(LoRA)) == (WHITE_BOX, BLACK_BOX, FINE_TUNING)
+    assert len(RECOVERIES) == 3

@@ -16,11 +16,10 @@ from core.request.complete import check_save_folder, complete, default_perplexit
 from core.request.reproduce import reproduce
 from core.request.settings import RunSettings
 from core.results import Measurement, Result
-from core.specs import Fewshot, Perplexity, RunSpec, Task, TextWindows
+from core.specs import Perplexity, RunSpec, TextWindows
 from tests.core.factories import make
 
 pytestmark = pytest.mark.usefixtures("machine")
-LONG = "9" * 5000  # more digits than Python reads
 
 
 def text(written):
@@ -47,16 +46,11 @@ BAD = {
     "broken expression for layers": ("wanda,layers='(up'", {}, "neither FIRST:LAST nor a regular expression"),
     "deeply nested expression for layers": (f"wanda,layers='{'(' * 5000}'", {}, "too many nested groups"),
     "layers beyond the last": ("wanda,layers='7:9'", {}, "'7:9' selects none of blocks 0 to 1"),
-    "layers of thousands of digits": (f"wanda,layers='{LONG}:'", {}, "selects none"),
+    "layers of thousands of digits": (f"wanda,layers='{'9' * 5000}:'", {}, "selects none"),
     "layers of no linear": ("wanda,layers=no_such_proj", {}, "selects none"),
     "unknown teacher": ("magnitude+distill-black,teacher=no-such", {}, "Unknown model 'no-such'"),
     "experts of a model without": ("reap@0.2", {}, "tiny has none"),
     "convolutions of a language model": ("conv-lowrank@0.5", {}, "a language model has none"),
-    "few-shot examples of a task that is scored as a whole": (
-        "dense",
-        {"tasks": [Task(task="piqa", fewshot=Fewshot.parse("6"))]},
-        "all documents of PIQA leaves none",
-    ),
     "a scan of the dense model": ("dense", {"scan": "block"}, "dense cannot be scanned"),
     "a scan of a reconstruction": ("wanda@0.5+adaprune", {"scan": "block"}, "cannot be scanned"),
     "a scan of a training": ("wanda@0.5,allocation=global+lora", {"scan": "block"}, "cannot be scanned"),

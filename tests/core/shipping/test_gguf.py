@@ -1,29 +1,37 @@
-"""GGUF files of tiny models, read by transformers' own reader, and by llama.cpp in a process of its own."""
+"""GGUF files of tiny models and their blocks, read by transformers' own reader and by llama.cpp in its own process."""
 
 import numpy as np
 import pytest
 import torch
-from gguf import GGML_QUANT_VERSION, GGUFReader, GGUFWriter
+from gguf import GGML_QUANT_VERSION, GGMLQuantizationType, GGUFReader, GGUFWriter
 from gguf.quants import dequantize
 from transformers import AutoModelForCausalLM
 
 from core.base.errors import CancelledError, UserError
+from core.methods.find import find_grid
+from core.methods.quantised.hqq import fitted
 from core.models.parts.blocks import find_blocks
-from core.models.parts.grids import grid_of
+from core.models.parts.grids import Grid, grid_of
 from core.models.removal.units import find_units
 from core.shipping import proof
 from core.shipping.gguf.format import GGUF
-from core.shipping.gguf.support import architecture_of, period
+from core.shipping.gguf.support import BITS, architecture_of, bits_per_weight, period, type_for
+from core.shipping.gguf.tensors import encoded, on_grid, type_on
 from core.shipping.gguf.tokenizer import SPLITS, of_pieces, split_name
+from tests.core.engine.applied import stopping
 from tests.core.shipping.exported import LLAMA, bpe, exported, made, pieces, source_of
 from tests.core.tiny import tiny
 
 CLOSE = 0.15  # nats, in a random model, whose states llama.cpp keeps in 16 bits
 
 
-def fields(folder):
+def opened(folder):
     (file,) = folder.glob("*.gguf")
-    return {name: field.contents() for name, field in GGUFReader(file).fields.items()}
+    return GGUFReader(file)
+
+
+def fields(folder):
+    return {name: field.contents() for name, field in opened(folder).fields.items()}
 
 
 def test_equal_blocks_are_exported_as_a_plain_llama(tmp_path):
@@ -88,14 +96,12 @@ def test_quantised_weights_keep_their_codes(settings, tmp_path):
 
 def matrix(folder, name):
     """Return a tensor of a file (out, in), as the gguf package reads it."""
-    (file,) = folder.glob("*.gguf")
-    tensor = next(tensor for tensor in GGUFReader(file).tensors if tensor.name == name)
+    tensor = next(tensor for tensor in opened(folder).tensors if tensor.name == name)
     return dequantize(tensor.data, tensor.tensor_type)
 
 
 def kinds_of(folder):
-    (file,) = folder.glob("*.gguf")
-    return {tensor.name: tensor.tensor_type.name for tensor in GGUFReader(file).tensors}
+    return {tensor.name: tensor.tensor_type.name for tensor in opened(folder).tensors}
 
 
 def test_quantised_embeddings_and_mixed_bits_keep_their_codes(tmp_path):
@@ -109,8 +115,7 @@ def test_quantised_embeddings_and_mixed_bits_keep_their_codes(tmp_path):
     assert exported(model, result, bpe(), tmp_path / "four", "gguf", "Q4_0").reason is None
     assert kinds_of(tmp_path / "four")["token_embd.weight"] == "Q4_0"
     for name in ("eight", "four"):
-        (file,) = (tmp_path / name).glob("*.gguf")
-        tensors = sum(int(tensor.n_bytes) for tensor in GGUFReader(file).tensors)
+        tensors = sum(int(tensor.n_bytes) for tensor in opened(tmp_path / name).tensors)
         size = form.size(result.variant, source_of(model), result.counted, {"eight": "Q8_0", "four": "Q4_0"}[name])
         assert size == pytest.approx(tensors, rel=0.001)
 
@@ -188,13 +193,8 @@ def test_a_cancelled_export_or_one_on_a_full_disk_leaves_no_files(tmp_path, monk
 
     (model, result), out = made("dense"), tmp_path / "new" / "out"
     for stage in ("save", "prove"):
-
-        def stop(at, *_, stage=stage):
-            if at == stage:
-                raise CancelledError
-
         with pytest.raises(CancelledError):
-            exported(model, result, bpe(), out, "gguf", "F16", stop)
+            exported(model, result, bpe(), out, "gguf", "F16", stopping(lambda at, *_, stage=stage: at == stage))
         assert not list(out.parent.iterdir())
     monkeypatch.setattr(GGUFWriter, "write_tensor_data", full)
     with pytest.raises(UserError, match=r"could not be saved in .*: No space left on device"):
@@ -259,3 +259,54 @@ def test_configurations_unlike_llama_cpp_are_rejected():
 def test_window_pattern_period_ends_at_the_last_full_block():
     assert period([S] * 5 + [F]) == 6 and period([S, S, F] * 3) == 3 and period([F] * 3) == 1 and period([S] * 18) == 19
     assert of_pieces({"model": {"type": "BPE", "byte_fallback": True}, "normalizer": None}) is False
+
+
+WEIGHT = torch.randn(6, 192, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("group", [32, 64, 192])
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+@pytest.mark.parametrize("wanted", BITS)
+def test_a_symmetric_grid_is_written_exactly(wanted, bits, group):
+    grid = find_grid(WEIGHT, bits, group)
+    on = grid.nearest(WEIGHT)
+    if bits > BITS[wanted]:
+        assert type_on(grid, wanted) is None
+        return
+    kind = type_on(grid, wanted)
+    assert kind == f"Q{BITS[wanted]}_0"
+    made = on_grid(on.numpy(), grid, kind)
+    assert 8 * made.nbytes / WEIGHT.numel() == bits_per_weight(kind)
+    assert np.array_equal(dequantize(made, GGMLQuantizationType[kind]), on.numpy())
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        find_grid(WEIGHT, 4, 32, symmetric=False),
+        find_grid(WEIGHT, 3, 64, symmetric=False),
+        fitted(WEIGHT, 4, 32, 0.7, 5),
+    ],
+)
+@pytest.mark.parametrize("wanted", ["Q4_0", "Q4_1", "Q5_0"])
+def test_an_asymmetric_grid_loses_no_more_than_the_rounding_of_its_minimum(wanted, grid):
+    kind = type_on(grid, wanted)
+    assert kind == f"Q{BITS[wanted]}_1"
+    on = grid.nearest(WEIGHT)
+    back = torch.from_numpy(dequantize(on_grid(on.numpy(), grid, kind), GGMLQuantizationType[kind]))
+    least = (grid.zero * grid.scale).abs().repeat_interleave(grid.group, 1)  # of which 16 bits round
+    assert ((back - on).abs() <= 2**-11 * least + 1e-6).all()
+
+
+def test_weights_without_an_exact_block_type_are_rounded():
+    asymmetric = find_grid(WEIGHT, 8, 32, symmetric=False)
+    narrow = find_grid(WEIGHT, 4, 16)
+    assert type_on(asymmetric, "Q8_0") is None and type_on(narrow, "Q4_0") is None
+    assert type_on(None, "Q4_0") is None and type_on(narrow, "F16") is None
+    assert type_for(192, "Q4_0") == "Q4_0" and type_for(200, "Q4_0") == "F16"
+    assert encoded(WEIGHT.numpy(), "F16").dtype == np.float16
+
+
+def test_a_block_of_zeros_is_zero():
+    grid = Grid(4, 32, torch.full((2, 1), 2.0**-24))
+    assert not dequantize(on_grid(np.zeros((2, 32), np.float32), grid, "Q4_0"), GGMLQuantizationType.Q4_0).any()

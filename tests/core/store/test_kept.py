@@ -23,11 +23,6 @@ def kept():
     return store, RowCache(store, make_of), made
 
 
-def of_model(name, key):
-    result = make(perplexity(20.0), key=key)
-    return result.model_copy(update={"variant": result.variant.model_copy(update={"model": name})})
-
-
 def without_layers(store):
     return {key: result.model_copy(update={"layers": ()}) for key, result in store.read().results.items()}
 
@@ -77,7 +72,7 @@ def test_unusable_rows_are_named_until_they_are_removed(kept):
 def test_models_are_cached_separately_and_only_a_few(kept):
     store, known, made = kept
     for place in range(MOST + 1):
-        store.put(of_model(f"m{place}", f"{place:064x}"))
+        store.put(make(perplexity(20.0), key=f"{place:064x}", model=f"m{place}"))
         assert len(known.of(f"m{place}").values) == 1
     assert len(made) == MOST + 1
     known.of(f"m{MOST}")
@@ -93,7 +88,7 @@ def test_models_are_sorted_by_their_number_of_variants(bundled_folder):
     append_shipped(make(perplexity(20.0)), bundled_folder / "a.jsonl")
     store.put(make(perplexity(20.0)))
     for key in ("1" * 64, "2" * 64):
-        store.put(of_model("larger", key))
+        store.put(make(perplexity(20.0), key=key, model="larger"))
     assert store.model_ids() == [ModelId("larger", "r"), ModelId("m", "r")]
 
 

@@ -12,7 +12,7 @@ from core.training.adapters import add_adapters
 from core.training.loop import Budget, train
 from core.training.losses import next_token, states, targets, through_head
 from tests.core.tiny import tiny, windows
-from tests.core.training.trained import examples, save_state, stop_at, trained
+from tests.core.training.trained import Killed, examples, save_state, stop_at, trained
 
 
 def finished(**settings):
@@ -77,9 +77,6 @@ def test_a_cancelled_training_keeps_its_best_weights_and_is_reported(whole):
 def test_a_killed_training_resumes(whole, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
     file = tmp_path / "training" / "state"
-
-    class Killed(BaseException):
-        pass
 
     with pytest.raises(Killed):
         trained(tiny(), progress=stop_at(13, Killed), checkpoint=file, dropout=0.1)

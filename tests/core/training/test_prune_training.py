@@ -24,7 +24,7 @@ from core.training.examples import Example
 from core.training.methods.unit_masks import UnitMasks
 from tests.core.engine.applied import block_weights
 from tests.core.tiny import tiny
-from tests.core.training.trained import data_of, patterned, save_state, stop_at
+from tests.core.training.trained import Killed, data_of, patterned, save_state, stop_at
 
 CALIBRATION = TextWindows(corpus="any", windows=24, window=24)
 SETTINGS = {"rank": 4, "batch": 4, "learning_rate": 0.01, "dropout": 0.0, "epochs": 6, "patience": 0, "held_out": 4}
@@ -123,9 +123,6 @@ def test_scores_are_the_estimate_from_the_adapters_gradients():
 
 
 def test_a_killed_pruning_resumes(whole, tmp_path, monkeypatch):
-    class Killed(BaseException):
-        pass
-
     def kill(stage, done, total, detail=""):
         if detail.startswith("step 9,"):
             monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)

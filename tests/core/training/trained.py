@@ -19,6 +19,10 @@ from tests.core.tiny import tiny
 SETTINGS = {"rank": 4, "batch": 4, "learning_rate": 0.01, "dropout": 0.0}
 
 
+class Killed(BaseException):
+    """What a process that is killed in a training cannot handle."""
+
+
 def data_of(wanted):
     """Training data of an empty text, whose examples a test provides."""
     return TextData(CorpusText(wanted.corpus, CorpusSource(id=wanted.corpus, source="file"), ""), wanted)

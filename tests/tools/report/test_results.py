@@ -16,17 +16,15 @@ def test_the_pages_match_the_bundled_results(tmp_path):
     assert pages == {name for name in written if "/" in name}
 
 
-def of_chain(place, *stages):
-    made = make(perplexity(10.0), key=str(place) * 64, stages=stages)
-    return made.model_copy(update={"variant": made.variant.model_copy(update={"model": points.MODEL})})
-
-
 def test_each_chain_is_a_separate_point():
     first, later = Stage(method="magnitude", ratio=0.2), Stage(method="magnitude", ratio=0.5)
     adaprune, lora = Stage(method="adaprune"), Stage(method="lora")
     chains = [(later, adaprune), (first, adaprune, later, adaprune), (Stage(method="wanda", ratio=0.5), adaprune)]
     alone = [(lora,), (Stage(method="magnitude-trained", ratio=0.5),)]
-    found = points.points([of_chain(place, *stages) for place, stages in enumerate([*chains, *alone])])
+    found = points.points(
+        make(perplexity(10.0), key=str(place) * 64, stages=stages, model=points.MODEL)
+        for place, stages in enumerate([*chains, *alone])
+    )
     assert set(found.index) == {
         ("adaprune", "", "50 %"),
         ("adaprune 20 %+adaprune", "", "50 %"),

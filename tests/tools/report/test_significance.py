@@ -1,14 +1,16 @@
-"""The verdicts of the pages of results, on made-up results with and without stored answers."""
+"""The verdicts of the pages of results, and what predicts changed answers, on made-up results."""
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from core.data.cards import SEVEN, TASKS
-from core.results import Measurement
+from core.results import KL, Measurement
 from core.specs import Stage, TextWindows
 from tests.core.factories import make, perplexity
 from tools.report import points, significance
-from tools.report.points import MEANS, RATIOS
+from tools.report.flips import LEAST, changed_answers, compared_chains, flips, predicted
+from tools.report.points import MEANS, MODEL, RATIOS
 
 TEXT = TextWindows.parse("c4-sample:16x2048")
 N = 40  # documents a task
@@ -40,8 +42,7 @@ def variant(key, stages, right=30, loss=3.0, n=N, answers=True, model=points.MOD
     losses = loss + 0.01 * np.sin(np.arange(windows) * (1 + loss))
     rows.append(perplexity(float(np.exp(losses.mean())), windows=windows, stderr=1.0))
     kept[rows[-1].identity] = pd.DataFrame({"doc_id": range(windows), "perplexity": -losses})
-    made = make(*rows, key=key * 64, stages=stages)
-    made = made.model_copy(update={"variant": made.variant.model_copy(update={"model": model})})
+    made = make(*rows, key=key * 64, stages=stages, model=model)
     if stages[0].method == "dense":
         made = made.model_copy(update={"variant": made.variant.model_copy(update={"key": made.variant.dense_key})})
     return made, (kept if answers else {})
@@ -108,3 +109,39 @@ def test_tasks_have_chance_and_majority_baselines():
         "majority": "60.0",
         "dense": "75.0",
     }
+
+
+METHODS = ("wanda", "magnitude", "ria", "sparsegpt", "alps")
+
+
+def compared(place, loss, right, kl):
+    """Return a variant with a divergence; 30 answers of each task are right in the dense model."""
+    method, ratio = METHODS[place % len(METHODS)], 0.1 + 0.1 * (place // len(METHODS))
+    result, answers = variant(f"{place:x}", pruned(method, ratio=ratio), right=right, loss=loss)
+    text = result.measurements[-1]
+    more = text.model_copy(update={"metric": KL, "value": kl})
+    return result.model_copy(update={"measurements": (*result.measurements, more)}), answers
+
+
+def read(*made):
+    kept = {result.variant.key: answers for result, answers in made}
+    return [result for result, _ in made], lambda key, row: kept[key].get(row.identity)
+
+
+@pytest.mark.full
+def test_the_number_that_orders_the_flips_has_a_correlation_of_one():
+    places = range(1, LEAST + 1)
+    made = [compared(place, loss=3 + 0.01 * (place * 5 % 9), right=30 - place, kl=0.1 * place) for place in places]
+    results, samples = read(DENSE, *made)
+    found = predicted(results, samples, MODEL)
+    assert [one.flips for one in found] == pytest.approx([place / 40 for place in places])
+    assert [one.kl for one in found] == pytest.approx([0.1 * place for place in places])
+    assert changed_answers(results, samples, found[3].chain) == "10 %"
+    first, second = flips(results, samples).to_dict("records")
+    assert (first["perplexity"], first["variants"]) == ("all", str(LEAST))
+    divergence, perplexity, difference = list(first.values())[3:]
+    assert divergence == "1.00 [1.00, 1.00]" and float(perplexity.split()[0]) < 1
+    value, low, high = (float(part.strip("[],")) for part in difference.split())
+    assert low <= value <= high and value == pytest.approx(1 - float(perplexity.split()[0]), abs=0.011)
+    assert second["perplexity"] == "at most 1.5 times dense"
+    assert compared_chains(results, MODEL).startswith("`alps@0.1`, `magnitude@0.1")

@@ -28,11 +28,10 @@ LONG_INPUT = (  # X stands for the long word
 
 
 @pytest.mark.parametrize("command", LONG_INPUT, ids=lambda command: command[-40:])
-def test_errors_shorten_long_input(command, capsys):
+def test_errors_shorten_long_input(command, error_of):
     known = {"RUN": RUN, "SWEEP": SWEEP}
     words = [one for word in command.split() for one in known.get(word, [word.replace("X", "x" * 5000)])]
-    assert main(words) == 2
-    (line,) = capsys.readouterr().err.strip().splitlines()
+    (line,) = error_of(*words).strip().splitlines()
     assert "x" * 20 in line and "x" * 81 not in line and len(line) < 700
 
 

@@ -6,6 +6,7 @@ from core.base.errors import UserError
 from core.cli.upkeep import commands, doctor
 from core.data.cards import TASKS
 from core.data.texts import BY_ID
+from tests.core.cache.wheels import only_from
 
 
 @pytest.fixture(autouse=True)
@@ -13,9 +14,7 @@ def nothing(tmp_path, monkeypatch):
     """An empty cache, no data folder, and neither hub nor package index."""
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("SLIMSCOPE_DATA", raising=False)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", "")
-    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    only_from(tmp_path / "index", monkeypatch)
     monkeypatch.setattr("core.cache.hub.online", lambda: False)
 
 

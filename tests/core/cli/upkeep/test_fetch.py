@@ -52,10 +52,9 @@ def test_declined_terms_are_not_offered_again(fetched, terminal, capsys):
     assert fetched == [GEMMA] and terms.answer(GEMMA)
 
 
-def test_without_a_terminal_nothing_is_downloaded(fetched, monkeypatch, capsys):
+def test_without_a_terminal_nothing_is_downloaded(fetched, monkeypatch, error_of):
     monkeypatch.setattr("sys.stdin", open("/dev/null"))  # noqa: SIM115 - pytest gives it back
-    assert main(["fetch", GEMMA]) == 2
-    message = capsys.readouterr().err
+    message = error_of("fetch", GEMMA)
     assert "You gave no answer, so gemma3-270m is not fetched." in message and "Traceback" not in message
     assert not fetched and terms.answer(GEMMA) is None
 
@@ -75,16 +74,15 @@ def test_a_damaged_answer_is_no_consent(fetched, tmp_path, content):
     assert terms.answer(GEMMA) is None
 
 
-def test_terms_are_of_some_models_only(fetched, terminal, capsys):
+def test_terms_are_of_some_models_only(fetched, terminal, error_of):
     assert main(["fetch", "--accept-terms"]) == 2
-    assert main(["fetch", "gemma3-270"]) == 2
-    needs, unknown = capsys.readouterr().err.splitlines()
+    needs, unknown = error_of("fetch", "gemma3-270").splitlines()
     assert "--accept-terms needs a model" in needs and "did you mean 'gemma3-270m'" in unknown
     assert main(["fetch", "smollm2-135m"]) == 0
     assert fetched == ["smollm2-135m"] and not terminal[1]
 
 
 @pytest.mark.model
-def test_a_run_of_a_model_under_terms_names_the_fetch_command(fetched, machine, capsys):
-    assert main(["run", GEMMA, "magnitude@0.5"]) == 2
-    assert "run `slimscope fetch gemma3-270m` and accept the Gemma Terms of Use." in capsys.readouterr().err
+def test_a_run_of_a_model_under_terms_names_the_fetch_command(fetched, machine, error_of):
+    words = "run `slimscope fetch gemma3-270m` and accept the Gemma Terms of Use."
+    assert words in error_of("run", GEMMA, "magnitude@0.5")

@@ -17,13 +17,12 @@ def search(played):
     return played.store.transact(lambda connection: insert_job(connection, SEARCH, ASKED.model_dump_json()))
 
 
-def test_runs_and_searches_are_listed_with_what_they_do(played, search, capsys, monkeypatch):
+def test_runs_and_searches_are_listed_with_what_they_do(played, search, output_of, capsys, monkeypatch):
     monkeypatch.setattr("core.cli.printing.tables.output", Console(width=200))
     run, odd = played.submit(spec("tiny")), played.submit(spec("other"))
     change(played.store, search, state="running", started=1.0, stage="train", done=3, total=4, detail="block 1")
     change(played.store, odd, spec="{}", state="failed", error="It fell.")
-    assert main(["jobs"]) == 0
-    head, _, first, second, third = capsys.readouterr().out.splitlines()
+    head, _, first, second, third = output_of("jobs").splitlines()
     assert head.split() == ["id", "kind", "job", "state", "since", "progress"]
     assert first.split()[:2] == [str(odd), "run"] and "cannot be read" in first and "failed" in first
     assert second.split()[:2] == [str(run), "run"] and "tiny" in second and "Queued" in second
@@ -65,8 +64,7 @@ def test_a_queued_job_is_cancelled_at_once_and_repeated(played, capsys):
         (["retry", "2"], "Job 2 is queued; it is still active."),
     ],
 )
-def test_a_job_that_cannot_change_is_one_sentence(command, words, played, capsys):
+def test_a_job_that_cannot_change_is_one_sentence(command, words, played, error_of):
     change(played.store, played.submit(spec("a")), state="done")
     played.submit(spec("b"))
-    assert main(["jobs", *command]) == 2
-    assert words in capsys.readouterr().err
+    assert words in error_of("jobs", *command)

@@ -1,19 +1,17 @@
 """Observations of a dense model serve every ratio and do not change the result."""
 
 import pytest
-import torch
 
 from core.cache import observations as observed
 from core.engine.walking.observe import ModelStatistics
 from core.registry import get_stage
+from tests.core.cache.test_damaged import flip
+from tests.core.contract.ground import same
 from tests.core.engine import applied
 from tests.core.engine.applied import CALIBRATION
 from tests.core.tiny import tiny
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture
@@ -41,8 +39,7 @@ def test_a_second_ratio_observes_nothing_and_gives_the_same_model(method, looks)
     assert looks == [method]
     fresh = shrunk(method, 0.5, None)
     assert looks == [method, method]
-    for (name, ours), (_, theirs) in zip(kept.state_dict().items(), fresh.state_dict().items(), strict=True):
-        assert torch.equal(ours, theirs), name
+    assert same(kept, fresh)
 
 
 def test_observations_depend_on_model_text_and_kind_and_are_shared(looks):
@@ -57,20 +54,18 @@ def test_observations_depend_on_model_text_and_kind_and_are_shared(looks):
     assert looks == ["llm-pruner", "hywia", "hywia", "hywia"]
 
 
-def test_a_damaged_file_is_observed_again(tmp_path, looks):
+def test_a_damaged_file_is_observed_again(cache, looks):
     shrunk("shortgpt", 0.3, "dense")
-    (file,) = tmp_path.glob(f"observed/*/{observed.FILE}")
-    file.write_bytes(b"no tensors")
+    (file,) = cache.glob(f"observed/*/{observed.FILE}")
+    flip(file)
     shrunk("shortgpt", 0.5, "dense")
     assert looks == ["shortgpt", "shortgpt"]
 
 
 def test_spectra_of_other_layers_are_observed_again():
-    found = {}
+    made = []
     for layers in ("0:2", "2:4"):
-        for before in ("dense", None):
-            model = shrunk("svd-llm", 0.3, before, layers=layers, ranks="global")
-            found[layers, before] = model.state_dict()
-        kept, fresh = found[layers, "dense"], found[layers, None]
-        assert list(kept) == list(fresh) and all(torch.equal(kept[name], fresh[name]) for name in fresh)
-    assert list(found["0:2", None]) != list(found["2:4", None])
+        kept, fresh = (shrunk("svd-llm", 0.3, before, layers=layers, ranks="global") for before in ("dense", None))
+        assert same(kept, fresh)
+        made.append(fresh)
+    assert not same(*made)

@@ -1,7 +1,5 @@
 """The block walker and the calibration of experts: on every architecture they agree with the model's own output."""
 
-import copy
-
 import pytest
 import torch
 from torch.nn.functional import linear as product
@@ -18,7 +16,7 @@ from core.models.parts.blocks import find_blocks, select
 from core.models.parts.experts import experts_in, separate_experts
 from core.models.parts.recorder import Recorder
 from core.request.stages import build_stage
-from core.specs import TextWindows
+from tests.core.contract.ground import modules, same
 from tests.core.engine.applied import CALIBRATION, compress, inputs_of
 from tests.core.tiny import ARCHITECTURES, COMMON, layout_of, tiny, windows
 from tools.architectures.models import tiny_model
@@ -121,16 +119,23 @@ def test_layer_selection_by_name_and_its_errors():
             select(linears, wrong, 2)
 
 
-def test_cancellation_removes_all_hooks():
-    model = tiny()
+@pytest.mark.parametrize(
+    ("method", "pattern", "last", "settings"),
+    [("sparsegpt", None, 5, {}), ("autoround", "3bit", 5, {"group_size": 16}), ("tensor-train", "2x", 2, {})],
+)
+def test_cancellation_leaves_neither_hooks_nor_other_modules(method, pattern, last, settings):
+    """Within the first block, between the iterations of a training, and in a factorisation."""
+    model, calls = tiny(), []
 
-    def stop_at_three(stage, done, total, detail=""):
-        if done == 3:
+    def stop(*update):
+        calls.append(update)
+        if len(calls) == last:
             raise CancelledError
 
     with pytest.raises(CancelledError):
-        compress(model, stage(), windows(), progress=stop_at_three)
-    assert not any(module._forward_pre_hooks for module in model.modules())
+        compress(model, stage(method, pattern=pattern, **settings), windows(), progress=stop)
+    assert not any(module._forward_pre_hooks for module in model.modules()) and modules(model) == modules(tiny())
+    assert method != "tensor-train" or same(model, tiny())
 
 
 @pytest.mark.gpu
@@ -174,11 +179,11 @@ def without_expert_3():
     return model
 
 
-def collected(model, blocks=None, true_sequential=True, batch=1):
+def collected(model, true_sequential=True, batch=1):
     """Return the statistics of each linear by name, as the walker passes them, without any compression."""
     found = {}
     blocks = find_blocks(model)
-    walker = Walker(model, blocks, TOKENS, lambda role: GRAM, torch.device("cpu"), batch, true_sequential)
+    walker = Walker(model, blocks, TOKENS, lambda role: GRAM, CPU, batch, true_sequential)
     linears = list(blocks.all_linears())
     walker.walk(linears, lambda one, statistics, sample: found.update({one.name: (statistics, sample)}))
     return found
@@ -244,20 +249,18 @@ def test_an_expert_with_few_tokens_has_the_statistics_of_its_layer(true_sequenti
 
 def test_the_note_names_experts_with_few_tokens():
     model = without_expert_3()
-    stage = build_stage("wanda", Amount.from_columns(0.5, None), calibration=TextWindows.parse("c4-sample:8x48"))
-    done = apply(model, StageInput(stage, TOKENS), Context(torch.device("cpu")))
+    done = apply(model, StageInput(stage("wanda"), TOKENS), Context(CPU))
     notes = {one.name: one.note for one in done.reports if one.note}
     assert all(note.startswith("calibrated on all tokens of its layer") for note in notes.values())
     assert f"experts: {len(notes) // 3}, such as" in done.note and "layers.0.mlp.experts.3" in "".join(notes)
 
 
-@pytest.mark.parametrize("chain", [("wanda", 0.5), ("sparsegpt", 0.5), ("gptq", "4bit")])
-def test_one_expert_with_one_choice_is_compressed_as_the_dense_mlp(chain):
+@pytest.mark.parametrize(("method", "pattern"), [("wanda", None), ("sparsegpt", None), ("gptq", "4bit")])
+def test_one_expert_with_one_choice_is_compressed_as_the_dense_mlp(method, pattern):
     """Bit for bit: the expert gets all tokens, and its weight is 1.
 
     The activation reads rows of a wider tensor here. Columns that do not fill a CPU's vector may round otherwise.
     """
-    method, amount = chain
     model = mixture(num_local_experts=1, num_experts_per_tok=1, intermediate_size=64)
     alike = {name: getattr(model.config, name) for name in ("intermediate_size", "rms_norm_eps", "rope_parameters")}
     config = AutoConfig.for_model("llama", **COMMON | alike)
@@ -268,11 +271,8 @@ def test_one_expert_with_one_choice_is_compressed_as_the_dense_mlp(chain):
         if "mlp.gate.weight" not in name
     }
     dense.load_state_dict(state)
-    settings = {"group_size": 16} if method == "gptq" else {}
-    amount = Amount.from_columns(None, amount) if isinstance(amount, str) else Amount.from_columns(amount, None)
-    stage = build_stage(method, amount, settings=settings, calibration=TextWindows.parse("c4-sample:8x48"))
     for one in (model, dense):
-        compress(one, copy.deepcopy(stage), TOKENS)
+        compress(one, stage(method, pattern=pattern, **({"group_size": 16} if pattern else {})), TOKENS)
     for name, tensor in dense.state_dict().items():
         assert torch.equal(tensor, model.state_dict()[name.replace("mlp.", "mlp.experts.0.")]), name
 
@@ -280,6 +280,5 @@ def test_one_expert_with_one_choice_is_compressed_as_the_dense_mlp(chain):
 def test_routers_stay_untouched():
     model = mixture()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items() if "mlp.gate.weight" in name}
-    stage = build_stage("sparsegpt", Amount.from_columns(0.5, None), calibration=TextWindows.parse("c4-sample:8x48"))
-    compress(model, stage, TOKENS)
+    compress(model, stage(), TOKENS)
     assert before and all(torch.equal(model.state_dict()[name], tensor) for name, tensor in before.items())

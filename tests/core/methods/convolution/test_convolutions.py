@@ -10,6 +10,7 @@ from core.methods.convolution.base import Cut, Options, allocate
 from core.methods.convolution.forms import Separable, Split, spectrum, truncate
 from core.methods.convolution.low_rank import ConvLowRank
 from core.models.parts.convolutions import pair_in_place_of
+from tests.core.methods.linear import drawn
 
 FORMS = {"channels": Split(None), "space": Split(1), "separable": Separable()}
 KINDS = {
@@ -40,12 +41,6 @@ def decomposed(module, form, rank=None):
     return pair_in_place_of(module, pair.first, pair.second, pair.first_groups, pair.axes)
 
 
-def images(module, size=13):
-    generator = torch.Generator().manual_seed(1)
-    axes = [size] * len(module.kernel_size)
-    return torch.randn(2, 4, *axes, generator=generator, dtype=torch.float64)
-
-
 EXACT = [
     *itertools.product([nn.Conv1d], KINDS.values(), ["channels", "separable"]),
     *itertools.product([nn.Conv2d], [*KINDS.values(), UNEVEN, {"kernel_size": (1, 3)}], FORMS),
@@ -57,7 +52,7 @@ EXACT = [
 def test_an_untruncated_pair_equals_the_convolution_and_each_rank_loses_its_values(kind, settings, form):
     module = convolution(kind, **settings)
     pair = decomposed(module, FORMS[form])
-    batch = images(module)
+    batch = drawn(2, 4, *[13] * len(module.kernel_size), seed=1, dtype=torch.float64)
     assert torch.allclose(pair(batch), module(batch), atol=1e-12)
     assert pair.kernel_size == module.kernel_size and pair.stride == module.stride
     assert (pair.in_channels, pair.out_channels) == (4, 8)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from core.amount import Amount
-from core.base.errors import CancelledError, UserError
+from core.base.errors import UserError
 from core.evaluation.footprint import MAC_TOKENS, footprint
 from core.evaluation.perplexity import window_losses
 from core.evaluation.scorer import dtype_of, wide_head
@@ -24,13 +24,12 @@ from core.methods.embedding.tensor_train import (
     ranks,
     train_cores,
 )
-from core.models.manifest import load_model_folder, save_model
 from core.models.modeling_slimscope import FactoredHead, TensorTrainEmbedding
 from core.models.parts.blocks import find_blocks
 from core.request.stages import build_stage
 from core.training.examples import Example, collate
 from core.training.losses import next_token, states, targets, through_head
-from tests.core.engine.applied import compress
+from tests.core.engine.applied import check_reloads, compress
 from tests.core.methods.linear import drawn
 from tests.core.tiny import layout_of, tiny, windows
 
@@ -208,9 +207,7 @@ def test_a_factored_model_equals_its_dense_form_and_reloads(name, method, tied, 
     ours, theirs = model(windows()).logits, plain(windows()).logits
     assert torch.allclose(ours, theirs, atol=1e-4 * theirs.abs().max())
     assert window_losses(model, windows()) == pytest.approx(window_losses(plain, windows()), rel=1e-4)
-    assert not save_model(model, tmp_path)
-    again = load_model_folder(tmp_path, torch.float32)
-    assert torch.equal(again(windows()).logits, ours)
+    check_reloads(model, tmp_path)
 
 
 def test_removed_share_is_counted_for_embedding_and_model():
@@ -285,14 +282,3 @@ def test_an_embedding_with_extra_computation_is_rejected(kind):
     model.set_input_embeddings(kind(97, 32))
     with pytest.raises(UserError, match=f"this model's {kind.__name__} or head differs"):
         applied(model, "tensor-train")
-
-
-def test_a_cancelled_factorisation_leaves_the_model_unchanged():
-    def stop(stage, done, total, name):
-        if done:
-            raise CancelledError
-
-    model, before = tiny(), tiny().state_dict()
-    with pytest.raises(CancelledError):
-        compress(model, build_stage("tensor-train", Amount.parse("2x")), None, progress=stop)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())

@@ -15,8 +15,6 @@ from tests.core.engine.applied import block_weights, inputs_of, shrunk
 from tests.core.tiny import layout_of, tiny, windows
 
 LOW_RANK = [method for method in METHODS if method.family == "low rank"]
-SHAPES = ["llama-gqa", "opt", "gpt2", "phi3"]
-OF = {"ids": lambda method: method.name}
 
 
 def made(outputs=12, inputs=20, tokens=64, seed=0):
@@ -76,8 +74,8 @@ def test_global_ranks_have_the_smallest_possible_error():
 
 @pytest.mark.matrix(name=layout_of, method=lambda method: method.name, ranks=str)
 @pytest.mark.parametrize("ranks", ["uniform", "global"])
-@pytest.mark.parametrize("name", SHAPES)
-@pytest.mark.parametrize("method", LOW_RANK, **OF)
+@pytest.mark.parametrize("name", ["llama-gqa", "opt", "gpt2", "phi3"])
+@pytest.mark.parametrize("method", LOW_RANK, ids=lambda method: method.name)
 def test_factors_replace_linears_and_meet_the_ratio(method, name, ranks):
     model = tiny(name)
     dense = block_weights(model)

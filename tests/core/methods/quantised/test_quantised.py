@@ -8,7 +8,7 @@ import torch
 from core.amount import Amount, Bits, Ratio
 from core.base.errors import UserError
 from core.evaluation.footprint import packed_bits
-from core.methods.find import find_grid
+from core.methods.find import CLIP_OF, CLIP_POWER, CLIP_STEPS, find_grid, grid_between
 from core.methods.linear import Statistics, Target
 from core.methods.numerics.hessian import factorise
 from core.methods.quantised.base import BITS
@@ -26,7 +26,6 @@ from core.request.stages import DEFAULT_MODEL, build_stage
 from core.specs import TextWindows
 from tests.core.engine.applied import compress
 from tests.core.methods.linear import GROUP, INPUTS, ROWS, loss
-from tests.core.methods.quantised.clipping import clipped_by_all
 from tests.core.tiny import tiny, windows
 
 
@@ -261,3 +260,20 @@ def test_mean_bits_have_one_spelling_and_valid_bounds():
             parse(f"gptq@{text}")
     with pytest.raises(UserError, match=r"'3.5bit' is not an amount of hqq"):
         build_stage("hqq", Amount.parse("3.5bit"))
+
+
+def clipped_by_all(weight, bits, group, symmetric, rule="signed"):
+    """Return scales and zero points, (out, groups), of the ranges of a weight (out, in) with the least error."""
+    groups = weight.unflatten(1, (-1, group))  # (out, groups, group)
+    low, high = groups.amin(-1).clamp_max(0), groups.amax(-1).clamp_min(0)  # (out, groups)
+    least = torch.full_like(low, float("inf"))
+    scale, zero = torch.empty_like(low), torch.empty_like(low)
+    for step in range(CLIP_STEPS):
+        share = 1 - step / CLIP_OF
+        grid = grid_between(share * low, share * high, bits, group, symmetric, rule)
+        error = (grid.nearest(weight) - weight).abs().pow(CLIP_POWER)  # (out, in)
+        error = error.unflatten(1, (-1, group)).sum(-1)  # (out, groups)
+        better = error < least
+        least, scale = torch.where(better, error, least), torch.where(better, grid.scale, scale)
+        zero = zero if grid.zero is None else torch.where(better, grid.zero, zero)
+    return scale, None if symmetric else zero

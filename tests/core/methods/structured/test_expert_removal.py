@@ -3,14 +3,11 @@
 import pytest
 import torch
 
-from core.amount import Amount
 from core.base.errors import UserError
-from core.base.progress import silent
 from core.context import Context, StageInput
 from core.engine.runners.by_slicing import slice_model
-from core.engine.stages import apply
 from core.methods.structured.slicegpt import SliceGPT
-from core.models.manifest import load_model_folder, save_model
+from core.models.manifest import save_model
 from core.models.parts.blocks import find_blocks
 from core.models.parts.constraints import constraint_of
 from core.models.parts.experts import experts_in
@@ -18,17 +15,12 @@ from core.models.removal.experts import lowest_in_groups
 from core.models.removal.projections import separate_projections
 from core.models.removal.units import find_units, spread
 from core.request.stages import build_stage
-from core.specs import Stage, TextWindows
-from tests.core.engine.applied import block_weights, compress, shrunk
+from core.specs import Stage
+from tests.core.engine.applied import block_weights, check_reloads, compress, shrunk
 from tests.core.tiny import tiny, windows
 from tools.architectures.models import tiny_model
 
-TOKENS = windows(6, 32)
-
-
-def removed(model, method="reap", ratio=0.2):
-    stage = build_stage(method, Amount.from_columns(ratio, None), calibration=TextWindows.parse("c4-sample:6x32"))
-    return apply(model, StageInput(stage, TOKENS), Context(torch.device("cpu")))
+TOKENS = windows()  # which `shrunk` calibrates on
 
 
 def routed(model):
@@ -60,8 +52,7 @@ def test_the_experts_with_the_lowest_scores_are_removed(architecture, method):
     for name, (tokens, sums) in routed(other).items():
         scores = tokens if method == "expert-frequency" else [s / max(t, 1) for s, t in zip(sums, tokens, strict=True)]
         expected[name] = sorted(range(len(scores)), key=lambda number: (scores[number], number))
-    done = removed(model, method)
-    gone = {one.name.rpartition(".")[0] for one in done.reports if one.sparsity == 1}
+    gone = {one.name.rpartition(".")[0] for one in shrunk(model, method, 0.2) if one.sparsity == 1}
     count = 8 - len(experts_in(model)[0])
     assert count and gone == {f"{name}.{number}" for name, order in expected.items() for number in order[:count]}
     assert all(len(layer) == 8 - count for layer in experts_in(model))
@@ -80,14 +71,14 @@ def test_the_removal_of_an_expert_that_no_token_reached_changes_nothing():
         block.mlp.router.bias[5] = -1e4
     assert [tokens[5] for tokens, _ in routed(model).values()] == [0, 0]
     before = model(TOKENS).logits
-    removed(model, ratio=0.1)
+    shrunk(model, "reap", 0.1)
     assert all(len(layer) == 7 for layer in experts_in(model))
     assert torch.allclose(model(TOKENS).logits, before, atol=1e-5)
 
 
 def test_the_smaller_model_is_one_of_its_architecture(tmp_path):
     model = tiny_model("deepseek_v3")
-    removed(model)
+    shrunk(model, "reap", 0.2)
     assert save_model(model, tmp_path)
     assert model.config.n_routed_experts == len(experts_in(model)[0]) < 8
 
@@ -104,53 +95,31 @@ def test_the_smaller_model_is_one_of_its_architecture(tmp_path):
 def test_impossible_removals_are_refused(architecture, ratio, sentence):
     model = tiny(architecture).requires_grad_(False) if architecture == "llama-gqa" else tiny_model(architecture)
     with pytest.raises(UserError, match=sentence):
-        removed(model, ratio=ratio)
+        shrunk(model, "reap", ratio)
 
 
 def test_zeros_and_patterns_of_the_remaining_experts_stay():
     model = tiny_model("mixtral")
-    for method, amount in (("wanda", "2:4"), ("reap", None)):
-        stage = build_stage(
-            method,
-            Amount.from_columns(None if amount else 0.6, amount),
-            calibration=TextWindows.parse("c4-sample:6x32"),
-        )
-        apply(model, StageInput(stage, TOKENS), Context(torch.device("cpu")))
+    shrunk(model, "wanda", pattern="2:4")
+    shrunk(model, "reap", 0.6)
     assert len(experts_in(model)[0]) < 8
     for linear in find_blocks(model).all_linears():
         assert constraint_of(linear.module).pattern == (2, 4) and not linear.weight[linear.zeros].any()
 
 
-# GPT-2 joins q, k and v; the others join gate and up, too, or have rows in another order.
-ONE_OF_TWO = pytest.mark.matrix(architecture=lambda name: name == "gpt2")
-OTHER_NORMS = ("gpt_neo", "gpt_neox", "mpt", "olmo2")
-
-
-SHRUNK = {  # each form that leaves other shapes, with the architectures that it is tried on
-    "neuron-magnitude": ({}, ["gpt2", "phi3", "gpt_neox", "falcon", "glm4"]),
-    "lorap": ({}, ["gpt2", "phi3", "gpt_neox"]),  # whose factors stay apart
-    "llm-pruner": ({"granularity": "channel"}, ["gpt2", "phi3", "olmo2"]),  # whose norms over all heads stay as wide
-}
-
-
-def check_reloads(model, folder):
-    save_model(model, folder)
-    torch.testing.assert_close(load_model_folder(folder, torch.float32)(windows()).logits, model(windows()).logits)
-
-
-@pytest.mark.matrix(method=str, architecture=lambda name: name == "gpt2")
-@pytest.mark.parametrize(("method", "architecture"), [(one, name) for one in SHRUNK for name in SHRUNK[one][1]])
-def test_joined_projections_are_shrunk_and_saved(method, architecture, tmp_path):
+# GPT-2 joins q, k and v; the others join gate and up, too, or have rows in another order. Other methods, and the
+# reasons of refusals, are tried in `tests/tools/test_architectures.py`.
+@pytest.mark.matrix(architecture=lambda name: name == "gpt2")
+@pytest.mark.parametrize("architecture", ["gpt2", "phi3", "gpt_neox", "falcon", "glm4"])
+def test_joined_projections_are_shrunk_and_saved(architecture, tmp_path):
     model, plain = tiny_model(architecture), tiny_model(architecture)
-    before = block_weights(model)
-    shrunk(model, method, **SHRUNK[method][0])
-    assert block_weights(model) < 0.8 * before
-    if method != "lorap":
-        assert [name for name, _ in model.named_parameters()] == [name for name, _ in plain.named_parameters()]
+    shrunk(model, "neuron-magnitude")
+    assert block_weights(model) < 0.8 * block_weights(plain)
+    assert [name for name, _ in model.named_parameters()] == [name for name, _ in plain.named_parameters()]
     check_reloads(model, tmp_path)
 
 
-@ONE_OF_TWO
+@pytest.mark.matrix(architecture=lambda name: name == "gpt2")
 @pytest.mark.parametrize("architecture", ["gpt2", "phi3", "glm"])
 def test_hidden_states_are_sliced_around_joined_projections(architecture, tmp_path):
     """A model as wide as it was computes the same; the projections are joined again."""
@@ -169,22 +138,9 @@ def test_hidden_states_are_sliced_around_joined_projections(architecture, tmp_pa
 def test_hidden_states_are_rotated_around_joined_projections(architecture):
     model, tokens = tiny_model(architecture), windows()
     expected, names = model(tokens).logits, [name for name, _ in find_blocks(model).holder.named_parameters()]
-    compress(model, build_stage("rotate"), None, "cpu", silent)
+    compress(model, build_stage("rotate"), None)
     torch.testing.assert_close(model(tokens).logits, expected, atol=1e-3, rtol=1e-3)
     assert [name for name, _ in find_blocks(model).holder.named_parameters()] == names
-
-
-@pytest.mark.matrix(architecture=None, method=str)
-@pytest.mark.parametrize(
-    ("architecture", "method", "reason"),
-    [
-        *((name, "slicegpt", "one plain norm before attention and one before the FFN") for name in OTHER_NORMS),
-        *((name, "neuron-magnitude", "ALiBi") for name in ("bloom", "mpt")),
-    ],
-)
-def test_blocks_that_cannot_shrink_are_rejected(architecture, method, reason):
-    with pytest.raises(UserError, match=reason):
-        shrunk(tiny_model(architecture), method, 0.25)
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "phi3", "gpt_neox", "falcon", "glm4", "gpt_bigcode", "persimmon"])

@@ -15,8 +15,6 @@ from tests.core.contract.ground import linears
 from tests.core.engine.applied import CALIBRATION, inputs_of, shrunk
 from tests.core.tiny import tiny, windows
 
-METHODS = ("magnitude", "wanda", "ria", "sparsegpt", "obs", "alps")
-
 
 def pruned(method, model=None, ratio=0.6, **settings):
     """Return a pruned model of four blocks, and by name the share of zeros in each of its linears."""

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from core.base.errors import UserError
 from core.methods.linear import Statistics, Target
 from core.methods.numerics.masks import smallest_mask
 from core.methods.unstructured.alps import ALPS, ALPSParameters
@@ -120,10 +119,7 @@ def test_weights_do_not_change_if_no_more_are_pruned(weight, gram):
     assert torch.equal(found.weight, masked) and torch.equal(found.zeros, zeros)
 
 
-def test_inputs_that_are_zero_or_not_finite_are_handled(weight, gram):
+def test_inputs_that_are_zero_are_handled(weight, gram):
     gram[5], gram[:, 5] = 0, 0
     assert alps(weight, gram, Target(0.5)).weight.isfinite().all()
     assert alps(weight, torch.zeros_like(gram), Target(0.5)).weight.isfinite().all()
-    gram[0, 0] = torch.inf
-    with pytest.raises(UserError, match="not finite"):
-        alps(weight, gram, Target(0.5))

@@ -1,4 +1,4 @@
-"""SparseGPT that rounds what it keeps: zeros, grid and pattern in one sweep."""
+"""SparseGPT that rounds what it keeps, and statistics of dead inputs or without numbers."""
 
 import pytest
 import torch
@@ -7,6 +7,9 @@ from core.base.errors import UserError
 from core.evaluation.footprint import footprint
 from core.methods.linear import Statistics, Target
 from core.methods.quantised.gptq import GPTQ
+from core.methods.unstructured.adaprune import AdaPrune
+from core.methods.unstructured.alps import ALPS
+from core.methods.unstructured.obs import OBS
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.models.parts.constraints import constraint_of
 from core.models.parts.grids import grid_of
@@ -14,6 +17,22 @@ from tests.core.contract.ground import linears
 from tests.core.engine.applied import shrunk
 from tests.core.methods.linear import GROUP
 from tests.core.tiny import tiny
+
+
+@pytest.mark.parametrize("method", [SparseGPT, OBS])
+def test_dead_inputs_are_zeroed_and_named(method, weight, gram):
+    gram[5], gram[:, 5] = 0, 0
+    result = method().compress(weight.clone(), Statistics(600, {"gram": gram}), Target(0.5))
+    assert not result.weight[:, 5].any() and result.weight.isfinite().all()
+    assert result.note == "1 dead inputs" and result.zeros.sum() == 0.5 * weight.numel()
+
+
+@pytest.mark.parametrize("method", [SparseGPT, OBS, ALPS, AdaPrune, GPTQ])
+def test_statistics_that_are_not_finite_are_reported(method, weight, gram):
+    gram[0, 0] = torch.inf
+    target = Target(0.5, bits=4, zeros=weight > 0, reference=weight)
+    with pytest.raises(UserError, match="not finite"):
+        method().compress(weight.masked_fill(weight > 0, 0), Statistics(600, {"gram": gram}), target)
 
 
 def swept(method, weight, gram, target, **settings):

@@ -169,14 +169,6 @@ def test_single_and_double_precision_choose_the_same_weights(tokens, damping):
     assert ours == pytest.approx(float(best), rel=1e-3)
 
 
-def test_dead_inputs_are_zeroed_and_named(weight, hessian):
-    hessian[5], hessian[:, 5] = 0, 0
-    result = OBS().compress(weight.float(), Statistics(400, {"gram": hessian.float()}), Target(0.5))
-    assert not result.weight[:, 5].any() and result.zeros[:, 5].all()
-    assert result.note == "1 dead inputs" and result.weight.isfinite().all()
-    assert result.zeros.sum() == 0.5 * weight.numel()
-
-
 def test_cost_matches_the_measured_hour_and_is_quadratic_in_inputs():
     """116 s a block of 576 and 1536 inputs, on two cores of 30e9 operations per second."""
     sizes = {"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9}

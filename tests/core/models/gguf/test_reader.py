@@ -12,12 +12,8 @@ from core.models.compressed import config_like
 from core.models.sources import fetch_compressed, identify_compressed
 from tests.core.tiny import tiny
 
+pytestmark = pytest.mark.usefixtures("cache")
 ARRAY, TEXT, UINT32 = 9, 8, 4
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
 
 
 def refused(file):
@@ -55,9 +51,12 @@ def test_sizes_without_an_end_are_refused(words, tmp_path):
     assert found.startswith("large.gguf has ") and words in found
 
 
-def written(place, blocks=4, stated=4, architecture="llama"):
+def written(place, architecture="llama", blocks=4, **fields):
+    """Write a file with fields, and with a tensor in each of its blocks."""
     writer = GGUFWriter(place / "small.gguf", architecture)
-    writer.add_block_count(stated)
+    for name, value in fields.items():
+        add = {float: writer.add_float32, int: writer.add_uint32, str: writer.add_string}[type(value)]
+        add(f"{architecture}.{name}", value)
     for block in range(blocks):
         writer.add_tensor(f"blk.{block}.attn_q.weight", np.zeros((32, 32), np.float32))
     writer.write_header_to_file()
@@ -68,7 +67,7 @@ def written(place, blocks=4, stated=4, architecture="llama"):
 
 
 def test_a_file_larger_than_its_tensors_is_refused(tmp_path):
-    file = written(tmp_path)
+    file = written(tmp_path, block_count=4)
     size = file.stat().st_size
     os.truncate(file, 40 * 10**9)
     assert refused(file) == (
@@ -77,31 +76,19 @@ def test_a_file_larger_than_its_tensors_is_refused(tmp_path):
 
 
 def test_more_blocks_than_there_are_tensors_of_are_refused(tmp_path):
-    found = refused(written(tmp_path, stated=65))
+    found = refused(written(tmp_path, block_count=65))
     assert found == "small.gguf states 65 blocks, but has tensors of 4; give a file with all of them."
 
 
 def test_a_long_architecture_is_cut(tmp_path):
-    found = refused(written(tmp_path, architecture="x" * 100_000))
+    found = refused(written(tmp_path, "x" * 100_000, block_count=4))
     assert "could not be read as a GGUF file: GGUF model with architecture xxx" in found and len(found) < 500
-
-
-def file_with(place, architecture, fields):
-    writer = GGUFWriter(place / "small.gguf", architecture)
-    for name, value in fields.items():
-        add = {float: writer.add_float32, int: writer.add_uint32, str: writer.add_string}[type(value)]
-        add(f"{architecture}.{name}", value)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return place / "small.gguf"
 
 
 def changed(place, kind, fields, **settings):
     """Return the fields of a configuration that a file changes, with their new values."""
     dense = tiny(kind, **settings).config.to_dict()
-    found = config_like(file_with(place, kind.partition("-")[0], fields), dense, dense)
+    found = config_like(written(place, kind.partition("-")[0], 0, **fields), dense, dense)
     return {name: value for name, value in found.items() if value != dense[name]}
 
 

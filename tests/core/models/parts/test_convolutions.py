@@ -8,12 +8,11 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from core.base.errors import UserError
 from core.models.facts import load_shape
-from core.models.folders import convolution_shapes, weight_shapes
 from core.models.modeling_slimscope import reshape
 from core.models.parts.convolutions import convolutions_of, pair_in_place_of
 from core.models.parts.sizes import counted_sizes, is_language_model
 from core.models.sources import ModelSource
-from tests.core.encoders import ENCODERS, encoder
+from tests.core.encoders import encoder
 from tests.core.tiny import tiny
 
 
@@ -57,14 +56,6 @@ def test_ratio_refers_to_weights_of_the_model_kind():
     model = encoder("whisper")
     assert not is_language_model(model)
     assert counted_sizes(model) == {"model.encoder.conv1": 16 * 8 * 3, "model.encoder.conv2": 16 * 16 * 3}
-
-
-@pytest.mark.parametrize("name", ENCODERS)
-def test_kernels_are_identified_from_the_files(name, tmp_path):
-    model = encoder(name)
-    model.save_pretrained(tmp_path)
-    found = convolution_shapes(weight_shapes(tmp_path))
-    assert sorted(found) == sorted(tuple(one.kernel.shape) for one in convolutions_of(model))
 
 
 def test_a_hub_encoder_must_be_downloaded_first(tmp_path):

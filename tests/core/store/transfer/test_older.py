@@ -184,12 +184,11 @@ def test_all_rows_are_copied(source, database, monkeypatch, capsys):
     assert [row.value for row in target.own(KEY)[0].result.measurements] == [30.0, 21.0, 7.0]
 
 
-def test_a_copy_needs_an_empty_target_and_no_running_jobs(source, tmp_path, capsys):
+def test_a_copy_needs_an_empty_target_and_no_running_jobs(source, tmp_path, error_of):
     file, old = source
 
     def refused(*arguments):
-        assert main(["store", "copy", *map(str, arguments)]) == 2
-        (line,) = capsys.readouterr().err.splitlines()
+        (line,) = error_of("store", "copy", *map(str, arguments)).splitlines()
         return line
 
     assert "There is no file" in refused(tmp_path / "absent.db", tmp_path / "new.db")
