@@ -52,7 +52,7 @@ def test_back_and_forward_show_the_state_of_each_address(page, address):
     choose(page, "explore_at", "30 %")
     steps.append(step(page, f"/?explore_at=30+%25&{TOY}", AT_30, explore_mode="By amount", explore_at="30 %"))
     choose(page, "explore_mode", "By size")
-    steps.append(step(page, f"/?explore_mode=By+size&{TOY}", "By size", explore_mode="By size"))
+    steps.append(step(page, f"/?explore_mode=By+size&{TOY}", "toy, by size", explore_mode="By size"))
     follow(page, "Run")
     steps.append(step(page, RUN, "Run", run_mode="One run"))
     choose(page, "run_mode", "Grid")

@@ -78,6 +78,8 @@ def interval_of(row: TableRow | pd.Series, quality: Quality) -> str | None:
 def headline(found: pd.DataFrame, dense: pd.DataFrame, budget: Budget, quality: Quality, model: str) -> str:
     """Return the answer as one plain sentence; `dense` is the dense model's row, if known."""
     best = winner(found)
+    if not limits(budget):
+        return f"{model}, by size"
     if best is None:
         return f"No ranked variant of {model} is within the budget"
     if budget.packed_mb is None or quality.column != PERPLEXITY or dense.empty:
