@@ -96,7 +96,7 @@ def perplexity_curve(
     _mark_amount(frame, named[named["amount_label"] == at])
     won = named[named["key"].isin(winners)]
     if len(won):  # behind the points
-        halo = {"size": HALO, "color": theme.muted, "opacity": 0.35}
+        halo = {"size": HALO, "color": faded(theme.muted, theme)}
         drawing.scatter(
             x=won[axis.column], y=won["value"].map(frame.height_of), mode="markers", marker=halo, meta=SCREEN
         )

@@ -172,7 +172,7 @@ def charts(
         head, fields = st.container(gap="xsmall"), st.container(horizontal=True)
     grid = st.grid(2, min_column_width=SIDE, gap="medium")
     with fields:
-        pick_view()
+        pick_view(CURVE)
         unit = UNITS[0]
         if len(dense) and elsewhere.empty:
             unit = segments("Unit", UNITS, "explore_unit", "unit", labelled=False)
@@ -222,7 +222,7 @@ def page() -> None:
     models = [*measured, *(model for model in data.printed_models() if model not in measured)]
     above = st.container()
     mode = chosen_view()
-    title = show_title(mode) if mode != CURVE else st.empty()
+    title = show_title(mode, mode) if mode != CURVE else st.empty()
     chosen = None
     if mode != FEW_SHOT:
         axis = None if mode == CURVE else pick_against() if mode == MODELS else axes.RATIO
@@ -289,17 +289,18 @@ def chosen_view() -> str:
     return given if given in MODES else CURVE
 
 
-def show_title(text: str) -> DeltaGenerator:
+def show_title(text: str, view: str = CURVE) -> DeltaGenerator:
     """Show a title above the field of the views, and return its place."""
     title = st.empty()
     title.title(text, anchor=False)
-    pick_view()
+    pick_view(view)
     return title
 
 
-def pick_view() -> None:
-    """Show the field of the views."""
-    segments("View", MODES, MODE, "view", labelled=False)
+def pick_view(view: str) -> None:
+    """Show the field of the views, below the title of the present one; run the page again for another one."""
+    if segments("View", MODES, MODE, "view", labelled=False) != view:
+        st.rerun()
 
 
 def refresh_when_done() -> None:

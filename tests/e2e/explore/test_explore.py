@@ -16,7 +16,7 @@ def test_a_click_on_the_curve_opens_the_point(page, address):
     chart = page.locator(".js-plotly-plot").first
     chart.locator(".scatterlayer .point").first.wait_for()
     settled(page)
-    lines = chart.locator(".scatterlayer .trace", has=page.locator(".point:nth-child(4)"))  # the ratios below 5 times dense
+    lines = chart.locator(".scatterlayer .trace", has=page.locator(".point:nth-child(4)"))  # four ratios
     click_mark(page, lambda: center(lines.first.locator(".point").nth(3)), "explore_point=")
     page.get_by_text("slimscope run toy").wait_for()
     assert "explore_at=40" in page.url
