@@ -36,7 +36,9 @@ def step(page, address: str, heading: str | re.Pattern, **chosen: str):
 
     def state():
         page.wait_for_url(reached)
-        expect(page.locator("h1")).to_have_text(heading)
+        expect(page.locator("h1")).to_have_count(1)
+        expect(page.locator("h1", has_text=heading)).to_have_count(1)
+        settled(page)  # a view shows the fields of the one before until its run ends
         for field, text in chosen.items():
             expect(page.locator(f".st-key-{field} button[aria-checked=true]")).to_have_text(text)
         settled(page)

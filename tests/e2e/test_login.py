@@ -48,7 +48,7 @@ def visit(browser, team, email, verified=True):
 
 def test_only_listed_users_see_a_page(browser, team):
     page = visit(browser, team, "ann@example.org")
-    page.get_by_text("Perplexity", exact=False).first.wait_for(timeout=60000)
+    page.get_by_role("radio", name="Perplexity").wait_for(timeout=60000)
     for email, verified, words in (
         ("eve@example.org", True, "eve@example.org is not on the list of users of this server"),
         ("ann@example.org", False, "does not state that it has verified ann@example.org"),
