@@ -126,7 +126,7 @@ def convert(file: Path, folder: Path) -> None:
     disable_progress_bar()
     source = named(file)
     with plain_readers():
-        weights = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32).state_dict()
+        weights = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32, use_kernels=False).state_dict()
         config = AutoConfig.from_pretrained(**source)
     # transformers marks the loaded model as quantised and refuses to save it, so a plain model takes its tensors.
     with torch.device("meta"):

@@ -53,6 +53,7 @@ def from_folder(
             local_files_only=True,
             trust_remote_code=False,
             weights_only=True,
+            use_kernels=False,  # transformers would fetch them from the hub, and they compute other bits
             output_loading_info=True,
             config=config,
             gguf_file=gguf_file,

@@ -18,7 +18,9 @@ def main(path: str, prompts: list[str], tokens: int, threads: int, packages: lis
     torch.set_num_threads(threads)
     own_code = "slimscope" in json.loads(Path(path, "config.json").read_text())
     tokenizer = transformers.AutoTokenizer.from_pretrained(path)
-    model = transformers.AutoModelForCausalLM.from_pretrained(path, trust_remote_code=own_code).eval()
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        path, trust_remote_code=own_code, use_kernels=False
+    ).eval()
     read = []
     for prompt in prompts:
         ids = tokenizer(prompt, return_tensors="pt").input_ids
