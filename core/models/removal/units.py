@@ -145,7 +145,7 @@ def check_heads(units: Units) -> None:
     check_channels(units)
     widths = {units.linears[role].weight.shape[0] for role in ("q", "k")} - {units.geometry.head_dim}
     biased = {"alibi", "position_bias"} & set(inspect.signature(type(units.attention).forward).parameters)
-    if biased and getattr(getattr(units.attention, "config", None), "alibi", True):
+    if getattr(getattr(units.attention, "config", None), "alibi", bool(biased)):
         raise UserError(
             "The attention of this model adds a bias of its own to every head (ALiBi), so no head can be removed. Use "
             "lorap, or a method that zeroes weights."
