@@ -38,6 +38,7 @@ STATES: dict[str, tuple[str, Mapping[str, str | Sequence[str]]]] = {  # name -> 
     "story": ("", STORY | {"explore_step": "3", "explore_series": ["Magnitude", "Wanda", "SparseGPT"]}),
     "story-choose": ("", {"explore_story": "choose", "explore_mode": "By size"}),
     "budget": ("", BUDGET | {"explore_limit_times_dense": "2"}),
+    "budget-third": ("", {"explore_mode": "By size"}),
     "budget-nothing-fits": ("", BUDGET | {"explore_limit_times_dense": "1.2"}),
     "budget-small": ("", {"explore_mode": "By size", "explore_limit_packed_mb": "90"}),
     "budget-accuracy": ("", BUDGET | {"explore_quality": "Accuracy above chance"}),

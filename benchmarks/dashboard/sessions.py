@@ -44,7 +44,7 @@ FEWEST = 10  # minimum number of visits in a median
 REPEATS = 5  # visits of each page, one session after another
 PAGES = {
     "Explore": ("", ""),
-    "Trade-off": ("", "explore_mode=Trade-off"),
+    "By size": ("", "explore_mode=By+size"),
     "Several models": ("", "explore_mode=Several+models"),
     "Published": ("published", ""),
     "Methods": ("methods", ""),

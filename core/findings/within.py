@@ -17,6 +17,7 @@ from core.findings.estimates.rule import RuleError, rule_error
 from core.findings.finding import Number, Reader
 from core.findings.numbers.differences import NUMBER, number_of
 from core.findings.numbers.paired import ACCURACIES, distance_interval
+from core.findings.numbers.reporting import UNADJUSTED
 from core.findings.numbers.seven import ABOVE_CHANCE
 from core.findings.rows import choices, points
 from core.findings.sharing import shared
@@ -110,6 +111,14 @@ class Within:
     def headline(self, model: str) -> str:
         """Return the answer as one plain sentence; `model` is its display name."""
         return ranking.headline(self.rows, self.gathered.dense, self.query.budget, self.query.quality, model)
+
+    def known(self) -> list[str]:
+        """Return in a few words what else is known of the winner: its rivals, and its interval."""
+        if self.winner is None:
+            return []
+        rivals = int((self.rows["fits"] & self.rows["ranked"]).sum())
+        interval = ranking.interval_of(self.winner, self.query.quality)
+        return [f"best of {rivals}", *([f"{UNADJUSTED} {interval}"] if interval else [])]
 
     def sentences(self, model: str, shown: Callable[[str], str] = str) -> list[str]:
         """Return the answer in Markdown, and the sentence on an estimated chain that may be better, if there is one.

@@ -1,4 +1,4 @@
-"""The view By size of a model: limits, filters, quality and cost, then the answer, list, chart and details."""
+"""The view By size of a model: the answer and its chart within limits, then quality and cost, the list and details."""
 
 from functools import partial
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.amount import Bits, Factor
 from core.data.texts import called
-from core.findings.axes import Axis
+from core.findings.axes import PACKED, Axis
 from core.findings.best import ranking
 from core.findings.best.budget import ACCURACY, LIMITS, Budget, answers, limits, winner
 from core.findings.best.candidates import NO_TEXT, accepted
@@ -27,6 +27,7 @@ from dashboard import data
 from dashboard.charts import tradeoff
 from dashboard.charts.tradeoff_axes import edge_words
 from dashboard.explore.details import open_points, pick_point, show_details
+from dashboard.explore.headline import offers
 from dashboard.explore.missing import offer_estimates, offer_numbers
 from dashboard.exports.files import Item
 from dashboard.exports.pivots import Pivot
@@ -41,6 +42,7 @@ NAMES = ("packed size", "bits per weight", "parameters", *(one.noun for one in S
 COSTS = dict(zip(NAMES, tradeoff.COSTS, strict=True))
 CHART = "explore_tradeoff"  # key
 TABLE = "explore_ranked"  # key
+LIMIT = "explore_limit_"  # start of the keys of limits
 SIDE = 500  # minimum width in px of the list and the chart in a row
 
 
@@ -53,13 +55,12 @@ class Field(NamedTuple):
     most: float = MOST
 
 
-FIRST = {
-    "packed_mb": Field(
-        "I have (MB)",
-        "Packed size, at most: each matrix in its smallest lossless layout, at 16 bits per weight or the bits of its"
-        " grid.",
-        10.0,
-    ),
+SIZE = Field(
+    "I have (MB)",
+    "Packed size, at most: each matrix in its smallest lossless layout, at 16 bits per weight or the bits of its grid.",
+    10.0,
+)
+MORE = {
     "times_dense": Field("Perplexity, at most (times dense)", "1 is the perplexity of the dense model.", 0.1),
     "decode_ms": Field("Decode latency, at most (ms)", "Time per generated token at batch size 1.", 1.0),
     ACCURACY: Field(
@@ -68,8 +69,6 @@ FIRST = {
         1.0,
         100.0,
     ),
-}
-MORE = {
     **{
         name: Field(
             f"{one.label}, at {'most' if one.lower else 'least'} ({one.unit})",
@@ -86,10 +85,17 @@ MORE = {
 }
 
 
+def start_limit(dense: pd.DataFrame) -> None:
+    """Set the size to a third of the dense model's, unless the visitor or the address chose limits before."""
+    chosen = {*st.session_state, *st.query_params}
+    if len(dense) and not any(str(key).startswith(LIMIT) for key in chosen):
+        st.session_state[LIMIT + PACKED.column] = float(f"{dense[PACKED.column].iloc[0] / 3:.2g}")
+
+
 def pick_budget() -> Budget:
-    """Show the fields of the limits, the usual ones first; an empty field sets no limit."""
-    given = {column: _limit(column, field) for column, field in FIRST.items()}
-    with st.popover("Set more limits", icon=":material/tune:"):
+    """Show the field of the size, and those of the other limits behind a button; an empty field sets no limit."""
+    given = {PACKED.column: _limit(PACKED.column, SIZE)}
+    with st.popover("More limits", icon=":material/tune:"):
         given |= {column: _limit(column, field) for column, field in MORE.items()}
     return Budget(**{name: limit / LIMITS[name].times for name, limit in given.items() if limit is not None})
 
@@ -99,7 +105,7 @@ def _limit(column: str, field: Field) -> float | None:
         field.label,
         (LEAST, field.most),
         None,
-        f"explore_limit_{column}",
+        LIMIT + column,
         "limit",
         BOUND,
         step=field.step,
@@ -238,11 +244,12 @@ def show_list(chosen: Chosen, answer: Within) -> Item:
     )
 
 
-def show_tradeoff(chosen: Chosen, rows: pd.DataFrame, title: DeltaGenerator) -> list[Item]:
+def show_tradeoff(chosen: Chosen, rows: pd.DataFrame, title: DeltaGenerator, fields: DeltaGenerator) -> list[Item]:
     """Show which variants of a model are within a budget, and the details of one.
 
     `chosen` comes from `pickers.pick`, and `rows` are all tidy rows of the model. The view shows every variant that the
-    filters accept, with any method, calibration and training data. The finding replaces the `title` of the page.
+    filters accept, with any method, calibration and training data. The finding replaces the `title` of the page, and
+    `fields` take the limits and filters.
     """
     first = [text for text in (chosen.calibration, chosen.training) if text]
     gathered = gather(rows, chosen.corpus, chosen.protocol, on_documents(scored_on(rows), chosen.documents), first)
@@ -250,26 +257,32 @@ def show_tradeoff(chosen: Chosen, rows: pd.DataFrame, title: DeltaGenerator) -> 
     if gathered.measured.empty:
         st.info("This model has no perplexity yet. Run it, or choose another model or text in the sidebar.")
         return []
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    start_limit(gathered.dense)
+    with fields:
         budget = pick_budget()
         filters = pick_filters(every)
-    above = st.container()
-    query = pick_query(budget, every, str(chosen.corpus))
+    head, grid = st.container(), st.grid(2, min_column_width=SIDE, gap="medium")
+    chart_cell, list_cell = grid.cell(), grid.cell()
+    with chart_cell:
+        place = st.container()
+        query = pick_query(budget, every, str(chosen.corpus))
     if accepted(every, filters).empty:
-        above.info("No variant passes the filters. Remove a filter.")
+        head.info("No variant passes the filters. Remove a filter.")
         return []
     answer = within(gathered, query, filters, data)
-    title.title(answer.headline(chosen.model), anchor=False)
-    with above:
+    with title.container(gap="xsmall"):
+        st.title(answer.headline(chosen.model), anchor=False)
+        best = answer.winner
+        with offers(answer.known(), None if best is None else best["key"]):
+            pass
+    with place:
+        chart = show_points(chosen, gathered.dense, answer, gathered.measured["protocol"].iloc[0])
+    with list_cell:
         for sentence in answer.sentences(chosen.model, literal):
             st.markdown(sentence)
         offer_estimates(chosen, answer.estimates)
-    with st.grid(2, min_column_width=SIDE, gap="medium") as grid:
-        with grid.cell():
-            table = show_list(chosen, answer)
-            offer_numbers(chosen, answer.rows, query.quality)
-        with grid.cell():
-            chart = show_points(chosen, gathered.dense, answer, gathered.measured["protocol"].iloc[0])
+        table = show_list(chosen, answer)
+        offer_numbers(chosen, answer.rows, query.quality)
     addresses = pick_point(every)
     law = links.laws(chosen.model, query.quality.column, st.session_state.get(TEXT), chosen.documents)
     links.show("laws", "How much may be removed? See the compression law", "function", law)

@@ -1,5 +1,8 @@
 """Explore's finding at the chosen amount: a headline with the way to the file, and the whole answer below the chart."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 import pandas as pd
 import streamlit as st
 
@@ -27,18 +30,24 @@ def show_headline(shown: Shown, drawn: pd.DataFrame, best: words.Best, at: str) 
     interval = interval_words(pair["ratio_low"], pair["ratio_high"], ratio_words)
     known = [f"best of {len(best.kinds)}", *([f"{UNADJUSTED} {interval}"] if interval else [])]
     found = smaller_at(chosen, shown.dense, data.frame(chosen.model), best, data, literal)
-    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
-        st.markdown(f":small[{literal(' · '.join(known))}]", width="content")
-        st.button(
-            "Get the file", "explore_file", None, _open, (best.overall,), icon=":material/download:", type="tertiary"
-        )
-        if (result := data.result(best.overall)) and not result.variant.is_external:
-            with st.popover("Copy command", icon=":material/terminal:", type="tertiary"):
-                widgets.show_command(result)
+    with offers(known, best.overall):
         if found is not None:
             links.show("explore", found.label, "compare", _by_size(shown, found, at))
-        links.show("about", "Tour", "tour")
     return found
+
+
+@contextmanager
+def offers(known: Sequence[str], key: str | None) -> Iterator[None]:
+    """Show what is `known` of a winner, and buttons to its file and command in one line, with those of the block."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+        st.markdown(f":small[{literal(' · '.join(known))}]", width="content")
+        if key is not None:
+            st.button("Get the file", "explore_file", None, _open, (key,), icon=":material/download:", type="tertiary")
+            if (result := data.result(key)) and not result.variant.is_external:
+                with st.popover("Copy command", icon=":material/terminal:", type="tertiary"):
+                    widgets.show_command(result)
+        yield
+        links.show("about", "Tour", "tour")
 
 
 def _open(key: str) -> None:

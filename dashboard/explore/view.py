@@ -222,7 +222,7 @@ def page() -> None:
     models = [*measured, *(model for model in data.printed_models() if model not in measured)]
     above = st.container()
     mode = chosen_view()
-    title = show_title(mode, mode) if mode != CURVE else st.empty()
+    title, fields = show_title(mode, mode) if mode != CURVE else (st.empty(), st.empty())
     chosen = None
     if mode != FEW_SHOT:
         axis = None if mode == CURVE else pick_against() if mode == MODELS else axes.RATIO
@@ -237,7 +237,8 @@ def page() -> None:
     elif mode == CURVE:
         show_curves(chosen)
     else:
-        items = show_tradeoff(chosen, data.frame(model), title) if mode == TRADE_OFF else show_models(chosen, models)
+        by_size = mode == TRADE_OFF
+        items = show_tradeoff(chosen, data.frame(model), title, fields) if by_size else show_models(chosen, models)
     if items:
         widgets.export_page(f"slimscope-{FILES[mode]}", lambda: items)
     with skipped:  # last, because the charts read samples and add warnings
@@ -289,12 +290,13 @@ def chosen_view() -> str:
     return given if given in MODES else CURVE
 
 
-def show_title(text: str, view: str = CURVE) -> DeltaGenerator:
-    """Show a title above the field of the views, and return its place."""
-    title = st.empty()
+def show_title(text: str, view: str = CURVE) -> tuple[DeltaGenerator, DeltaGenerator]:
+    """Show a title above the field of the views, and return the place of each."""
+    title, fields = st.empty(), st.container(horizontal=True, vertical_alignment="bottom")
     title.title(text, anchor=False)
-    pick_view(view)
-    return title
+    with fields:
+        pick_view(view)
+    return title, fields
 
 
 def pick_view(view: str) -> None:

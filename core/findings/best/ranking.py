@@ -81,7 +81,9 @@ def headline(found: pd.DataFrame, dense: pd.DataFrame, budget: Budget, quality: 
     if not limits(budget):
         return f"{model}, by size"
     if best is None:
-        return f"No ranked variant of {model} is within the budget"
+        ranked = "ranked " if found["fits"].any() else ""
+        limit = "is within the limits" if budget.packed_mb is None else f"fits in {budget.packed_mb:g} MB"
+        return f"No {ranked}variant of {model} {limit}"
     if budget.packed_mb is None or quality.column != PERPLEXITY or dense.empty:
         return f"{point_name(best)} has the {quality.best} of {model}"
     share, more = best["packed_mb"] / dense["packed_mb"].iloc[0], best["times_dense"] - 1

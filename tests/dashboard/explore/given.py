@@ -17,7 +17,7 @@ from core.findings.within import BudgetQuery, gather, within
 from core.request.stages import DEFAULT_MODEL
 from dashboard import data
 from dashboard.charts.tradeoff import PACKED
-from dashboard.explore.budget import _rows
+from dashboard.explore.budget import LIMIT, _rows
 from dashboard.explore.curve_data import Shown, drawn_points, shown_series, with_winners
 from dashboard.shared.literal import literal
 from dashboard.shared.pickers import Chosen
@@ -87,7 +87,9 @@ def ranked(quality=PERPLEXITY, cost=PACKED, filters=None, model=DEFAULT_MODEL, *
 
 
 def open_tradeoff(**query):
-    return open_app(explore_mode="Trade-off", **{f"explore_{name}": str(value) for name, value in query.items()})
+    """Open the view By size with these fields, without the limit that it starts with."""
+    cleared = {} if any(name.startswith("limit_") for name in query) else {f"{LIMIT}packed_mb": None}
+    return open_app(None, cleared, explore_mode="Trade-off", **{f"explore_{name}": str(query[name]) for name in query})
 
 
 def table(app) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import pytest
 
 from core.registry import STAGES
 from dashboard.shared.binding import Lacking
+from dashboard.shared.pickers import FORMER_VIEWS
 from tests.dashboard.opened import charts, open_app
 
 METHODS = ("RIA", "ALPS", "Magnitude+while+training", "Neuron+magnitude", "HyWIA-style", "LoRAPrune+while+training")
@@ -44,7 +45,7 @@ LINKS = [
 def test_a_copied_link_opens_its_view(page, link, bundled):
     query = parse_qs(link, strict_parsing=True)
     app = open_app(page or None, **query)
-    names = {stage.label: stage.name for stage in STAGES}
+    names = {stage.label: stage.name for stage in STAGES} | FORMER_VIEWS
     for key, values in query.items():  # an address has no value that is the default
         kept = app.query_params.get(key) or app.session_state[key]
         kept = kept if isinstance(kept, list) else [kept]

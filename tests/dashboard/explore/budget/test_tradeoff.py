@@ -31,6 +31,16 @@ def test_a_link_sets_limits_and_invalid_values_fall_back_to_defaults(filled):
     assert set(table(app)["Method"]) == {"Wanda"}
 
 
+def test_the_view_starts_with_a_third_of_the_dense_size_until_the_visitor_clears_it(filled):
+    app = open_app(explore_mode="By size")
+    assert app.number_input(key="explore_limit_packed_mb").value == 90
+    assert app.title[0].value == "No variant of smollm2-135m fits in 90 MB"
+    app.number_input(key="explore_limit_packed_mb").set_value(None).run()
+    assert app.title[0].value == "smollm2-135m, by size"
+    assert app.number_input(key="explore_limit_packed_mb").value is None and not app.exception
+    assert open_tradeoff(limit_decode_ms=40).number_input(key="explore_limit_packed_mb").value is None
+
+
 def test_filters_keep_matching_variants(filled):
     filled.put(result("sparsegpt", 25.0, 0.5, recovery="lora"))
     filled.put(result("slimllm", 60.0, 0.5))
@@ -57,7 +67,7 @@ def test_filters_keep_matching_variants(filled):
 
 def test_an_open_point_shows_its_command_checkpoint_sizes_and_seeds(filled):
     app = open_tradeoff(limit_packed_mb=200, point="sparsegpt@0.5")
-    assert "run smollm2-135m sparsegpt@0.5" in app.code[0].value
+    assert "run smollm2-135m sparsegpt@0.5" in app.code[-1].value
     row = table(app).set_index("Chain").loc["sparsegpt@0.5"]
     assert row["Hugging Face (MB)"] == pytest.approx((4 * 134_500_000 + 106_000_000 // 8) / 1e6, rel=0.01)
     assert row["GGUF (MB)"] < row["Hugging Face (MB)"] / 1.9 and pd.isna(row["compressed-tensors (MB)"])
@@ -100,6 +110,7 @@ def test_settings_of_the_curve_are_hidden_elsewhere_and_kept(filled):
     of_curve = {"explore_families", "explore_methods", "explore_x"}
     assert of_curve <= asked()
     turn("By size")
+    app.number_input(key="explore_limit_packed_mb").set_value(None).run()
     assert of_curve.isdisjoint(asked()) and len(table(app)) > len(curve())  # the curve's methods do not filter it
     turn("By amount")
     assert app.multiselect(key="explore_methods").value == ["wanda"]
