@@ -86,10 +86,14 @@ MORE = {
 
 
 def start_limit(dense: pd.DataFrame) -> None:
-    """Set the size to a third of the dense model's, unless the visitor or the address chose limits before."""
+    """Set the size to a third of the dense model's, unless the visitor or the address chose limits before.
+
+    The address gets it, because Back and Forward set a field that their address lacks to no limit.
+    """
     chosen = {*st.session_state, *st.query_params}
     if len(dense) and not any(str(key).startswith(LIMIT) for key in chosen):
-        st.session_state[LIMIT + PACKED.column] = float(f"{dense[PACKED.column].iloc[0] / 3:.2g}")
+        st.query_params[LIMIT + PACKED.column] = f"{dense[PACKED.column].iloc[0] / 3:.2g}"
+        st.rerun()  # the field reads the address before the script runs
 
 
 def pick_budget() -> Budget:

@@ -11,6 +11,7 @@ from tests.e2e.actions import TOY, opened, pick, settled
 pytestmark = pytest.mark.e2e
 AT_50, AT_30 = (re.compile(f"^At {ratio} % pruning, ") for ratio in (50, 30))  # headings
 FITS = "No variant of toy fits in 90 MB"
+IN_90 = f"/?explore_mode=By+size&{TOY}&explore_limit_packed_mb=90"
 RUN = "/run?chain=wanda%400.45"
 CLIFF = "/?explore_methods=Magnitude&explore_series=Magnitude&explore_others=false&explore_at=30+%25"
 CLIFF += "&explore_story=cliff&explore_step=1"
@@ -55,7 +56,7 @@ def test_back_and_forward_show_the_state_of_each_address(page, address):
     choose(page, "explore_at", "30 %")
     steps.append(step(page, f"/?explore_at=30+%25&{TOY}", AT_30, explore_mode="By amount", explore_at="30 %"))
     choose(page, "explore_mode", "By size")
-    steps.append(step(page, f"/?explore_mode=By+size&{TOY}", FITS, explore_mode="By size"))
+    steps.append(step(page, IN_90, FITS, explore_mode="By size"))
     follow(page, "Run")
     steps.append(step(page, RUN, "Run", run_mode="One run"))
     choose(page, "run_mode", "Grid")
@@ -104,7 +105,7 @@ def test_a_field_that_changed_its_place_stays_in_the_address(page, address):
     opened(page, f"{address}/?{TOY}")
     step(page, f"/?{TOY}", AT_50, explore_mode="By amount")
     choose(page, "explore_mode", "By size")
-    step(page, f"/?explore_mode=By+size&{TOY}", FITS, explore_mode="By size")
+    step(page, IN_90, FITS, explore_mode="By size")
     page.locator(".st-key-explore_limit_packed_mb").wait_for()
     point = page.get_by_role("combobox", name="Details of a point")
     expect(point).to_have_count(1)  # that of the curve stays until the run of the page ends
