@@ -178,6 +178,14 @@ def on_own_grid(model: str, stages: Sequence[Stage]) -> bool:
     return (amount.bits, getattr(method.parameters, "group_size", None)) == card.grid
 
 
+def known_method(stage: Stage) -> Method | None:
+    """Return a shared method of a stage, which callers must not change; None if this version lacks the stage."""
+    try:
+        return _cached_method(stage)
+    except UserError:
+        return None
+
+
 def _cached_method(stage: Stage) -> Method:
     """Return a shared method of a stage, without its seed; callers must not change it."""
     return _method(stage.method, stage.version, canonical_json(stage.parameters) if stage.parameters else "{}")

@@ -37,6 +37,7 @@ class Method:
     kind: ClassVar[Kind]  # declared by the base class of a kind
     name: ClassVar[str]
     label: ClassVar[str]
+    short_label: ClassVar[str] = ""  # in the short names of variants; empty: the label
     family: ClassVar[Family]  # heading on pages and in documents
     citation: ClassVar[Citation | None] = None
     summary: ClassVar[str]  # one sentence for someone who has read one paper on pruning

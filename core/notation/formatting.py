@@ -8,7 +8,7 @@ from core.amount import Amount
 from core.base.errors import UserError
 from core.notation.chain import DENSE, ChainDefaults, common_defaults
 from core.registry import data_requirement, get_stage, settings_of
-from core.specs import EXTERNAL, Stage, VariantSpec
+from core.specs import EXTERNAL, Scalar, Stage, VariantSpec
 
 # Pairs of stages that a paper treats as one method, named after the second; the first has default parameters.
 PAPERS = {("magnitude", "adaprune")}
@@ -141,9 +141,14 @@ def non_default_parameters(stage: Stage) -> list[str]:
     found = []
     for name, value in settings_of(stage).items():
         if name not in fields or value != fields[name].default:
-            shown = {True: "on", False: "off"}[value] if isinstance(value, bool) else value
-            found.append(f"{name.replace('_', ' ')} {shown}")
+            found.append(parameter_words(name, value))
     return found
+
+
+def parameter_words(name: str, value: Scalar) -> str:
+    """Format a parameter: `group size 64`, `clip on`."""
+    shown = {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+    return f"{name.replace('_', ' ')} {shown}"
 
 
 def _source(stages: Sequence[Stage]) -> str:

@@ -12,6 +12,7 @@ from core.methods.terms import Citation
 class DepthwiseSeparable(ConvMethod):
     name = "depthwise-separable"
     label = "Depthwise separable"
+    short_label = "Depthwise"
     citation = Citation(
         title="Network Decoupling: From Regular to Depthwise Separable Convolutions",
         authors="Guo et al.",

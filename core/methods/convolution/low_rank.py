@@ -13,6 +13,7 @@ from core.methods.terms import Citation
 class ConvLowRank(ConvMethod):
     name = "conv-lowrank"
     label = "Low-rank convolutions"
+    short_label = "Low-rank conv"
     citation = Citation(
         title="Accelerating Very Deep Convolutional Networks for Classification and Detection",
         authors="Zhang et al.",

@@ -13,6 +13,7 @@ CHUNK = 4096  # rows that are summed at once in fp64
 class EmbeddingLowRank(EmbeddingMethod):
     name = "embedding-lowrank"
     label = "Low-rank embedding"
+    short_label = "Low-rank emb"
     citation = Citation(
         title="The approximation of one matrix by another of lower rank",
         authors="Eckart & Young",

@@ -73,6 +73,8 @@ class RTN(SymmetricScales, QuantisedMethod):
 class RTNOfTables(TableQuantMethod, RTN):
     """RTN of the embedding, and of the head unless it is tied."""
 
+    short_label = "emb"
+
     selects_layers = False
 
     def compress_table(self, weight: Tensor, target: Target) -> Compressed:

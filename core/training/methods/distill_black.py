@@ -35,6 +35,7 @@ class DistillBlack(LoRA):
     name = "distill-black"
     streams = False  # the teacher generates answers
     label = "Black-box distillation"
+    short_label = "distill-black"
     version = 2
     citation = Citation(
         title="Sequence-Level Knowledge Distillation",

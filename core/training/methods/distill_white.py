@@ -44,6 +44,7 @@ class DistillWhiteParameters(TeacherParameters):
 class DistillWhite(Recovery):
     name = "distill-white"
     label = "White-box distillation"
+    short_label = "distill"
     version = 2
     citation = Citation(
         title="Distilling the Knowledge in a Neural Network",

@@ -35,6 +35,7 @@ class LoRAPruneTrainedParameters(RecoveryParameters, GradientParameters):
 class LoRAPruneTrained(KeepEndBlocks, TrainPruneMethod):
     name = "loraprune-trained"
     label = "LoRAPrune while training"
+    short_label = "LoRAPrune trained"
     family = "structured"
     version = 2
     ratio_kind = "parameters"

@@ -23,6 +23,7 @@ class MagnitudeTrainedParameters(RecoveryParameters):
 class MagnitudeTrained(TrainPruneMethod):
     name = "magnitude-trained"
     label = "Magnitude while training"
+    short_label = "Magnitude trained"
     family = "unstructured"
     leaves = frozenset({"zeros"})
     citation = Magnitude.citation.model_copy(update={"part": "section 3"})
