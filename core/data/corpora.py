@@ -60,6 +60,12 @@ def open_corpus(name: str) -> CorpusText:
     return CorpusText(name, source, content)
 
 
+def missing_file(name: str) -> str | None:
+    """Return the data file of a catalogue corpus that this machine lacks; None if it is here, or unknown."""
+    card = _card(name)
+    return card.file if card and files.find(card.file) is None else None
+
+
 def _card(name: str) -> Corpus | None:
     """Return the catalogue's entry; a catalogue id, perhaps with 8 digits of another text, is always its."""
     return BY_ID.get(re.sub(r"@[0-9a-f]{8}$", "", name))

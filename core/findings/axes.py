@@ -23,6 +23,7 @@ RATIO = Axis("ratio", "Requested pruning ratio (block weights)", percent=True)
 REMOVED = Axis("model_removed", "Share of the whole model removed", percent=True)
 PARAMETERS = Axis("parameters", "Parameters (millions)")
 PACKED = Axis("packed_mb", "Packed size (MB)", of_bits=True)
+FILE = Axis("file_mb", "File size (MB)", of_bits=True)
 BITS = Axis("bits_per_weight", "Bits per weight (block linears, with scales and zero points)", of_bits=True)
 PREFILL, DECODE, MEMORY = (Axis(one.column, one.title, of_bits=True) for one in SPEEDS.values())
 SEVEN_TITLE = "Mean of seven (%)"  # of a column

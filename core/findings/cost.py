@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from core.fields import Details
 from core.findings.seeds import unseeded
+from core.notation.formatting import format_duration
 from core.results import Variant
 
 ALONE = 0.05  # of all cores: what other programs may use beside a stage that has the machine alone
@@ -47,6 +48,13 @@ def cost_of(twins: Sequence[Variant], others: Iterable[Variant] = ()) -> Cost:
         seconds += median(run["seconds"] for run in alone)
         machines += [f"{run.get('threads', '?')} threads of {run.get('device', '?')}" for run in alone]
     return Cost(seconds, memory or None, ", ".join(dict.fromkeys(machines)))
+
+
+def needs(variant: Variant) -> list[str]:
+    """Return the texts that making a variant reads, and the time that its stages took."""
+    texts = {stage.calibration.corpus for stage in variant.stages if stage.calibration}
+    seconds = [run["seconds"] for run in variant.stage_runs if "seconds" in run]
+    return [*sorted(texts), *([format_duration(sum(seconds))] if seconds else [])]
 
 
 def _begin(variant: Variant, place: int) -> tuple[object, ...]:

@@ -1,9 +1,6 @@
 """The question which variant of a model is best, as a command or Python asks it, and its answer."""
 
-import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import pandas as pd
 
@@ -15,25 +12,22 @@ from core.findings.best.candidates import TRAINED, UNTRAINED, accepted
 from core.findings.best.qualities import quality_of
 from core.findings.estimates.rule import written_chains
 from core.findings.estimates.words import likely_better
+from core.findings.files import FORM, with_files
 from core.findings.finding import Finding, Reader
 from core.findings.rows import points, zeroshot
 from core.findings.rows.choices import choose_text
 from core.findings.rows.zeroshot import first_documents
 from core.findings.within import BudgetQuery, Within, gather, rank, within
 from core.notation.formatting import format_amount
-from core.request.combining import WrittenChain, combine
-from core.request.expected.size import Size, size_of_variant
-from core.results import Result, Variant
-from core.shipping.base import Counted, Format
-from core.shipping.formats import file_sizes
-from core.specs import ModelId, Perplexity, VariantSpec
+from core.request.combining import WrittenChain
+from core.shipping.base import Format
+from core.specs import Perplexity
 
 COLUMNS = (
     *("key", "series_label", "amount_label", "chain", "calibration", "train", "training", "family"),
     *("packed_mb", "file_mb", "bits_per_weight", "decode_ms", "times_dense", "interval_low", "interval_high"),
     *("perplexity", "above_chance", "fits", "misses"),
 )
-FORM = "form"  # column of the format that a variant fits
 
 
 @dataclass(frozen=True)
@@ -119,9 +113,8 @@ def answer(question: Question, rows: pd.DataFrame, here: str, reader: Reader) ->
         gathered = gathered._replace(every=gathered.every[~some])
     files = None
     if question.only is not None:
-        stored = reader.results(list(gathered.every["key"]))
-        gathered = gathered._replace(every=_with_files(gathered.every, question.only, stored))
-        files = partial(_with_predicted_files, form=question.only, model=next(iter(stored.values())).variant.model_id)
+        every, files = with_files(gathered.every, [question.only], reader)
+        gathered = gathered._replace(every=every)
     query, filters = BudgetQuery(quality_of(PERPLEXITY, corpus), question.budget), _filters(question, gathered.every)
     found = within(gathered, query, filters, reader, files)
     rows, best, untrained = answers(found.rows), found.winner, None
@@ -174,28 +167,3 @@ def _filters(question: Question, every: pd.DataFrame) -> dict[str, list[str]]:
         if (value := wanted[column]) is not None and value not in there:
             raise unknown(name, value, there)
     return {column: [value] for column, value in wanted.items() if value is not None}
-
-
-def _with_files(every: pd.DataFrame, form: Format, stored: Mapping[str, Result]) -> pd.DataFrame:
-    """Return rows with the size of their files in a format, `file_mb`, and the format in `FORM` if they fit it."""
-    results = [stored.get(key) for key in every["key"]]
-    return _sized(every, form, [(one.variant, one.footprint) if one else None for one in results])
-
-
-def _with_predicted_files(combined: pd.DataFrame, form: Format, model: ModelId) -> pd.DataFrame:
-    """Return estimated chains of a model with the columns of `_with_files`; a chain that no run accepts has no file."""
-    variants: list[tuple[VariantSpec, Size | None] | None] = []
-    for blocks, tables, dtype in combined[["blocks", "tables", "dtype"]].itertuples(index=False):
-        stages = combine(blocks, tables)
-        spec = stages and VariantSpec(model=model.name, revision=model.revision, dtype=dtype, stages=stages)
-        variants.append((spec, size_of_variant(spec)) if spec else None)
-    return _sized(combined, form, variants)
-
-
-def _sized(
-    rows: pd.DataFrame, form: Format, variants: Sequence[tuple[Variant | VariantSpec, Counted | None] | None]
-) -> pd.DataFrame:
-    known = [file_sizes(*one) if one else [] for one in variants]
-    sizes = [next((one.bytes / 1e6 for one in each if one.format == form.label), math.nan) for each in known]
-    found = rows.assign(file_mb=sizes)
-    return found.assign(**{FORM: pd.Series(form.label, found.index).where(found["file_mb"].notna())})

@@ -14,6 +14,7 @@ from core.findings.best.candidates import accepted, candidates, without_perplexi
 from core.findings.best.qualities import Quality
 from core.findings.estimates import combinations, words
 from core.findings.estimates.rule import RuleError, rule_error
+from core.findings.files import WithFiles
 from core.findings.finding import Number, Reader
 from core.findings.numbers.differences import NUMBER, number_of
 from core.findings.numbers.paired import ACCURACIES, distance_interval
@@ -25,7 +26,6 @@ from core.metrics import MEANS
 
 COMPARED = 20  # variants within the budget that are tested against the best
 PAIRED = 100  # variants within the budget with intervals, besides the front; each reads the stored answers
-WithFiles = Callable[[pd.DataFrame], pd.DataFrame]  # adds the sizes of files to rows of `combinations`
 Filters = Mapping[str, Sequence[str]]  # accepted values by column of `candidates`; an empty list accepts all
 
 _candidates, _without_perplexity = shared(candidates), shared(without_perplexity)

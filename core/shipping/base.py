@@ -63,6 +63,7 @@ class Format(ABC):
     label: ClassVar[str]
     purpose: ClassVar[str]  # one or two sentences
     library: ClassVar[str]  # named on the model card
+    program: ClassVar[str] = "transformers"  # that loads its files
     runtime: ClassVar[Runtime]
     types: ClassVar[Mapping[str, str]]  # of saved weights: as users write it, as it is stored
     accepts: ClassVar[frozenset[Trait]] = STORED  # traits of stages that it can represent

@@ -41,6 +41,12 @@ def find_format(name: str) -> Format:
     raise unknown("format", name, [one.name for one in FORMATS])
 
 
+def programs() -> dict[str, list[Format]]:
+    """Return the formats that each program loads."""
+    names = dict.fromkeys(form.program for form in FORMATS)
+    return {name: [form for form in FORMATS if form.program == name] for name in names}
+
+
 def requested_format(spec: RunSpec) -> tuple[Format, str]:
     """Return the format and type in which a run saves its model."""
     form = find_format(spec.format)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.findings.axes import BITS, DECODE, MEMORY, PACKED, PARAMETERS, PREFILL, Axis
+from core.findings.axes import BITS, DECODE, FILE, MEMORY, PACKED, PARAMETERS, PREFILL, Axis
 from core.findings.best.budget import LIMITS, Budget, limits, pareto, winner
 from core.findings.best.qualities import Quality
 from core.findings.best.ranking import interval_of
@@ -23,7 +23,7 @@ from dashboard.charts.elements.drawing import Drawing, error_bars
 from dashboard.charts.elements.style import OF_FAMILIES, Properties, Theme, faded, family_look
 from dashboard.charts.tradeoff_axes import Heights, Plot, heights, measured, percent_ticks, placed
 
-COSTS = (PACKED, BITS, PARAMETERS, PREFILL, DECODE, MEMORY)
+COSTS = (PACKED, FILE, BITS, PARAMETERS, PREFILL, DECODE, MEMORY)
 NEAREST = 3  # misses that are named if nothing fits
 RING = 17  # px
 BEYOND = 1.5  # multiple of the cost's limit up to which variants outside the budget are in view

@@ -9,12 +9,13 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.amount import Bits, Factor
 from core.data.texts import called
-from core.findings.axes import PACKED, Axis
+from core.findings.axes import FILE, PACKED, Axis
 from core.findings.best import ranking
 from core.findings.best.budget import ACCURACY, LIMITS, Budget, answers, limits, winner
 from core.findings.best.candidates import NO_TEXT, accepted
 from core.findings.best.qualities import QUALITIES, Quality, quality_of
 from core.findings.estimates import words as estimate_words
+from core.findings.files import FORM, Forms, file_facts, with_files
 from core.findings.numbers.reporting import UNADJUSTED, seeds_words
 from core.findings.pairs.paired import INTERVAL
 from core.findings.rows import points
@@ -23,26 +24,31 @@ from core.findings.sharing import shared
 from core.findings.within import COMPARED, PAIRED, BudgetQuery, Within, gather, within
 from core.metrics import MEANS, SPEEDS
 from core.notation.formatting import label
+from core.results import Result
+from core.shipping.base import Format
+from core.shipping.formats import FORMATS, programs
 from dashboard import data
 from dashboard.charts import tradeoff
 from dashboard.charts.tradeoff_axes import edge_words
 from dashboard.explore.details import open_points, pick_point, show_details
 from dashboard.explore.headline import offers
 from dashboard.explore.missing import offer_estimates, offer_numbers
+from dashboard.explore.saving import Offer
 from dashboard.exports.files import Item
 from dashboard.exports.pivots import Pivot
 from dashboard.shared import links, widgets
-from dashboard.shared.binding import BOUND, check_link, multiselect, number, segments, select
+from dashboard.shared.binding import BOUND, Width, check_link, multiselect, number, segments, select
 from dashboard.shared.glossary import terms
 from dashboard.shared.literal import literal
 from dashboard.shared.pickers import COST, TEXT, Chosen
 
 LEAST, MOST = 0.001, 1e9  # range of a limit
-NAMES = ("packed size", "bits per weight", "parameters", *(one.noun for one in SPEEDS.values()))
+NAMES = ("packed size", "file size", "bits per weight", "parameters", *(one.noun for one in SPEEDS.values()))
 COSTS = dict(zip(NAMES, tradeoff.COSTS, strict=True))
 CHART = "explore_tradeoff"  # key
 TABLE = "explore_ranked"  # key
 LIMIT = "explore_limit_"  # start of the keys of limits
+ANY = "any program"
 SIDE = 500  # minimum width in px of the list and the chart in a row
 
 
@@ -96,15 +102,27 @@ def start_limit(dense: pd.DataFrame) -> None:
         st.rerun()  # the field reads the address before the script runs
 
 
-def pick_budget() -> Budget:
-    """Show the field of the size, and those of the other limits behind a button; an empty field sets no limit."""
-    given = {PACKED.column: _limit(PACKED.column, SIZE)}
-    with st.popover("More limits", icon=":material/tune:"):
-        given |= {column: _limit(column, field) for column, field in MORE.items()}
-    return Budget(**{name: limit / LIMITS[name].times for name, limit in given.items() if limit is not None})
+def pick_forms() -> list[Format]:
+    """Show the field of the program that loads the file; return its formats, none for any program."""
+    loaded = programs()
+    help = f"With a program, sizes are those of the smallest file that it loads; for {ANY}, packed sizes."
+    return loaded.get(select("For", [ANY, *loaded], "explore_for", "program", help=help, width=140), [])
 
 
-def _limit(column: str, field: Field) -> float | None:
+def pick_budget(size: Axis, every: pd.DataFrame) -> tuple[Budget, dict[str, list[str]]]:
+    """Show the field of the size, and the other limits and filters behind a button; an empty field sets no limit.
+
+    Returns:
+        The limits, and the accepted values of each column of `every`, where an empty list accepts all.
+    """
+    given = {size.column: _limit(PACKED.column, SIZE)}
+    with st.popover("Limits, filters", icon=":material/tune:"):
+        given |= {column: _limit(column, field, "stretch") for column, field in MORE.items()}
+        filters = _pick_filters(every)
+    return Budget(**{name: limit / LIMITS[name].times for name, limit in given.items() if limit is not None}), filters
+
+
+def _limit(column: str, field: Field, width: Width = 150) -> float | None:
     limit: float | None = number(
         field.label,
         (LEAST, field.most),
@@ -116,35 +134,35 @@ def _limit(column: str, field: Field) -> float | None:
         format="%g",
         help=field.help,
         placeholder="no limit",
-        width=170,
+        width=width,
     )
     return limit
 
 
-def pick_filters(every: pd.DataFrame) -> dict[str, list[str]]:
-    """Show the filters; return the accepted values of each column, where an empty list accepts all."""
+def _pick_filters(every: pd.DataFrame) -> dict[str, list[str]]:
     chosen = {}
-    with st.popover("Filter variants", icon=":material/filter_alt:"):
-        for name, column, shown in (
-            ("Family", "family", str.capitalize),
-            ("Method", "method", label),
-            ("Training", "training", str.capitalize),
-            ("Calibrated on", "calibration", str),
-        ):
-            values = every[column].fillna(NO_TEXT)
-            key = f"explore_only_{name.split()[0].lower()}"
-            there = list(dict.fromkeys(values))
-            check_link(key, "filter", [shown(one) for one in there], shown)
-            chosen[column] = multiselect(name, there, format_func=shown, key=key, placeholder="all", **BOUND)
+    for name, column, shown in (
+        ("Family", "family", str.capitalize),
+        ("Method", "method", label),
+        ("Training", "training", str.capitalize),
+        ("Calibrated on", "calibration", str),
+    ):
+        key, there = f"explore_only_{name.split()[0].lower()}", list(dict.fromkeys(every[column].fillna(NO_TEXT)))
+        check_link(key, "filter", [shown(one) for one in there], shown)
+        chosen[column] = multiselect(name, there, format_func=shown, key=key, placeholder="all", **BOUND)
     return chosen
 
 
-def pick_query(budget: Budget, every: pd.DataFrame, corpus: str) -> BudgetQuery:
-    """Show the fields of the quality and the cost; `every` has the `candidates`, whose perplexities are of `corpus`."""
+def pick_query(budget: Budget, every: pd.DataFrame, corpus: str, other: Axis) -> BudgetQuery:
+    """Show the fields of the quality and the cost, but not of the `other` size.
+
+    `every` has the `candidates`, whose perplexities are of `corpus`.
+    """
+    costs = [name for name, axis in COSTS.items() if axis is not other]
     offered = [one.label for one in QUALITIES.values() if one.always or every[one.column].notna().any()]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         quality = segments("Rank by", offered, "explore_quality", "quality", wrap=True)
-        cost = select("Against", list(COSTS), COST, "cost", width=210)
+        cost = select("Against", costs, COST, "cost", width=210)
     column = next(one.column for one in QUALITIES.values() if one.label == quality)
     return BudgetQuery(quality_of(column, corpus), budget, COSTS[cost])
 
@@ -155,7 +173,8 @@ def show_points(chosen: Chosen, dense: pd.DataFrame, answer: Within, protocol: s
     known = limits(budget)
     caption = f"{chosen.model}, variants with any calibration or training data. "
     caption += quality.caption.format(text=called(quality.corpus), protocol=protocol, documents=chosen.documents)
-    caption += " Sizes are packed, at 16 bits per weight or the bits of the grid."
+    files = FORM in found
+    caption += f" Sizes are {'of files' if files else 'packed, at 16 bits per weight or the bits of the grid'}."
     explained = edge_words(found, quality, known.get(quality.drawn))
     explained += " Pareto front: no other variant is as good at the same or lower cost."
     explained += f" Bars of the front ({UNADJUSTED}): {quality.interval}."
@@ -167,8 +186,8 @@ def show_points(chosen: Chosen, dense: pd.DataFrame, answer: Within, protocol: s
             explained += f" Not drawn: {lacking} ({why})."
     if len(answer.estimates):
         explained += f" {estimate_words.drawn_words(answer.error)}"
-    unused = ["key", "keys", "spread", "value", "low", "high", "scored", "ranked", "undecided", "file_mb"]
-    exported = found.drop(columns=unused)
+    unused = ["key", "keys", "spread", "value", "low", "high", "scored", "ranked", "undecided"]
+    exported = found.drop(columns=unused if files else [*unused, FILE.column])
     alt, best = f"{quality.drawn_title} against {cost.title.lower()}, a mark for each variant.", winner(found)
     if best is not None:
         alt += f" Best within the budget: {points.point_name(best)}."
@@ -248,6 +267,23 @@ def show_list(chosen: Chosen, answer: Within) -> Item:
     )
 
 
+def _file_of(result: Result, answer: Within, forms: Forms) -> Offer:
+    """Return the file of the winner for a program; without one, the best file of any program within the packed size."""
+    most = answer.query.budget.packed_mb
+    if forms or most is None:
+        return Offer(result, forms or FORMATS)
+    every, _ = with_files(answer.gathered.every, FORMATS, data)
+    query = answer.query._replace(budget=answer.query.budget.model_copy(update={"packed_mb": None, "file_mb": most}))
+    best = within(answer.gathered._replace(every=every), query, answer.filters, data).winner
+    if best is None:
+        return Offer(result, note=f"No file has at most {most:g} MB. This one is of the variant above.")
+    if best["key"] == result.variant.key:
+        return Offer(result)
+    name, words = literal(points.point_name(best)), answer.query.quality.words(best)
+    note = f"The best file of at most {most:g} MB is of another variant: **{name}**, {words}."
+    return Offer(data.results([best["key"]])[best["key"]], note=note)
+
+
 def show_tradeoff(chosen: Chosen, rows: pd.DataFrame, title: DeltaGenerator, fields: DeltaGenerator) -> list[Item]:
     """Show which variants of a model are within a budget, and the details of one.
 
@@ -263,21 +299,31 @@ def show_tradeoff(chosen: Chosen, rows: pd.DataFrame, title: DeltaGenerator, fie
         return []
     start_limit(gathered.dense)
     with fields:
-        budget = pick_budget()
-        filters = pick_filters(every)
+        forms = pick_forms()
+        size, other = (FILE, PACKED) if forms else (PACKED, FILE)
+        budget, filters = pick_budget(size, every)
+    files = None
+    if forms:
+        sized, files = with_files(every, forms, data)
+        gathered = gathered._replace(every=sized)
+        filters[FORM] = [form.label for form in forms]
     head, grid = st.container(), st.grid(2, min_column_width=SIDE, gap="medium")
     chart_cell, list_cell = grid.cell(), grid.cell()
     with chart_cell:
         place = st.container()
-        query = pick_query(budget, every, str(chosen.corpus))
-    if accepted(every, filters).empty:
+        query = pick_query(budget, every, str(chosen.corpus), other)
+    if accepted(gathered.every, filters).empty:
         head.info("No variant passes the filters. Remove a filter.")
         return []
-    answer = within(gathered, query, filters, data)
+    answer = within(gathered, query, filters, data, files)
     with title.container(gap="xsmall"):
         st.title(answer.headline(chosen.model), anchor=False)
-        best = answer.winner
-        with offers(answer.known(), None if best is None else best["key"]):
+        key, known = None, answer.known()
+        if (best := answer.winner) is not None:
+            key = best["key"]
+            if forms:
+                known = known[:1] + file_facts(best, data.results([key])[key].variant)
+        with offers(known, key, partial(_file_of, answer=answer, forms=forms)):
             pass
     with place:
         chart = show_points(chosen, gathered.dense, answer, gathered.measured["protocol"].iloc[0])

@@ -3,19 +3,16 @@
 import math
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 import streamlit as st
 
 from core.base.errors import UserError
-from core.base.paths import typed_path
 from core.fields import Details
 from core.findings.cost import NOT_ALONE, is_alone
 from core.findings.inside.layers import changed_layers, stages_of
 from core.findings.rows import naming, points, stages
-from core.models.sources import identify_again
 from core.notation.chain import DENSE, common_defaults, file_name
 from core.notation.formatting import capitalise, format_number, label
 from core.notation.removal import (
@@ -26,16 +23,13 @@ from core.notation.removal import (
     format_percent,
     uncovered_words,
 )
-from core.request.complete import check_save_folder
-from core.request.stages import variant_spec
 from core.results import Result
-from core.shipping.base import Format
-from core.shipping.formats import FORMATS, find_format, size_of
-from core.specs import PUBLISHED, RunSpec, Stage, precision_name
+from core.specs import PUBLISHED, Stage
 from dashboard import data
 from dashboard.charts.curve import loss_curve
 from dashboard.charts.matrices import layer_heatmap
 from dashboard.explore.comparison import chosen_pair, compare, newly_ticked, pick_pair, show_comparison
+from dashboard.explore.saving import Offer, offer_file
 from dashboard.exports.files import Item, export_name, model_part
 from dashboard.shared import links, widgets
 from dashboard.shared.binding import UNBOUND, keep_in_address, pick_named, segments
@@ -129,51 +123,6 @@ def _training(point: Point, place: int, stage: Stage, training: Details, several
     )
 
 
-def offer_export(result: Result) -> None:
-    """Show the form that queues the export of the variant for other programs."""
-    variant = result.variant
-    with st.popover("Save for other programs", icon=":material/save:"):
-        names, key = [form.name for form in FORMATS], f"explore_format_{variant.key[:8]}"
-        form = find_format(segments("Format", names, key, "format", lambda name: find_format(name).label, UNBOUND))
-        st.caption(form.purpose)
-        try:
-            source = identify_again(variant.model, variant.revision)
-            form.check(variant, source)
-        except UserError as error:
-            st.warning(str(error))
-            return
-        # A key for each format and point, so that the inputs start from their defaults.
-        own = f"{form.name}_{variant.key[:8]}"
-        kind = st.selectbox(
-            "Weights",
-            list(form.types.values()),
-            index=list(form.types.values()).index(form.default(variant)),
-            format_func=lambda kind: size_of(result, source, form, kind),
-            key=f"explore_precision_{own}",
-            help=f"Sizes are on disk; the results on this page are of {precision_name(variant.dtype)}.",
-        )
-        proposed = Path.home() / f"{variant.model.replace('/', '-')}-{file_name(variant.stages)}-{variant.key[:8]}"
-        folder = st.text_input("New folder on this machine", str(proposed), key=f"explore_folder_{own}")
-        st.caption("The job recomputes the model if it is not cached, adds a model card and runs the export check.")
-        # Not a callback, which would miss a value typed just before the click.
-        if st.button("Save", type="primary", key="explore_save"):
-            _queue_export(result, folder, form, kind, size_of(result, source, form, kind))
-
-
-def _queue_export(result: Result, folder: str, form: Format, kind: str, size: str) -> None:
-    try:
-        target = typed_path(folder)
-        if not folder or not target.is_absolute():
-            raise UserError(f"Folder {folder!r} is not an absolute path; give one such as /home/me/model.")
-        check_save_folder(target)
-        variant = variant_spec(result.variant)
-        data.queue().submit(RunSpec(variant=variant, save=str(target), format=form.name, precision=kind))
-    except UserError as error:
-        st.toast(str(error), icon=":material/error:")
-        return
-    st.toast(f"Queued; the Run page shows its progress. It writes {target}, {size}.")
-
-
 def open_points(name: str, keys: Sequence[str]) -> None:
     """Open the details of the only point chosen in a table or chart, or compare the last two, with the next run.
 
@@ -237,7 +186,7 @@ def _details(result: Result, row: pd.Series, chain: str, found: pd.DataFrame) ->
     with st.container(horizontal=True):
         links.show("inside", "Look inside", "layers", links.inside(result.variant.key, data.called(result.variant)))
         if not result.variant.is_external:
-            offer_export(result)
+            offer_file("explore", lambda: Offer(result))
             offer_scan(result)
         if result.variant.key in data.store().local_keys():
             with st.popover("Delete my numbers", icon=":material/delete:"):

@@ -22,7 +22,7 @@ from dashboard.charts import fewshot
 from dashboard.exports.files import Item, export_name, model_part
 from dashboard.shared import widgets
 from dashboard.shared.binding import segments, select
-from dashboard.shared.documents import missing_files, offer_documents, scored_task
+from dashboard.shared.documents import missing_files, offer_files, scored_task
 from dashboard.shared.pickers import PROMPT
 
 WIDTHS = {
@@ -134,7 +134,7 @@ def show_prompt(model: str, found: pd.DataFrame) -> None:
     if not st.toggle("Show the prompt", key="explore_prompt_shown"):
         return
     if missing := missing_files((card(dataset).file, card(dataset).pool)):
-        offer_documents(names[dataset], missing, "explore_prompt_fetch")
+        offer_files(names[dataset], missing, "explore_prompt_fetch")
         return
     answers = data.store().samples(key, row)
     if answers is None or "shots" not in answers:

@@ -1,7 +1,8 @@
 """Explore's finding at the chosen amount: a headline with the way to the file, and the whole answer below the chart."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import pandas as pd
 import streamlit as st
@@ -13,9 +14,10 @@ from core.findings.numbers.reporting import UNADJUSTED, interval_words, ratio_wo
 from core.findings.pairs import paired
 from core.findings.rows import points
 from core.findings.rows.other_texts import times_dense
+from core.results import Result
 from dashboard import data
 from dashboard.explore.curve_data import Shown
-from dashboard.explore.details import POINT
+from dashboard.explore.saving import Offer, offer_file
 from dashboard.shared import links, widgets
 from dashboard.shared.literal import literal
 from dashboard.shared.pickers import AT, AXIS, BY_SIZE, FAMILIES, SHOWN, TEXT
@@ -37,21 +39,19 @@ def show_headline(shown: Shown, drawn: pd.DataFrame, best: words.Best, at: str) 
 
 
 @contextmanager
-def offers(known: Sequence[str], key: str | None) -> Iterator[None]:
-    """Show what is `known` of a winner, and buttons to its file and command in one line, with those of the block."""
+def offers(known: Sequence[str], key: str | None, find: Callable[[Result], Offer] = Offer) -> Iterator[None]:
+    """Show what is `known` of a winner, and buttons to its file and command in one line, with those of the block.
+
+    `find` returns the file to write for the winner.
+    """
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         st.markdown(f":small[{literal(' · '.join(known))}]", width="content")
-        if key is not None:
-            st.button("Get the file", "explore_file", None, _open, (key,), icon=":material/download:", type="tertiary")
-            if (result := data.result(key)) and not result.variant.is_external:
-                with st.popover("Copy command", icon=":material/terminal:", type="tertiary"):
-                    widgets.show_command(result)
+        if key is not None and (result := data.result(key)) and not result.variant.is_external:
+            offer_file("explore_best", partial(find, result), plain=True)
+            with st.popover("Copy command", icon=":material/terminal:", type="tertiary"):
+                widgets.show_command(result)
         yield
         links.show("about", "Tour", "tour")
-
-
-def _open(key: str) -> None:
-    st.session_state[POINT] = key
 
 
 def _by_size(shown: Shown, found: Smaller, at: str) -> links.Address:

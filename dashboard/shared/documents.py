@@ -1,4 +1,4 @@
-"""Reading the documents of tasks, and the offer to fetch those that this machine lacks."""
+"""Reading the documents of tasks, and the offer to fetch data that this machine lacks."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def missing_files(names: Iterable[str | None]) -> list[str]:
     return [name for name in names if name and files.find(name) is None]
 
 
-def offer_documents(task: str, missing: Sequence[str], key: str) -> None:
-    """Show the button that fetches the documents of a task, by its label: the files that this machine lacks."""
+def offer_files(name: str, missing: Sequence[str], key: str) -> None:
+    """Show the button that fetches the files that this machine lacks; `name` is the text, or the task, in words."""
     sources = listed(list(dict.fromkeys(files.origin(name) for name in missing)))
-    st.caption(f"The documents of {task} are not on this machine. They come from {sources}.")
-    if not st.button(f"Fetch {task}", key=key, icon=":material/download:"):
+    st.caption(f"The data of {name} are not on this machine. They come from {sources}.")
+    if not st.button(f"Fetch {name}", key=key, icon=":material/download:"):
         return
     try:
-        with st.spinner(f"Fetching {task} ..."):
+        with st.spinner(f"Fetching {name} ..."):
             for name in missing:
                 files.get(name)
     except UserError as error:

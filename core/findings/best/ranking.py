@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from core.findings.axes import DECODE, MEMORY, PACKED, PARAMETERS, PREFILL, SEVEN_TITLE
+from core.findings.axes import DECODE, FILE, MEMORY, PACKED, PARAMETERS, PREFILL, SEVEN_TITLE
 from core.findings.best.answer import tied
 from core.findings.best.budget import (
     ACCURACY,
@@ -18,6 +18,8 @@ from core.findings.best.budget import (
     winner,
 )
 from core.findings.best.qualities import QUALITIES, Quality
+from core.findings.cost import needs
+from core.findings.files import FORM, file_distance
 from core.findings.numbers.reporting import (
     UNADJUSTED,
     TableRow,
@@ -80,18 +82,20 @@ def headline(found: pd.DataFrame, dense: pd.DataFrame, budget: Budget, quality: 
     best = winner(found)
     if not limits(budget):
         return f"{model}, by size"
+    size = PACKED.column if budget.file_mb is None else FILE.column
+    most = limits(budget).get(size)
+    room = f"fits in {'a file of ' * (size == FILE.column)}{most or 0:g} MB"
     if best is None:
         ranked = "ranked " if found["fits"].any() else ""
-        limit = "is within the limits" if budget.packed_mb is None else f"fits in {budget.packed_mb:g} MB"
-        return f"No {ranked}variant of {model} {limit}"
-    if budget.packed_mb is None or quality.column != PERPLEXITY or dense.empty:
+        return f"No {ranked}variant of {model} {'is within the limits' if most is None else room}"
+    if most is None or quality.column != PERPLEXITY or dense.empty:
         return f"{point_name(best)} has the {quality.best} of {model}"
-    share, more = best["packed_mb"] / dense["packed_mb"].iloc[0], best["times_dense"] - 1
+    share, more = best[size] / dense[PACKED.column].iloc[0], best["times_dense"] - 1
     part = next((word for word, one in PARTS.items() if abs(share - one) < NEAR * one), f"{100 * share:.0f} %")
     loss = f"{abs(100 * more):.0f} % {'more' if more > 0 else 'less'} perplexity"
     if more >= MUCH:
         loss = f"{ratio_words(1 + more)} times the perplexity"
-    return f"{model} fits in {budget.packed_mb:g} MB, {part} of its size, with {loss}"
+    return f"{model} {room}, {part} of its size, with {loss}"
 
 
 def answer(
@@ -241,6 +245,7 @@ def ranking(
             **_columns(found, quality),
             PACKED.title: found["packed_mb"],
             **files,
+            **(_file_columns(found, stored) if FORM in found else {}),
             TO_FIRST: found["key"].map(tested["verdict"]),
             ON_FRONT: pd.Series("yes", found.index).where(found["front"]).mask(found["own_grid"], OWN_GRID),
             **intervals,
@@ -254,6 +259,12 @@ def ranking(
     )
     idle = ["Misses by" if found["fits"].any() else ON_FRONT, *([TO_FIRST, ADJUSTED] if differences is None else [])]
     return table.drop(columns=idle)
+
+
+def _file_columns(found: pd.DataFrame, stored: Sequence[Result | None]) -> dict[str, Sequence[str | None]]:
+    """Return the distance of each file, and the data and the time that making it needs."""
+    made = [", ".join(needs(one.variant)) if one else "" for one in stored]
+    return {"File / dense": [file_distance(row) for row in found.to_dict("records")], "Made with": made}
 
 
 def _columns(found: pd.DataFrame, quality: Quality) -> dict[str, pd.Series]:

@@ -52,6 +52,7 @@ class GGUF(Format):
         "in size; those of a Gemma 3 may not."
     )
     library = "gguf"
+    program = "llama.cpp"
     runtime = Runtime("in_llama_cpp", ("xllamacpp",))
     types = {kind: kind for kind in support.TYPES}
     accepts = Format.accepts - REMEDIES.keys()

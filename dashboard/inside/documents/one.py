@@ -13,7 +13,7 @@ from core.data.cards import card
 from core.data.tasks import identify_task
 from core.findings.inside.documents import BY_LENGTH, UNKNOWN, TaskFlips, choice_by_length
 from dashboard.shared.binding import BOUND, check_link
-from dashboard.shared.documents import missing_files, offer_documents, scored_task
+from dashboard.shared.documents import missing_files, offer_files, scored_task
 from dashboard.shared.literal import literal
 
 CSS = """
@@ -95,7 +95,7 @@ def show_document(row: pd.Series, task: TaskFlips, name: str, names: tuple[str, 
     dataset = task.measurement.dataset
     if missing := missing_files([card(dataset).file]):
         st.html(choices_html(row, stored, names))
-        offer_documents(name, missing, "inside_doc_fetch")
+        offer_files(name, missing, "inside_doc_fetch")
         return
     try:
         with st.spinner("Reading the documents ..."):

@@ -132,7 +132,7 @@ def save_inputs(app, spec, form="huggingface"):
 
 
 def choose_format(app, spec, name):
-    app.segmented_control(key=f"explore_format_{spec.variant.key[:8]}").set_value(name).run()
+    app.segmented_control(key=f"explore_format_{spec.variant.key[:8]}_gguf").set_value(name).run()
 
 
 def test_a_point_is_saved_in_a_format_to_the_typed_folder_and_scanned(two_points, tmp_path, monkeypatch):
@@ -140,6 +140,8 @@ def test_a_point_is_saved_in_a_format_to_the_typed_folder_and_scanned(two_points
     monkeypatch.setattr("core.shipping.gguf.format.vocabulary_bytes", lambda source, size: 2_000_000)
     magnitude, chain = two_points
     app = open_app(explore_point="magnitude@0.5")
+    app.session_state["explore_saving"] = True  # a click on Get the file
+    choose_format(app.run(), magnitude, "huggingface")  # at first it has the format of the smallest file
     folder, kind, save = save_inputs(app, magnitude)
     assert kind.options == ["555 MB, fp32", "286 MB, fp16", "286 MB, bf16"] and kind.value == "float32"
     assert folder.value.endswith(f"smollm2-135m-magnitude@0.5-{magnitude.variant.key[:8]}")
@@ -170,7 +172,9 @@ def test_a_point_is_saved_in_a_format_to_the_typed_folder_and_scanned(two_points
     assert (job.spec.scan.by, job.spec.scan.text.windows) == ("block", 16) and "Queued" in app.toast[0].value
     assert "scan_start" not in [one.key for one in app.run().button]  # it is queued
     app.selectbox(key="explore_point").set_value(chain.variant.key).run()
-    assert save_inputs(app, chain)[0].value.endswith(f"smollm2-135m-magnitude@0.5+adaprune-{chain.variant.key[:8]}")
+    assert save_inputs(app, chain, "gguf")[0].value.endswith(
+        f"smollm2-135m-magnitude@0.5+adaprune-{chain.variant.key[:8]}"
+    )
     assert "scan_start" not in [one.key for one in app.button]  # a chain is not scanned
     assert f"Exports to {tmp_path / 'another'} as GGUF Q4_0" in captions(open_app("run/view.py"))
 

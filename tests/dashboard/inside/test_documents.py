@@ -206,7 +206,7 @@ def test_a_text_that_this_machine_lacks_is_offered(store, monkeypatch, tmp_path)
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "nothing"))
     measured(store)
     app = documents_tab(inside_doc_document="PIQA 1")
-    assert any("The documents of PIQA are not on this machine" in one.value for one in app.caption)
+    assert any("The data of PIQA are not on this machine" in one.value for one in app.caption)
     assert "<b>-1.00</b>" in html(app)
 
     def fails(name):

@@ -40,7 +40,7 @@ def test_a_run_becomes_a_point_and_leaves_as_gguf_that_llama_cpp_has_read(page, 
     settled(opened(page, f"{address}/run?{FORM}"))
     explored(page, "Magnitude", 0.33)
     opened(page, f"{page.url}&explore_point=magnitude%400.33")
-    page.get_by_role("button", name="Save for other programs").click()
+    page.get_by_role("button", name="Get the file").click()
     page.get_by_role("radio", name="GGUF", exact=True).click()
     page.get_by_text("One file for llama.cpp").wait_for()
     enter(page.get_by_label("New folder on this machine"), str(folder))
