@@ -117,7 +117,7 @@ def main(
             picture(browser, f"{address}/?{urlencode(README)}", folder / "explore.png", 1600, "light", whole=False)
         for name in chosen:
             page, query = STATES[name]
-            whole = name != "explore-point"  # its drawer is only as high as the window
+            whole = name != "explore-point"  # its panel is only as high as the window
             for pixels, scheme in product(width or WIDTHS, SCHEMES):
                 file = folder / f"{name}-{pixels}-{scheme}.png"
                 picture(browser, f"{address}/{page}?{urlencode(query, doseq=True)}", file, pixels, scheme, whole)

@@ -1,4 +1,4 @@
-"""The comparison of two points: its field, ticks and drawer, and the test of variants against the best of a table."""
+"""The comparison of two points: its field, ticks and panel, and the test of variants against the best of a table."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -14,6 +14,7 @@ from core.findings.within import numbers_of
 from core.notation.chain import file_name
 from core.results import Result
 from dashboard import data
+from dashboard.explore.panel import show_panel
 from dashboard.exports.files import export_name, model_part
 from dashboard.exports.pivots import SignificanceTest
 from dashboard.shared import links, widgets
@@ -23,7 +24,6 @@ from dashboard.shared.pair import pair_caption, show_differences, show_pair
 COMPARED = "explore_compared"  # key of the field and parameter of the address
 TICKED = "explore_ticked_"  # session keys of the points chosen in a table or chart, in the order of their choice
 PAIR = 2
-DRAWER = 820  # initial width in px
 
 
 def significance_of_best(rows: pd.DataFrame) -> SignificanceTest:
@@ -90,14 +90,14 @@ def newly_ticked(name: str, keys: Sequence[str]) -> list[str]:
 
 
 def show_comparison(pair: tuple[str, str], found: pd.DataFrame) -> None:
-    """Compare two points of `found` in a drawer until the user closes it."""
+    """Compare two points of `found` in the panel until the user closes it."""
     results = data.results(pair)
     if len(results) < len(pair):
         return  # one was deleted
     one, other = rows = [found[found["key"] == key].iloc[0] for key in pair]
     names = points.point_name(one), points.point_name(other)
-    drawer = st.dialog(" and ".join(names), width=DRAWER, position="right", on_dismiss=compare)
-    drawer(_comparison)([results[key] for key in pair], names, any(row["seeds"] > 1 for row in rows))
+    seeds = any(row["seeds"] > 1 for row in rows)
+    show_panel(" and ".join(names), compare, _comparison, [results[key] for key in pair], names, seeds)
 
 
 def _comparison(results: Sequence[Result], names: tuple[str, str], seeds: bool) -> None:

@@ -1,4 +1,4 @@
-"""The drawer of a point: stages, layers, training, command, export, scan, deletion, and its differences to dense."""
+"""The panel of a point: stages, layers, training, command, export, scan, deletion, and its differences to dense."""
 
 import math
 from collections.abc import Sequence
@@ -29,6 +29,7 @@ from dashboard import data
 from dashboard.charts.curve import loss_curve
 from dashboard.charts.matrices import layer_heatmap
 from dashboard.explore.comparison import chosen_pair, compare, newly_ticked, pick_pair, show_comparison
+from dashboard.explore.panel import show_panel
 from dashboard.explore.saving import Offer, offer_file
 from dashboard.exports.files import Item, export_name, model_part
 from dashboard.shared import links, widgets
@@ -41,7 +42,6 @@ ENDED = {
     "cancelled": "Training was cancelled; the variant has the best weights until then.",
 }
 POINT = "explore_point"  # key of the field and parameter of the address
-DRAWER = 720  # initial width in px
 NARROWEST = 220  # px of a field
 SPEED_FORMATS = {"Measured": "%.4g", "Dense": "%.4g", "Dense / measured": "%.2f"}
 FIGURES = (  # column, label, help
@@ -147,7 +147,7 @@ def pick_point(found: pd.DataFrame) -> dict[str, str]:
 
 
 def show_details(found: pd.DataFrame, names: dict[str, str]) -> None:
-    """Show the chosen point, or two compared ones, in a drawer until the user closes it; `names` are `addresses`."""
+    """Show the chosen point, or two compared ones, in the panel until the user closes it; `names` are `addresses`."""
     if pair := chosen_pair():
         show_comparison(pair, found)
         return
@@ -156,8 +156,7 @@ def show_details(found: pd.DataFrame, names: dict[str, str]) -> None:
     if result is None:
         return
     row = found[found["key"] == key].iloc[0]
-    drawer = st.dialog(points.point_name(row), width=DRAWER, position="right", on_dismiss=_close)
-    drawer(_details)(result, row, names[key], found)
+    show_panel(points.point_name(row), _close, _details, result, row, names[key], found)
 
 
 def _close() -> None:

@@ -262,7 +262,7 @@ def show_command(result: Result, title: str = "") -> None:
         return
     if title:
         st.caption(title)
-    st.code(command, language="bash", wrap_lines=True)
+    st.code(command, language=None, wrap_lines=True)  # colours of bash lack contrast
 
 
 def icon_button(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 TOY = "explore_model=toy"
+PANEL = ".st-key-explore_panel"
 STATE = "data-test-script-state"
 COUNT_RUNS = f"""
 window.runs = window.changed = 0;

@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.e2e.actions import TOY, opened, settled
+from tests.e2e.actions import PANEL, TOY, opened, settled
 
 pytestmark = pytest.mark.e2e
 STREAMLITS_OWN = {  # (rule, part of the element): why it stays
@@ -71,7 +71,7 @@ def violations(tab) -> list[str]:
 def test_axe_finds_nothing_that_is_not_streamlits_own(page, address, scheme, state):
     show_in(page, scheme)
     settled(opened(page, f"{address}/{STATES[state]}"))
-    expect(page.get_by_role("dialog")).to_have_count(1 if state == "point" else 0)
+    expect(page.locator(PANEL)).to_have_count(1 if state == "point" else 0)
     assert violations(page) == []
 
 
@@ -101,21 +101,21 @@ def test_a_point_is_opened_and_closed_by_keyboard(page, address):
     opened(page, f"{address}/?{TOY}")
     page.locator(".js-plotly-plot .point").first.wait_for()
     settled(page)
-    dialog = page.get_by_role("dialog")
+    panel = page.locator(PANEL)
     page.get_by_role("combobox", name="Details of a point").focus()
     page.keyboard.type("wanda@0.3")  # which opens the list
     expect(page.get_by_role("option")).to_have_text(["Wanda, 30 % · wanda@0.3"])
     for key in ("ArrowDown", "Enter"):
         page.keyboard.press(key)
-    dialog.get_by_text("Command to reproduce it").wait_for()
+    panel.get_by_text("Command to reproduce it").wait_for()
     page.keyboard.press("Escape")
-    dialog.wait_for(state="detached")
+    panel.wait_for(state="detached")
     page.wait_for_function("!location.search.includes('explore_point')")
     settled(page)  # a table that is drawn anew loses the focus
     page.locator(".st-key-explore_points canvas").first.focus()
     for key in ("ArrowDown", "Shift+Space"):  # to a row of the table, and choose it
         page.keyboard.press(key)
-    dialog.get_by_text("Command to reproduce it").wait_for()
-    dialog.get_by_role("button", name="Close").press("Enter")
-    dialog.wait_for(state="detached")
+    panel.get_by_text("Command to reproduce it").wait_for()
+    panel.get_by_role("button", name="Close").press("Enter")
+    panel.wait_for(state="detached")
     page.wait_for_function("!location.search.includes('explore_point')")

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.actions import TOY, opened, pick, settled
+from tests.e2e.actions import PANEL, TOY, opened, pick, settled
 
 pytestmark = pytest.mark.e2e
 AT_50, AT_30 = (re.compile(f"^At {ratio} % pruning, ") for ratio in (50, 30))  # headings
@@ -72,7 +72,7 @@ def test_back_and_forward_show_the_state_of_each_address(page, address):
 
 
 @pytest.mark.full
-def test_a_story_is_one_step_and_a_closed_drawer_opens_again(page, address):
+def test_a_story_is_one_step_and_a_closed_panel_opens_again(page, address):
     opened(page, f"{address}/?{TOY}")
     first = step(page, f"/?{TOY}", AT_50, explore_mode="By amount", explore_at="50 %")
     follow(page, "Tour")
@@ -84,7 +84,7 @@ def test_a_story_is_one_step_and_a_closed_drawer_opens_again(page, address):
         page.go_back()
         again()
     pick(page, "Details of a point", "wanda@0.3", "Wanda, 30 % · wanda@0.3")
-    title = page.get_by_role("dialog").get_by_text("Wanda, 30 %", exact=True)
+    title = page.locator(PANEL).get_by_text("Wanda, 30 %", exact=True)
     title.wait_for()
     page.wait_for_url(lambda url: "explore_point=Wanda" in url)
     page.go_back()
@@ -110,5 +110,5 @@ def test_a_field_that_changed_its_place_stays_in_the_address(page, address):
     point = page.get_by_role("combobox", name="Details of a point")
     expect(point).to_have_count(1)  # that of the curve stays until the run of the page ends
     pick(page, "Details of a point", "wanda@0.3", "Wanda, 30 % · wanda@0.3")
-    page.get_by_role("dialog").wait_for()
+    page.locator(PANEL).wait_for()
     page.wait_for_url(lambda url: "explore_point=Wanda" in url)

@@ -23,6 +23,8 @@ from dashboard.shared.literal import literal
 from dashboard.shared.pickers import Chosen
 from tests.dashboard.opened import open_app
 
+HEADINGS = {"All points", "All variants", "Variants within the budget", "Nearest variants outside the budget"}
+
 
 def _sidebar():
     import streamlit as st
@@ -96,3 +98,8 @@ def table(app) -> pd.DataFrame:
     """Return the list of variants without estimated chains."""
     shown = app.dataframe[0].value
     return shown[shown[MEASURED] == YES].reset_index(drop=True) if MEASURED in shown else shown
+
+
+def panels(app) -> list[str]:
+    """Return the title of the panel, if it is open."""
+    return [one.value for one in app.header if one.value not in HEADINGS]

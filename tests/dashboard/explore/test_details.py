@@ -1,4 +1,4 @@
-"""The drawer of a point on Explore: its stages, command, exports and sensitivity scan."""
+"""The panel of a point on Explore: its stages, command, exports and sensitivity scan."""
 
 import pytest
 from sqlalchemy import update
@@ -11,16 +11,11 @@ from core.store.tables import jobs
 from dashboard import data
 from dashboard.shared import widgets
 from tests.core.factories import make, perplexity
+from tests.dashboard.explore.given import panels
 from tests.dashboard.opened import captions, charts, open_app
 from tests.synthetic import chained, result
 
 CHAIN = "magnitude@0.5+lora+wanda@0.7"
-
-
-def drawer(app) -> str:
-    """Return the title of the open dialog."""
-    (dialog,) = app.get("dialog")
-    return dialog.proto.dialog.title
 
 
 def test_points_are_shown_with_their_stages_losses_and_command(filled):
@@ -31,13 +26,13 @@ def test_points_are_shown_with_their_stages_losses_and_command(filled):
         filled.put(chained("wanda@0.3+lora+wanda@0.5", 30.0, training=text))
     app = open_app(explore_point=CHAIN.replace("+", " "), explore_training="passages-calibration:512x256")
     point = app.selectbox(key="explore_point")
-    assert point.value == chained(CHAIN, 25.0).variant.key and drawer(app) == "Magnitude 50 % + LoRA + Wanda, 70 %"
+    assert point.value == chained(CHAIN, 25.0).variant.key and panels(app) == ["Magnitude 50 % + LoRA + Wanda, 70 %"]
     assert "sparsegpt@0.5" in {name.rpartition(" · ")[2] for name in point.options}
-    table = app.dataframe[0].value.set_index("Method")
+    table = app.dataframe[-1].value.set_index("Method")
     assert table.loc["Magnitude 50 % + LoRA + Wanda", "Chain"] == CHAIN
     assert table.loc["Dense", "Perplexity"] == 20.1 and table.loc["Dense + LoRA", "Perplexity"] == 19.0
     assert "Computed in 180 s" in " ".join(text.value for text in app.markdown)
-    stages = app.dataframe[1].value
+    stages = app.dataframe[0].value
     assert list(stages["Stage"]) == ["Magnitude", "LoRA", "Wanda"]
     assert list(stages["Cumulative pruning ratio (%)"]) == [50.0, 50.0, pytest.approx(70.0)]
     assert list(stages["Worst error"].round(4))[::2] == [0.08, 0.0267] and set(stages["Seconds"]) == {60.0}
@@ -50,7 +45,7 @@ def test_points_are_shown_with_their_stages_losses_and_command(filled):
     stage.set_value("1. Magnitude").run()
     assert "relative weight error of each linear layer, by block, after stage 1, Magnitude." in captions(app)
     point.set_value(chained("lora", 19.0).variant.key).run()
-    assert drawer(app) == "Dense + LoRA" and not app.exception
+    assert panels(app) == ["Dense + LoRA"] and not app.exception
     app = open_app(explore_point="wanda@0.3+lora+wanda@0.5", explore_training="passages-calibration:512x32")
     assert app.selectbox(key="explore_training").value == "passages-calibration:512x32"
     assert "training and held-out losses on passages-calibration:512x32" in captions(app)
@@ -77,7 +72,7 @@ def test_a_partial_point_says_what_stays_dense_and_its_command_has_the_consent(f
     app = open_app(explore_point="magnitude@0.4+wanda@0.7")
     assert "90 % of the block weights are in no linear and stay dense." in captions(app)
     assert "--partial" in app.code[-1].value
-    assert list(app.dataframe[1].value["Cumulative pruning ratio (%)"]) == [pytest.approx(4), pytest.approx(7)]
+    assert list(app.dataframe[0].value["Cumulative pruning ratio (%)"]) == [pytest.approx(4), pytest.approx(7)]
 
 
 def test_exports_of_one_point_are_named_by_its_chain(filled, monkeypatch):

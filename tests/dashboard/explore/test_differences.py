@@ -18,7 +18,7 @@ from dashboard.explore.comparison import newly_ticked
 from dashboard.exports.files import Chart
 from dashboard.shared import widgets
 from tests import synthetic
-from tests.dashboard.explore.given import chosen, ranked
+from tests.dashboard.explore.given import chosen, panels, ranked
 from tests.dashboard.opened import captions, charts, control, open_app
 from tests.synthetic import curve, put_answered, result
 
@@ -49,10 +49,6 @@ def exported(monkeypatch):
 
 def titles(app) -> str:
     return " ".join(one.proto.spec for one in charts(app))
-
-
-def dialogs(app):
-    return [one.proto.dialog.title for one in app.get("dialog")]
 
 
 def comparison(app):
@@ -122,14 +118,14 @@ def test_a_point_is_compared_with_dense_or_another_variant(answers):
     assert pd.isna(table[FLIPS][0]) and all(re.fullmatch(pattern, flips) for flips in table[FLIPS][1:])
     assert "compared with dense." in captions(app) and "paired test of each number" in captions(app)
     picker.set_value(result("wanda", 44.0, 0.5).variant.key).run()
-    assert dialogs(app.run()) == ["Magnitude, 50 % and Wanda, 50 %"]
+    assert panels(app.run()) == ["Magnitude, 50 % and Wanda, 50 %"]
     wanda = comparison(app)
     assert list(wanda["First"]) == list(table["First"]) and list(wanda["Second"]) != list(table["Second"])
 
 
 def test_a_comparison_names_the_better_point_and_is_in_the_address(answers):
     app = open_app(explore_compared=[MAGNITUDE, WANDA])
-    assert dialogs(app) == ["Magnitude, 50 % and Wanda, 50 %"]
+    assert panels(app) == ["Magnitude, 50 % and Wanda, 50 %"]
     assert "Magnitude, 50 % relative to Wanda, 50 %" in titles(app)
     (verdict,) = (text for text in (one.value.replace("\\", "") for one in app.markdown) if "is better than" in text)
     assert verdict.startswith("**Wanda, 50 %** is better than Magnitude, 50 % in perplexity on passages-eval (")
@@ -141,7 +137,7 @@ def test_a_comparison_names_the_better_point_and_is_in_the_address(answers):
     assert set(comparison(app)["First is"]) == {CANNOT}
     assert f"Cannot be paired: {NOT_KEPT}." in captions(app) and not app.exception
     app.multiselect(key="explore_compared").set_value([keys[WANDA]]).run()
-    assert dialogs(app) == []
+    assert panels(app) == []
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import itertools
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.actions import TOY, center, click_mark, opened, run_again, settled
+from tests.e2e.actions import PANEL, TOY, center, click_mark, opened, run_again, settled
 
 pytestmark = pytest.mark.e2e
 ROW, TICK = 35, 18  # px of a table: the height of its header and rows, and the middle of a tick
@@ -20,11 +20,11 @@ def test_a_click_on_the_curve_opens_the_point(page, address):
     click_mark(page, lambda: center(lines.first.locator(".point").nth(3)), "explore_point=")
     page.get_by_text("slimscope run toy").wait_for()
     assert "explore_at=40" in page.url
-    page.get_by_role("dialog").get_by_text("40 %").first.wait_for()
+    page.locator(PANEL).get_by_text("40 %").first.wait_for()
     faded = "points => points.filter(point => getComputedStyle(point).opacity < 1).length"
     assert chart.locator(".scatterlayer .point").evaluate_all(faded) == 0
     page.keyboard.press("Escape")
-    page.get_by_role("dialog").wait_for(state="detached")
+    page.locator(PANEL).wait_for(state="detached")
     page.wait_for_function("!location.search.includes('explore_point')")
     page.get_by_text("at a pruning ratio of 40 %").wait_for()
 
@@ -41,16 +41,16 @@ def tick(page, row: int):
 def test_two_ticks_of_the_table_open_the_comparison(page, address):
     opened(page, f"{address}/?{TOY}")
     page.locator(".js-plotly-plot .point").first.wait_for()
-    drawer = page.get_by_role("dialog")
+    panel = page.locator(PANEL)
     tick(page, 1)
-    drawer.get_by_text("Command to reproduce it").wait_for()
-    with run_again(page):
-        page.keyboard.press("Escape")
-        drawer.wait_for(state="detached")
-    tick(page, 2)
+    panel.get_by_text("Command to reproduce it").wait_for()
+    tick(page, 2)  # beside the panel, which does not cover the table
     page.wait_for_url(lambda url: url.count("explore_compared=") == 2)
+    panel.get_by_text("Compare up to four").wait_for()
     page.go_back()
-    drawer.wait_for(state="detached")
+    panel.get_by_text("Command to reproduce it").wait_for()
+    panel.get_by_role("button", name="Close").click()
+    panel.wait_for(state="detached")
 
 
 @pytest.mark.full
