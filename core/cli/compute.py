@@ -20,8 +20,9 @@ from core.engine.runs import run_alone
 from core.jobs.points import results_of
 from core.models.sources import identify_again
 from core.notation.chain import format_chain
-from core.notation.formatting import format_duration, variant_name
+from core.notation.formatting import format_duration
 from core.notation.removal import describe_gap
+from core.notation.short import name_with_model
 from core.protocols import requested
 from core.registry import data_requirement
 from core.request.baseline import remaining_run
@@ -149,14 +150,16 @@ def sweep(
     store, finished, failures = Store(), [], 0
     names = store.model_names(*(spec.variant.model_id for spec in specs))
     if dry_run:
-        rows = planned_rows(specs, [variant_name(spec.variant, names[spec.variant.model_id]) for spec in specs], store)
+        rows = planned_rows(
+            specs, [name_with_model(spec.variant, names[spec.variant.model_id]) for spec in specs], store
+        )
         print_table(rows, f"{len(specs)} runs, with the dense baseline in each time")
         messages.print(f"All: {format_duration(estimate_left(specs, store).seconds)}, each baseline once.")
         return
     with bars() as progress:
         progress.start_points(len(specs))
         for number, (spec, compute) in enumerate(results_of(specs, store, progress, compute_rest), start=1):
-            point = f"{number}/{len(specs)} {variant_name(spec.variant, names[spec.variant.model_id])}"
+            point = f"{number}/{len(specs)} {name_with_model(spec.variant, names[spec.variant.model_id])}"
             try:
                 result = compute()
                 finished.append(with_rows(result, requested(spec, result.measurements)))

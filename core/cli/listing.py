@@ -18,7 +18,7 @@ from core.methods.fields import parameter_rows
 from core.models.catalogue import MODELS
 from core.models.shape import MOST_UNCOVERED
 from core.models.sources import identify
-from core.notation.formatting import chain_name
+from core.notation.short import name_with_model
 from core.registry import STAGES, get_stage
 from core.request.inspection import applicability, facts_of, first_chains, inspect_model
 from core.request.settings import RunSettings
@@ -102,7 +102,7 @@ def _own_numbers(store: Store, key: str, count: int) -> str:
     result = store.get(key)
     name = "an unreadable row"
     if result:
-        name = f"{chain_name(result.variant.stages)}, {store.model_names()[result.variant.model_id]}"
+        name = name_with_model(result.variant, store.model_names()[result.variant.model_id])
     return f"{count} of your own numbers of {name} ({key[:SHORT_KEY]})"
 
 

@@ -17,7 +17,7 @@ from core.cli.naming import matching_names
 from core.cli.printing.console import messages
 from core.cli.printing.description import describe_result
 from core.cli.printing.layout import Row
-from core.cli.printing.overview import Headline, circumstances, others_note, overview, tasks_note
+from core.cli.printing.overview import Headline, others_note, overview, tasks_note
 from core.cli.printing.tables import (
     SHORT_NOTE,
     SUMMARY_NOTE,
@@ -30,6 +30,7 @@ from core.cli.printing.tables import (
 )
 from core.cli.selection import ORDERS, Selection
 from core.models.names import resolve_name
+from core.notation.chain import common_defaults
 from core.results import Result
 from core.store.store import Store
 from core.store.transfer.older import import_database
@@ -115,7 +116,7 @@ def list_results(
         messages.print(first if wanted.everything else filtered)
     elif tsv:
         rows = zip(listing.summary(), selected, strict=True)
-        print_tsv([{**row, **circumstances(result)} for row, result in rows])
+        print_tsv([{**row, **_circumstances(result)} for row, result in rows])
     elif latex:
         rows_of = [{k: v for k, v in row.items() if k != "key"} for row in listing.summary()]
         typer.echo(to_latex(rows_of, len(OF), SUMMARY_NOTE), nl=False)
@@ -145,6 +146,14 @@ def _by_key(store: Store, typed: str, names: Names, wanted: Selection) -> Result
     if wanted != Selection(models=wanted.models):
         raise UserError("A key names one result; remove --chain, --own, --sort and --limit.")
     return result
+
+
+def _circumstances(result: Result) -> dict[str, str]:
+    """Return the data, seed and precision of a result; empty if there are none."""
+    shared = common_defaults(result.variant.stages)
+    known = {"calibration": shared.calibration, "train": shared.train, "seed": shared.seed}
+    texts = {name: "" if value is None else str(value) for name, value in known.items()}
+    return {**texts, "dtype": result.variant.dtype}
 
 
 def _csv(listing: Listing) -> Iterator[str]:

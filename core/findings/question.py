@@ -144,12 +144,12 @@ def _sentence(
     if question.of_size and best is not None:
         limit, quality = budget_words(question.budget), found.query.quality
         facts = [LIMITS[question.size].value(best[question.size]), *ranking.facts(best, Budget(), quality)[:1]]
-        text = f"The smallest of {len(rows)} variants of {question.name} with {limit} is {points.point_name(best)}"
+        text = f"The smallest of {len(rows)} variants of {question.name} with {limit} is {best['name']}"
         return f"{text}: {', '.join(facts)}."
     sentences = [one.replace(f" {ranking.UNLIMITED}", "") for one in found.sentences(question.name)]
     if untrained is not None:
         facts = ranking.facts(untrained, question.budget, found.query.quality)
-        sentences.insert(1, f"Without training: **{points.point_name(untrained)}**, {', '.join(facts)}.")
+        sentences.insert(1, f"Without training: **{untrained['name']}**, {', '.join(facts)}.")
     return "\n".join(sentences).replace("**", "")
 
 

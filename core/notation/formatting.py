@@ -8,7 +8,7 @@ from core.amount import Amount
 from core.base.errors import UserError
 from core.notation.chain import DENSE, ChainDefaults, common_defaults
 from core.registry import data_requirement, get_stage, settings_of
-from core.specs import EXTERNAL, Scalar, Stage, VariantSpec
+from core.specs import EXTERNAL, Scalar, Stage
 
 # Pairs of stages that a paper treats as one method, named after the second; the first has default parameters.
 PAPERS = {("magnitude", "adaprune")}
@@ -95,35 +95,11 @@ def label_parts(stages: Sequence[Stage]) -> list[LabelPart]:
     return found
 
 
-def series_name(stages: Sequence[Stage], dtype: str = "float32", trainings: bool = False) -> str:
-    """Name a series, whose variants differ only in the last amount: `Wanda`, `AdaPrune 20 % + AdaPrune`.
-
-    Brackets contain the settings that differ from the defaults. Stages that remove nothing show theirs only with
-    `trainings`.
-    """
-    found, defaults = label_parts(stages), common_defaults(stages)
-    last = max((place for place, part in enumerate(found) if part.removing), default=None)
-    names = []
-    for place, part in enumerate(found):
-        name, removing = label(part.name), part.removing
-        if removing and place != last:
-            name += f" {format_amount(removing.amount)}"
-        settings = _settings(part, defaults, trainings)
-        names.append(_with(name, settings if place or dtype == "float32" else [*settings, dtype]))
-    return " + ".join(names) + _source(stages)
-
-
-def variant_name(variant: VariantSpec, model: str) -> str:
-    """Name a variant and its model: `SparseGPT, 50 %, then LoRA, smollm2-135m, seed 1`."""
-    seed = common_defaults(variant.stages).seed
-    return ", ".join([chain_name(variant.stages), model, *([f"seed {seed}"] if seed else [])])
-
-
 def chain_name(stages: Sequence[Stage]) -> str:
     """Name a chain: `SparseGPT, 50 %, then LoRA (minutes 5.0)`."""
     defaults, phrases = common_defaults(stages), []
     for place, part in enumerate(label_parts(stages)):
-        name = _with(label(part.name), _settings(part, defaults, trainings=True))
+        name = _with(label(part.name), _settings(part, defaults))
         phrases.append(f"then {name}" if place else name + _source(stages))
         if removing := part.removing:
             phrases.append(format_amount(removing.amount))
@@ -156,11 +132,11 @@ def _source(stages: Sequence[Stage]) -> str:
     return f" ({stages[0].method})" if stages[0].is_external else ""
 
 
-def _settings(part: LabelPart, defaults: ChainDefaults, trainings: bool) -> list[str]:
+def _settings(part: LabelPart, defaults: ChainDefaults) -> list[str]:
     """Format the settings of a part: parameters, layers, and the text and seed that are not chain defaults."""
     found = []
     for stage in part.stages:
-        found += non_default_parameters(stage) if trainings or stage.removes else []
+        found += non_default_parameters(stage)
         if stage.layers:
             found.append(f"layers {stage.layers}")
         if stage.calibration and defaults.text(data_requirement(stage)) is None:

@@ -13,7 +13,7 @@ from core.methods.kinds import Dense
 from core.methods.terms import Reads
 from core.notation.chain import ChainDefaults, common_defaults
 from core.notation.formatting import LabelPart, label, label_parts, parameter_words
-from core.registry import data_requirement, known_method, settings_of
+from core.registry import data_requirement, known_method, on_own_grid, settings_of
 from core.results import Variant
 from core.specs import IMPORTED, PUBLISHED, Dtype, Stage, TextWindows, VariantSpec, precision_name, sha256
 
@@ -47,21 +47,29 @@ def short_name(variant: Variant | VariantSpec) -> str:
     shared = common_defaults(variant.stages)
     texts = _text(shared.calibration, "calibration"), _text(shared.train, "training")
     settings = [*texts, f"seed {shared.seed}" if shared.seed else ""]
-    settings += _circumstances(variant.dtype, isinstance(variant, Variant) and variant.cut_short)
+    cancelled = isinstance(variant, Variant) and variant.cut_short
+    settings += _circumstances(variant.dtype, cancelled, on_own_grid(variant.model, variant.stages))
     return _fitted([*_parts(variant.stages, shared)], [*filter(None, settings)], variant.key)
 
 
-def series_name(stages: Sequence[Stage], dtype: Dtype = "float32", cancelled: bool = False) -> str:
+def series_name(
+    stages: Sequence[Stage], dtype: Dtype = "float32", cancelled: bool = False, own_grid: bool = False
+) -> str:
     """Name a series, the variants that differ only in the last amount, the data and the seed: `SparseGPT + AdaPrune`.
 
-    If it omits something, it ends in digits of a hash.
+    If it omits something, it ends in digits of a hash. `own_grid` is as of `core.registry.on_own_grid`.
     """
     parts = _parts(stages, common_defaults(stages), last_open=True)
-    return _fitted([*parts], [*filter(None, _circumstances(dtype, cancelled))])
+    return _fitted([*parts], [*filter(None, _circumstances(dtype, cancelled, own_grid))])
 
 
-def _circumstances(dtype: Dtype, cancelled: bool) -> list[str]:
-    return ["" if dtype == "float32" else precision_name(dtype), "cancelled" * cancelled]
+def name_with_model(variant: Variant | VariantSpec, model: str) -> str:
+    """Return a short name with the display name of the model: `SparseGPT 50 % + LoRA, smollm2-135m`."""
+    return f"{short_name(variant)}, {model}"
+
+
+def _circumstances(dtype: Dtype, cancelled: bool, own_grid: bool) -> list[str]:
+    return ["" if dtype == "float32" else precision_name(dtype), "cancelled" * cancelled, "own grid" * own_grid]
 
 
 def _parts(stages: Sequence[Stage], shared: ChainDefaults, last_open: bool = False) -> Iterator[_Part]:

@@ -20,7 +20,8 @@ from core.models.source import ModelSource
 from core.models.sources import identify
 from core.models.terms import check_here
 from core.notation.chain import ChainDefaults, StageRequest
-from core.notation.formatting import format_number, label, variant_name
+from core.notation.formatting import format_number, label
+from core.notation.short import name_with_model
 from core.request.complete import check_device, complete, default_text, identified_task, identified_text
 from core.request.resolve import check_model_type
 from core.request.settings import RunSettings
@@ -209,4 +210,4 @@ def work_title(work: Job) -> str:
         variant = read_work(RunSpec, work.text).variant
     except UserError as error:
         return str(error)
-    return variant_name(variant, variant.model)
+    return name_with_model(variant, variant.model)

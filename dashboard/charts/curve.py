@@ -202,9 +202,11 @@ def _draw_series(frame: Frame, series: str, rows: Sequence[TableRow], style: Ser
             line={"color": style.color, "dash": style.dash, "width": 1 if quiet else 2},
             marker=mark,
             error_y=None if quiet else error_bars(low, shown, high, [row["value"] <= cap for row in part], style.color),
-            customdata=[[row["key"], row["amount_label"], row["perplexity"], row["spread"]] for row in part],
-            hovertemplate=f"<b>{series}</b>, %{{customdata[1]}}<br>perplexity %{{customdata[2]:.4g}}"
-            "%{customdata[3]}<extra></extra>",
+            customdata=[
+                [row["key"], row["name"], row["perplexity"], row["spread"], row["chain"] or ""] for row in part
+            ],
+            hovertemplate="<b>%{customdata[1]}</b><br>perplexity %{customdata[2]:.4g}%{customdata[3]}"
+            "<br>%{customdata[4]}<extra></extra>",
             hoverlabel={"bgcolor": own},  # also for grey and hollow marks
         )
     if not quiet:  # a print may need a legend

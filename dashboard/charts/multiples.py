@@ -6,6 +6,7 @@ Pure functions: DataFrame in, DataFrame or plotly Figure out.
 """
 
 import math
+import re
 from collections.abc import Sequence
 from itertools import cycle
 
@@ -19,6 +20,7 @@ from core.findings.rows import choices, points, zeroshot
 from core.findings.rows.other_texts import times_dense
 from core.findings.sharing import shared
 from core.models.catalogue import card_of
+from core.notation.short import ORIGINS
 from core.specs import PUBLISHED
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.elements.style import Theme
@@ -26,6 +28,7 @@ from dashboard.charts.elements.style import Theme
 SIZE = Axis("size", "Parameters of the dense model")
 PACKED = Axis("packed_share", "Packed size relative to dense", percent=True, of_bits=True)
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")  # of models, in order
+PAPER = f" ({ORIGINS[PUBLISHED]})"  # end of a published series
 CLOSE = 0.04  # share of the width between two labels of sizes
 FORMATS = {
     "Times dense": "%.3g",
@@ -65,7 +68,7 @@ def multiples(rows: pd.DataFrame) -> pd.DataFrame:
     card = card_of(model)
     size = math.log10(card.parameters) if card else math.nan
     return times_dense(_with_model(found, model), base).assign(
-        of=found["series_label"].str.removesuffix(f" ({PUBLISHED})"),
+        of=found["series_label"].str.removesuffix(PAPER),
         size=size,
         packed_share=found["packed_mb"] / float(dense["packed_mb"].iloc[0]),
     )
@@ -78,8 +81,8 @@ def perplexities(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_model(found: pd.DataFrame, model: str) -> pd.DataFrame:
-    labels = found["series_label"].str.replace(rf"^(.*?)( \({PUBLISHED}\))?$", rf"\1, {model}\2", regex=True)
-    return found.assign(series_label=labels, model=model)
+    labels = found["series_label"].str.replace(rf"^(.*?)({re.escape(PAPER)})?$", rf"\1, {model}\2", regex=True)
+    return found.assign(series_label=labels, name=found["name"] + f", {model}", model=model)
 
 
 @shared

@@ -128,6 +128,7 @@ def by_ratio(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     shown = pd.DataFrame(
         {
             "series_label": rows["method"] + rows["tuned"].map({True: TUNED, False: ""}),
+            "name": rows["method"] + rows["tuned"].map({True: TUNED, False: ""}) + _amounts(rows),
             "recovery": rows["tuned"].map({True: "lora", False: None}),
             "parent_label": rows["method"].where(rows["tuned"], None),
             "parts": parts(rows),

@@ -113,7 +113,7 @@ def _across(xs: pd.Series, named: float, limit: float | None) -> labels.Place:
 
 
 def _hover_text(row: TableRow, cost: Axis, quality: Quality) -> str:
-    """Return the hover text: method, amount, quality, cost, packed size, and the missed limits."""
+    """Return the hover text: name, chain, quality, cost, packed size, and the missed limits."""
     interval, text = interval_of(row, quality), quality.words(row)
     text = text if quality.drawn != quality.column else f"{quality.name} {text}"
     if interval:
@@ -124,9 +124,7 @@ def _hover_text(row: TableRow, cost: Axis, quality: Quality) -> str:
     costs = dict.fromkeys((cost.column, PACKED.column))
     paid = [LIMITS[column].value(row[column]) for column in costs if pd.notna(row[column])]
     misses = row.get("misses")
-    return "<br>".join(
-        [f"<b>{row['series_label']}</b>, {row['amount_label']}", text, *paid, *([misses] if misses else [])]
-    )
+    return "<br>".join([f"<b>{row['name']}</b>", str(row["chain"]), text, *paid, *([misses] if misses else [])])
 
 
 def _draw_fronts(
@@ -188,9 +186,7 @@ def _draw_estimates(plot: Plot, rows: pd.DataFrame, cost: Axis, theme: Theme) ->
     for family, part in rows.groupby("family"):
         style = family_look(str(family), theme)
         texts = [
-            "<br>".join(
-                [f"<b>{row['series_label']}</b>, {row['amount_label']}", "estimated, not measured", *facts(row)]
-            )
+            "<br>".join([f"<b>{row['name']}</b>", str(row["chain"]), "estimated, not measured", *facts(row)])
             for row in part.to_dict("records")
         ]
         plot.drawing.scatter(
@@ -282,8 +278,5 @@ def _name(
 
 
 def _names(rows: pd.DataFrame) -> list[str]:
-    """Return the name of each point, with the amount in the last line; a unique name has no parameters."""
-    plain = rows["series_label"].str.replace(r" \([^()]*\)", "", regex=True)
-    alike = pd.DataFrame({"name": plain, "amount": rows["amount_label"]}).duplicated(keep=False)
-    names = zip(plain.mask(alike, rows["series_label"]), rows["amount_label"], strict=True)
-    return [f"{labels.wrapped(name, LONGEST)}<br>{amount}" for name, amount in names]
+    """Return the name of each point in lines."""
+    return [labels.wrapped(name, LONGEST) for name in rows["name"]]

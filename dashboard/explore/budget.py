@@ -190,7 +190,7 @@ def show_points(chosen: Chosen, dense: pd.DataFrame, answer: Within, protocol: s
     exported = found.drop(columns=unused if files else [*unused, FILE.column])
     alt, best = f"{quality.drawn_title} against {cost.title.lower()}, a mark for each variant.", winner(found)
     if best is not None:
-        alt += f" Best within the budget: {points.point_name(best)}."
+        alt += f" Best within the budget: {best['name']}."
     return widgets.show_chart(
         CHART,
         partial(tradeoff.tradeoff, found, dense, answer.estimates, cost, quality, budget),
@@ -279,7 +279,7 @@ def _file_of(result: Result, answer: Within, forms: Forms) -> Offer:
         return Offer(result, note=f"No file has at most {most:g} MB. This one is of the variant above.")
     if best["key"] == result.variant.key:
         return Offer(result)
-    name, words = literal(points.point_name(best)), answer.query.quality.words(best)
+    name, words = literal(best["name"]), answer.query.quality.words(best)
     note = f"The best file of at most {most:g} MB is of another variant: **{name}**, {words}."
     return Offer(data.results([best["key"]])[best["key"]], note=note)
 

@@ -95,7 +95,7 @@ def show_comparison(pair: tuple[str, str], found: pd.DataFrame) -> None:
     if len(results) < len(pair):
         return  # one was deleted
     one, other = rows = [found[found["key"] == key].iloc[0] for key in pair]
-    names = points.point_name(one), points.point_name(other)
+    names = one["name"], other["name"]
     seeds = any(row["seeds"] > 1 for row in rows)
     show_panel(" and ".join(names), compare, _comparison, [results[key] for key in pair], names, seeds)
 

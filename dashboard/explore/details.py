@@ -156,7 +156,7 @@ def show_details(found: pd.DataFrame, names: dict[str, str]) -> None:
     if result is None:
         return
     row = found[found["key"] == key].iloc[0]
-    show_panel(points.point_name(row), _close, _details, result, row, names[key], found)
+    show_panel(row["name"], _close, _details, result, row, names[key], found)
 
 
 def _close() -> None:
@@ -192,7 +192,7 @@ def _details(result: Result, row: pd.Series, chain: str, found: pd.DataFrame) ->
                 st.write("This deletes the results of this point that were measured on or imported to this machine.")
                 key = result.variant.key
                 st.button("Delete", type="primary", on_click=_delete, args=(key,), key="explore_delete")
-    point = Point(result, f"{data.called(result.variant)}, {points.point_name(row)} (`{chain}`)")
+    point = Point(result, f"{data.called(result.variant)}, {row['name']} (`{chain}`)")
     items = [
         *_stages(point),
         *show_layers(point),

@@ -16,7 +16,7 @@ from core.findings.best.budget import ACCURACY
 from core.findings.best.candidates import TEXTS
 from core.findings.best.qualities import Quality
 from core.findings.numbers.reporting import listed
-from core.findings.rows import choices, missing, points
+from core.findings.rows import choices, missing
 from core.findings.rows.other_texts import WINDOWS
 from core.findings.sharing import shared
 from core.metrics import FIDELITY
@@ -260,7 +260,7 @@ def offer_numbers(chosen: Chosen, found: pd.DataFrame, quality: Quality) -> None
     if not box.open:  # an estimate reads all results
         return
     with box:
-        names = {row["key"]: points.point_name(row) for _, row in lacking.iterrows()}
+        names = {row["key"]: row["name"] for _, row in lacking.iterrows()}
         quick = lacking.loc[lacking["chain"].map(missing.is_training_free).astype(bool), "key"]
         keys = multiselect(
             "Variants to measure",

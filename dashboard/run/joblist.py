@@ -20,8 +20,8 @@ from core.jobs.kinds import QUESTION, SEARCH
 from core.jobs.logs import log_tail
 from core.jobs.queue import Job
 from core.jobs.supervisor import ACTIVE, ENDED, FETCH_SECONDS
-from core.notation.formatting import variant_name
 from core.notation.removal import describe_gap
+from core.notation.short import name_with_model
 from core.request.baseline import baseline, numbers_of
 from core.results import Result
 from core.search.question import work_title
@@ -224,7 +224,7 @@ def _show_ended(models: Sequence[ModelId]) -> None:
 
 def _name(job: Job, others: Sequence[ModelId]) -> str:
     """Return the name of a job's variant; `others` are models whose display names must differ."""
-    return literal(variant_name(job.spec.variant, data.called(job.spec.variant, *others)))
+    return literal(name_with_model(job.spec.variant, data.called(job.spec.variant, *others)))
 
 
 def _show(job: Job, others: Sequence[ModelId]) -> None:

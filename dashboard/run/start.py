@@ -6,7 +6,8 @@ from typing import NamedTuple
 import streamlit as st
 
 from core.base.errors import UserError
-from core.notation.formatting import format_durations, variant_name
+from core.notation.formatting import format_durations
+from core.notation.short import name_with_model
 from core.request.baseline import keys_of, remaining_run
 from core.request.expected.estimate import USUALLY, Estimate, cached_stages, estimate_left, slowdown
 from core.request.expected.size import size_sentence
@@ -67,7 +68,7 @@ def show_start(wanted: RunRequest) -> None:
             st.error(literal(str(error)))
         else:
             first = new[0].variant
-            name = f"{len(new)} runs of {wanted.name}" if wanted.grid else variant_name(first, data.called(first))
+            name = f"{len(new)} runs of {wanted.name}" if wanted.grid else name_with_model(first, data.called(first))
             st.session_state[MESSAGE] = f"Queued {literal(name)}."
             st.rerun()
 

@@ -11,7 +11,7 @@ from core.findings.rows import choices, points
 from core.jobs.countdown import left_words
 from core.jobs.queue import Job
 from core.jobs.supervisor import MACHINE
-from core.notation.formatting import variant_name
+from core.notation.short import name_with_model
 from dashboard import data
 from dashboard.charts.curve import perplexity_curve
 from dashboard.exports.files import export_name, model_part
@@ -62,7 +62,7 @@ def progress_words(jobs: Sequence[Job]) -> str:
 def _show_failures(jobs: Sequence[Job]) -> None:
     failed = [job for job in jobs if job.state == "failed"]
     for job in failed[:SHOWN]:
-        name = variant_name(job.spec.variant, data.called(job.spec.variant))
+        name = name_with_model(job.spec.variant, data.called(job.spec.variant))
         st.error(literal(f"{name}: {job.error or 'see its log.'}"))
     if len(failed) > SHOWN:
         st.caption(f"{len(failed) - SHOWN} more runs failed; see the ended jobs.")

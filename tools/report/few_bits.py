@@ -5,8 +5,8 @@ from statistics import fmean
 
 import pandas as pd
 
+from core.findings.best.ranking import OWN_GRID
 from core.findings.numbers.differences import Samples
-from core.findings.numbers.frame import OWN_GRID
 from core.registry import on_own_grid, quantises
 from core.results import Result
 from tools.report.chains import beside_dense, of_embedding
@@ -38,7 +38,7 @@ def few_bits(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "chain": row["chain"] + OWN_GRID * on_own_grid(MODEL, row["result"].variant.stages),
+                "chain": row["chain"] + f" ({OWN_GRID})" * on_own_grid(MODEL, row["result"].variant.stages),
                 "bits per weight": f"{row['result'].counted.bits_per_weight:.2f}",
                 "MB packed": f"{row['result'].counted.packed_bytes / 1e6:.1f}",
                 "output error": "" if (error := output_error(row["result"])) is None else f"{error:.4f}",

@@ -11,13 +11,12 @@ from core.cli.printing.tables import (
     SHORT_KEY,
     DenseDifferences,
     Names,
-    chain_words,
     column,
     packed_words,
     shown,
     with_rows,
 )
-from core.notation import chain
+from core.notation.short import short_name
 from core.results import Measurement, Result
 from core.specs import ModelId, Scalar
 
@@ -87,30 +86,16 @@ def _commonest(groups: Iterable[Iterable[One]]) -> One | None:
 
 
 def leading(results: Sequence[Result], names: Names) -> list[Row]:
-    """Return the first cells of each row: its key, its model if there are several, and its chain.
-
-    Data, seed and precision follow the chain if they differ between rows of one model and chain.
-    """
+    """Return the first cells of each row: its key, its model if there are several, and its short name."""
     several = len({names[result.variant.model_id] for result in results}) > 1
-    twins: dict[tuple[str, str], list[dict[str, str]]] = {}
-    for result in results:
-        twins.setdefault(_identity(result, names), []).append(circumstances(result))
-    rows = []
-    for result in results:
-        own, others = circumstances(result), twins[_identity(result, names)]
-        differing = [f"{name} {own[name]}" for name in own if len({other[name] for other in others}) > 1 and own[name]]
-        written = ", ".join([chain_words(result.variant), *differing])
-        model = {"model": names[result.variant.model_id]} if several else {}
-        rows.append({"key": result.variant.key[:SHORT_KEY], **model, "chain": written})
-    return rows
-
-
-def circumstances(result: Result) -> dict[str, str]:
-    """Return the data, seed and precision of a result, which its chain does not name; empty if there are none."""
-    shared = chain.common_defaults(result.variant.stages)
-    known = {"calibration": shared.calibration, "train": shared.train, "seed": shared.seed}
-    texts = {name: "" if value is None else str(value) for name, value in known.items()}
-    return {**texts, "dtype": result.variant.dtype}
+    return [
+        {
+            "key": result.variant.key[:SHORT_KEY],
+            **({"model": names[result.variant.model_id]} if several else {}),
+            "variant": short_name(result.variant),
+        }
+        for result in results
+    ]
 
 
 def overview(
@@ -182,7 +167,3 @@ def tasks_note(headline: Headline, names: Names) -> str:
     if len(set(known.values())) == 1:
         return next(iter(known.values()))
     return "\n".join(f"{model}: {text}" for model, text in known.items())
-
-
-def _identity(result: Result, names: Names) -> tuple[str, str]:
-    return names[result.variant.model_id], chain_words(result.variant)

@@ -10,7 +10,6 @@ from core.findings.best.budget import meaningful
 from core.findings.numbers.reporting import UNADJUSTED, end_words, interval_words, listed, point_words, ratio_words
 from core.findings.numbers.verdicts import SIGNIFICANT
 from core.findings.rows.missing import is_training_free
-from core.findings.rows.points import point_name
 from core.notation.formatting import capitalise, format_number
 from core.specs import EXTERNAL
 
@@ -137,7 +136,7 @@ def smaller(found: Winner, family: str, dense: pd.Series | None, escape: Escape)
     """Return the sentence in Markdown on a smaller and better variant of another family."""
     point = found.point
     size = f"{point['packed_mb']:.0f} MB"
-    return f"Smaller and better: **{escape(point_name(point))}** ({family}), {size}, {_times(found, dense)}."
+    return f"Smaller and better: **{escape(point['name'])}** ({family}), {size}, {_times(found, dense)}."
 
 
 def elsewhere(winners: Sequence[Winner], escape: Escape) -> str:

@@ -39,7 +39,7 @@ def candidates(
         Points, dense first. Added columns: perplexity, above_chance (a share), kl and agreement, each with `_low`
         and `_high`; times_dense; accuracy_lost (above_chance minus the dense model's); mean_of_seven; family; own_grid;
         training (TRAINED or UNTRAINED); `keys` by seed; calibration and train; file_mb, which is NaN until a format is
-        chosen. `series` includes the data if it is ambiguous otherwise.
+        chosen.
         Values of `unread` variants are NaN.
     """
     parts, groups = [], list[tuple[str, ...]]()
@@ -75,11 +75,6 @@ def candidates(
     base, accuracy = (dense[name].iloc[0] if len(dense) else float("nan") for name in (PERPLEXITY, ACCURACY))
     rows["times_dense"] = rows[PERPLEXITY] / base
     rows["accuracy_lost"] = rows[ACCURACY] - accuracy
-    name = ["series_label", "amount_label"]
-    alike = rows[~rows["lacking"]].duplicated(name, keep=False).reindex(rows.index, fill_value=False)
-    alike |= rows["lacking"] & rows.duplicated(name)  # they do not change the names of the others
-    data = [", ".join(str(text) for text in texts if pd.notna(text)) for texts in rows[TEXTS].itertuples(index=False)]
-    rows["series_label"] = rows["series_label"].mask(alike, rows["series_label"].str.cat(data, sep=", "))
     return rows.drop(columns=["compressed", "lacking", "other"]).assign(file_mb=float("nan"))
 
 

@@ -19,7 +19,7 @@ from core.findings.finding import Finding, Keys, Number, Reader
 from core.findings.numbers.reporting import TableRow, interval_words, listed, ratio_words
 from core.findings.numbers.verdicts import SIGNIFICANT
 from core.findings.rows import choices
-from core.findings.rows.points import is_dense, point_name
+from core.findings.rows.points import is_dense
 from core.findings.rows.zeroshot import first_documents, scored_on
 from core.findings.sharing import shared
 from core.notation.formatting import capitalise, format_duration
@@ -85,7 +85,7 @@ class Choice(NamedTuple):
         start = f"At most {self.most:g} MB, {KINDS[self.training].lower()}"
         if self.best is None:
             return f"{start}, no measured chain fits."
-        name, time = shown(point_name(self.best)), time_words(self.cost)
+        name, time = shown(self.best["name"]), time_words(self.cost)
         return f"{start}: **{name}** has {self.loss} times dense; time to make it: {time}."
 
 
@@ -217,7 +217,7 @@ def _cells(one: Choice, chains: bool) -> dict[str, str]:
         return {CHAIN: NOTHING}
     cost = [time_words(one.cost), "" if one.cost.memory is None else f"{one.cost.memory / 1e9:.1f} GB"]
     return {
-        CHAIN: f"`{best['chain']}`" if chains else point_name(best),
+        CHAIN: f"`{best['chain']}`" if chains else best["name"],
         LOSS: one.loss,
         COST: ", ".join(filter(None, cost)),
         HOLDS: f"{one.holds} of {one.compared}",

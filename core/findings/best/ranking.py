@@ -32,7 +32,7 @@ from core.findings.numbers.reporting import (
 from core.findings.numbers.verdicts import SIGNIFICANT
 from core.findings.pairs import comparison
 from core.findings.pairs.paired import CANNOT, INTERVAL
-from core.findings.rows.points import point_name
+from core.findings.rows.points import VARIANT
 from core.metrics import MEANS
 from core.notation.chain import DENSE
 from core.notation.formatting import format_amount
@@ -54,7 +54,7 @@ COLUMNS = {  # further columns, for limits and for the cost
 FORMATS = comparison.FORMATS | {"Times dense": "%.3g"} | dict.fromkeys(file_megabytes([]), "%.1f")
 UNLIMITED = "Set a limit to find the best variant within it."
 TO_FIRST, ADJUSTED = "Compared with the first", "Adjusted p"
-WIDTHS = {"Method": 300, "Amount": 70, INTERVAL: 120, ON_FRONT: 105, "Misses by": 270, ADJUSTED: 95}
+WIDTHS = {VARIANT: 230, "Amount": 70, INTERVAL: 120, ON_FRONT: 105, "Misses by": 270, ADJUSTED: 95}
 
 
 def with_intervals(found: pd.DataFrame, intervals: pd.DataFrame | None, quality: Quality) -> pd.DataFrame:
@@ -89,7 +89,7 @@ def headline(found: pd.DataFrame, dense: pd.DataFrame, budget: Budget, quality: 
         ranked = "ranked " if found["fits"].any() else ""
         return f"No {ranked}variant of {model} {'is within the limits' if most is None else room}"
     if most is None or quality.column != PERPLEXITY or dense.empty:
-        return f"{point_name(best)} has the {quality.best} of {model}"
+        return f"{best['name']} has the {quality.best} of {model}"
     share, more = best[size] / dense[PACKED.column].iloc[0], best["times_dense"] - 1
     part = next((word for word, one in PARTS.items() if abs(share - one) < NEAR * one), f"{100 * share:.0f} %")
     loss = f"{abs(100 * more):.0f} % {'more' if more > 0 else 'less'} perplexity"
@@ -118,7 +118,7 @@ def answer(
     within = f"{shown(model)} with {asked}" if asked else shown(model)
     fitting, best = found[found["fits"]], winner(found)
     if fitting.empty:
-        nearest = [f"- **{shown(point_name(row))}**: {_miss(row)}" for _, row in found.head(NAMED).iterrows()]
+        nearest = [f"- **{shown(row['name'])}**: {_miss(row)}" for _, row in found.head(NAMED).iterrows()]
         start = f"No variant of {shown(model)} fits the budget: {asked}. Nearest:"
         return "\n".join([start, *nearest, *([f"- {text}"] if (text := _usable(found, NAMED, shown)) else [])])
     if best is None:
@@ -131,16 +131,16 @@ def answer(
     if poor:
         text = f"No variant of {within} stays below {USABLE_TIMES_DENSE:g} times the dense perplexity. "
         one = f"best of {ranked}" if ranked > 1 else "only ranked one"
-        text += f"The {one} is **{shown(point_name(best))}**: {listed}."
+        text += f"The {one} is **{shown(best['name'])}**: {listed}."
     elif ranked == 1:
-        text = f"**{shown(point_name(best))}** is the only ranked variant of {within}: {listed}."
+        text = f"**{shown(best['name'])}** is the only ranked variant of {within}: {listed}."
     else:
-        text = f"Of {ranked} variants of {within}, **{shown(point_name(best))}** has the {quality.best}: {listed}."
+        text = f"Of {ranked} variants of {within}, **{shown(best['name'])}** has the {quality.best}: {listed}."
     sentences = [text]
     if differences is not None:
         judged = differences["verdict"].dropna()
         tied_keys = set(judged[~judged.isin(SIGNIFICANT)].index)
-        if ties := [shown(point_name(row)) for _, row in fitting.iterrows() if row["key"] in tied_keys]:
+        if ties := [shown(row["name"]) for _, row in fitting.iterrows() if row["key"] in tied_keys]:
             sentences.append(f"It is {tied(ties)}.")
     sentences += _rest(found, quality, True)
     if poor and (text := _usable(found, 0, shown)):
@@ -208,7 +208,7 @@ def _usable(found: pd.DataFrame, named: int, shown: Callable[[str], str]) -> str
     if usable.empty or usable.index[0] in found.index[:named]:
         return ""
     row = usable.iloc[0]
-    return f"The nearest below {USABLE_TIMES_DENSE:g} times dense is **{shown(point_name(row))}**: {_miss(row)}"
+    return f"The nearest below {USABLE_TIMES_DENSE:g} times dense is **{shown(row['name'])}**: {_miss(row)}"
 
 
 def _miss(row: pd.Series) -> str:
@@ -239,7 +239,7 @@ def ranking(
     tested = _tested(differences)
     table = pd.DataFrame(
         {
-            "Method": found["series_label"],
+            VARIANT: found["name"],
             "Amount": found["amount_label"].replace(format_amount(None), "0 %"),
             "Misses by": found["misses"],
             **_columns(found, quality),

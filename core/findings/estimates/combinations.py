@@ -16,16 +16,18 @@ from core.findings.estimates.rule import RuleError, by_series, predicted, writte
 from core.findings.rows.missing import is_training_free
 from core.findings.rows.points import is_dense
 from core.notation.chain import DENSE
-from core.notation.formatting import format_amount, series_name
+from core.notation.formatting import format_amount
+from core.notation.short import series_name, short_name
 from core.request.combining import combine, in_blocks, on_tables
-from core.specs import Stage
+from core.specs import Stage, VariantSpec
 
 NEAR = 1.05  # multiple of the lowest estimate at the same or a lower cost, up to which others are shown
 VARIANT = ["chain", *TEXTS, "dtype"]  # columns of a variant, without its seed
 ADDED = ["packed_mb", "bits_per_weight", "parameters"]  # sizes of which each part saves its own share
 UNKNOWN = [name for name in LIMITS if name not in (*ADDED, "times_dense")]  # quantities that no rule predicts
-PART = [*VARIANT, "seed", "series_chain", "method", "family", "value", *ADDED]  # columns of each part
-COLUMNS = [*VARIANT, "seed", "method", "family", "training", *ADDED, *UNKNOWN, PERPLEXITY, "times_dense"]
+CHECKPOINT = ["model", "revision"]
+PART = [*CHECKPOINT, *VARIANT, "seed", "series_chain", "method", "family", "value", *ADDED]  # columns of each part
+COLUMNS = [*CHECKPOINT, *VARIANT, "seed", "method", "family", "training", *ADDED, *UNKNOWN, PERPLEXITY, "times_dense"]
 COLUMNS += ["blocks", "tables"]  # the `WrittenChain` of each part
 
 
@@ -83,9 +85,9 @@ def select(found: pd.DataFrame, measured: pd.DataFrame, budget: Budget, cost: st
     `found` are rows of `combinations`, and `measured` those of `core.findings.best.budget.ranked` by perplexity.
 
     Returns:
-        The estimates, corrected by the mean error of their stage on the tables, the best first. They have series_label,
-        amount_label, and `interval_low` and `interval_high`, the ends of the prediction interval of times_dense. These
-        are NaN if too few chains check the rule.
+        The estimates, corrected by the mean error of their stage on the tables, the best first. They have name,
+        series_label, amount_label, and `interval_low` and `interval_high`, the ends of the prediction interval of
+        times_dense. These are NaN if too few chains check the rule.
     """
     if found.empty:
         return found
@@ -104,7 +106,7 @@ def select(found: pd.DataFrame, measured: pd.DataFrame, budget: Budget, cost: st
     pairs = zip(shown["times_dense"], shown["tables"], strict=True)
     ends = [error.interval(times, tables.chain) for times, tables in pairs]
     shown = shown.join(pd.DataFrame(ends, shown.index, ["interval_low", "interval_high"], float))
-    return _named(shown, [one for one in stages if one], measured).reset_index(drop=True)
+    return _named(shown, [one for one in stages if one]).reset_index(drop=True)
 
 
 def _lowest(rows: pd.DataFrame, cost: str, costs: pd.Series) -> np.ndarray:
@@ -114,16 +116,17 @@ def _lowest(rows: pd.DataFrame, cost: str, costs: pd.Series) -> np.ndarray:
     return lowest[np.searchsorted(ordered[cost].to_numpy(float), costs.to_numpy(float) * (1 + ROUNDED), "right")]
 
 
-def _named(rows: pd.DataFrame, stages: Sequence[tuple[Stage, ...]], others: pd.DataFrame) -> pd.DataFrame:
-    """Return rows with series_label and amount_label; a label that is not unique has the parameters of trainings."""
+def _named(rows: pd.DataFrame, stages: Sequence[tuple[Stage, ...]]) -> pd.DataFrame:
+    """Return rows with name, series_label and amount_label."""
     amounts = [next(stage.amount for stage in reversed(each) if stage.removes) for each in stages]
-    named = rows.assign(amount_label=[format_amount(amount) for amount in amounts])
-    plain, full = (
-        [series_name(each, dtype, trainings) for each, dtype in zip(stages, rows["dtype"], strict=True)]
-        for trainings in (False, True)
-    )
-    named = named.assign(series_label=plain)
-    alike = pd.concat([named, others])[["series_label", "amount_label"]].duplicated(keep=False)
-    return named.assign(
-        series_label=named["series_label"].mask(alike.to_numpy()[: len(named)], pd.Series(full, named.index))
+    variants = [
+        VariantSpec(model=model, revision=revision, dtype=dtype, stages=each)
+        for model, revision, dtype, each in zip(
+            *(rows[name] for name in CHECKPOINT), rows["dtype"], stages, strict=True
+        )
+    ]
+    return rows.assign(
+        name=[short_name(one) for one in variants],
+        series_label=[series_name(one.stages, one.dtype) for one in variants],
+        amount_label=[format_amount(amount) for amount in amounts],
     )

@@ -11,7 +11,7 @@ from core.findings.estimates.combinations import NEAR
 from core.findings.estimates.rule import FEWEST, RuleError
 from core.findings.numbers.reporting import TableRow, interval_words, ratio_words
 from core.findings.pairs.paired import INTERVAL
-from core.findings.rows.points import point_name
+from core.findings.rows.points import VARIANT
 
 MEASURED = "Measured"  # column of the list
 YES, NO = "yes", "no, estimated"
@@ -42,7 +42,7 @@ def sentence(estimates: pd.DataFrame, best: pd.Series | None, shown: Callable[[s
         claim = "likely within the budget"
     else:
         claim = "likely better" if first["interval_high"] < best["times_dense"] else "perhaps better"  # NaN: unknown
-    return f"Not measured, {claim}: **{shown(point_name(first))}**, {', '.join(facts(first.to_dict()))}."
+    return f"Not measured, {claim}: **{shown(first['name'])}**, {', '.join(facts(first.to_dict()))}."
 
 
 def facts(row: TableRow) -> list[str]:
@@ -90,7 +90,7 @@ def with_estimates(table: pd.DataFrame, estimates: pd.DataFrame) -> pd.DataFrame
         return table
     added = pd.DataFrame(
         {
-            "Method": estimates["series_label"],
+            VARIANT: estimates["name"],
             "Amount": estimates["amount_label"],
             MEASURED: NO,
             "Times dense": estimates["times_dense"],

@@ -9,7 +9,7 @@ import pandas as pd
 
 from core.amount import Amount
 from core.findings.best.budget import PERPLEXITY, meaningful
-from core.findings.numbers.frame import OWN_GRID
+from core.findings.best.ranking import OWN_GRID
 from core.notation.chain import DENSE, common_defaults, format_chain
 from core.notation.formatting import label, non_default_parameters
 from core.registry import BY_NAME, family_of, on_own_grid
@@ -54,7 +54,7 @@ class Prefix(NamedTuple):
     def settings(self) -> str:
         """The other parameters of the last stage that differ from their defaults."""
         layers = [f"layers {self.stage.layers}"] if self.stage.layers else []
-        return ", ".join([*non_default_parameters(self.stage), *layers]) + OWN_GRID * self.own_grid
+        return ", ".join([*non_default_parameters(self.stage), *layers]) + f" ({OWN_GRID})" * self.own_grid
 
     @property
     def stage_label(self) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -16,8 +15,9 @@ from core.fields import ProtocolFields
 from core.metrics import DISTANCES, SPEEDS
 from core.models.names import display_names
 from core.notation.chain import DENSE, common_defaults, format_chain, series_chain
-from core.notation.formatting import format_fewshot, label_parts, series_name
+from core.notation.formatting import format_fewshot, label_parts
 from core.notation.removal import block_share, model_share, parameters_left
+from core.notation.short import series_name, short_name
 from core.registry import METHODS, STAGES, all_parameters, family_of, on_own_grid, quantises
 from core.results import Measurement, Result, Variant, protocol_ids
 from core.specs import UNKNOWN, ModelId, Scalar, Stage
@@ -29,7 +29,7 @@ COUNTED = (
 )
 NUMBERS = (*("ratio", "seed", "value", "stderr", "n", "window", "windows", "limit", "fewshot"), *COUNTED)
 COLUMNS = (
-    *("key", "model", "revision", "dtype", "chain", "series_chain", "series_label", "parts"),
+    *("key", "name", "model", "revision", "dtype", "chain", "series_chain", "series_label", "parts"),
     *("method", "family", "ratio", "ratio_kind", "pattern", "rounded", "own_grid", "recovery", "parent_label"),
     *("calibration", "train", "seed", "layers", "stages", "metric", "dataset", "value", "stderr", "n"),
     *("window", "windows", "spread_windows", "limit", "fewshot", "prompts", "scoring", "version", "source", "protocol"),
@@ -38,19 +38,8 @@ COLUMNS = (
 )
 MEASURED = ("metric", "dataset", "value", "stderr", "n", "origin", *DISTANCES)
 UNCOMPARED = (math.nan,) * len(DISTANCES)
-OWN_GRID = " (the file's own grid)"
 # Methods, no recovery (None), then the other stages.
 ORDER = [*[stage.name for stage in METHODS], None, *[stage.name for stage in STAGES[len(METHODS) :]]]
-
-
-class Identity(NamedTuple):
-    """The fields that distinguish a series."""
-
-    model: str
-    chain: str  # without its last amount
-    dtype: str
-    cut_short: bool
-    own_grid: bool
 
 
 class _Protocol(NamedTuple):
@@ -75,9 +64,9 @@ def tidy(results: Iterable[Result]) -> pd.DataFrame:
     Returns:
         `COLUMNS`, one row per measurement, in the registry's order of methods. Values that do not apply are missing.
         `model` is the display name among these results (`core.models.names`), unique per checkpoint.
-        `chain` is the written chain and `series` the chain without its last amount.
-        `label` is the series' display name, unique within the model, and `parts` are the stages that it names.
-        `untuned` is the label of the series before the last stage, if that stage is a recovery.
+        `chain` is the written chain and `series_chain` the chain without its last amount; `name` and `series_label`
+        are the names of both (`core.notation.short`), and `parts` are the stages that they name.
+        `parent_label` is the series before the last stage, if that stage is a recovery.
         `dtype` is the precision of the variant, `scoring` that of the measurement.
         `protocol` describes the protocol. Only numbers with equal metric, dataset and `protocol_id` are comparable.
         Megabytes are 10^6 bytes. `parameters` are millions of stored parameters that no stage removed. `gmacs` are
@@ -88,35 +77,22 @@ def tidy(results: Iterable[Result]) -> pd.DataFrame:
 
 
 class VariantRows(NamedTuple):
-    """The rows of one result without labels, which depend on the other results."""
+    """The rows of one result without the name of the model, which depends on the other results."""
 
     place: tuple[int, ...]  # sort key, in the registry's order
     model: ModelId
-    identity: Identity
-    stages: tuple[Stage, ...]
-    before: tuple[Identity, tuple[Stage, ...]] | None  # the variant before its recovery
     known: dict[str, Scalar]  # columns with the same value in every row
     protocols: tuple[_Protocol, ...]  # of each row
     numbers: tuple[tuple[Scalar, ...], ...]  # `MEASURED` of each row
 
-    def of_model(self, name: str) -> "VariantRows":
-        """Return the rows with this display name of the model."""
-        before = self.before and (self.before[0]._replace(model=name), self.before[1])
-        known = self.known | {"model": name}
-        return self._replace(identity=self.identity._replace(model=name), before=before, known=known)
-
 
 def variant_rows(result: Result) -> VariantRows:
-    """Return the rows of one result without labels; `build_frame` joins those of several."""
-    variant, before = result.variant, _untuned(result.variant)
-    identity = _identity(variant)
+    """Return the rows of one result; `build_frame` joins those of several."""
+    variant = result.variant
     return VariantRows(
         place=_place(variant),
         model=variant.model_id,
-        identity=identity,
-        stages=variant.stages,
-        before=(_identity(before), before.stages) if before else None,
-        known={**_variant(variant, identity), **_size(result), **_latency(result)},
+        known={**_variant(variant), **_size(result), **_latency(result)},
         protocols=tuple(_protocol(row) for row in result.measurements),
         numbers=tuple(_numbers(result.measurements)),
     )
@@ -138,14 +114,9 @@ def build_frame(results: Iterable[VariantRows]) -> pd.DataFrame:
     """Return the table of `tidy` from the rows of each result."""
     every = sorted(results, key=lambda one: one.place)
     names = display_names(one.model for one in every)
-    ordered = [one.of_model(names[one.model]) for one in every if one.numbers]
-    labels = _labels(ordered)
+    ordered = [one for one in every if one.numbers]
     variants = pd.DataFrame(
-        [
-            one.known
-            | {"series_label": labels[one.identity], "parent_label": labels[one.before[0]] if one.before else None}
-            for one in ordered
-        ],
+        [one.known | {"model": names[one.model]} for one in ordered],
         columns=[name for name in COLUMNS if name not in (*MEASURED, *_Protocol._fields)],
         dtype=object,  # rows share their strings
     )
@@ -194,15 +165,19 @@ def _place(variant: Variant) -> tuple[int, ...]:
     return *(ORDER.index(name) if name in ORDER else len(ORDER) for name in names), len(variant.stages)
 
 
-def _variant(variant: Variant, identity: Identity) -> dict[str, Scalar]:
+def _variant(variant: Variant) -> dict[str, Scalar]:
     defaults = common_defaults(variant.stages)
-    own = ("key", "model", "revision", "dtype", "method", "ratio", "ratio_kind", "pattern", "recovery", "layers")
+    own = ("key", "revision", "dtype", "method", "ratio", "ratio_kind", "pattern", "recovery", "layers")
+    before = _untuned(variant)
     return {name: getattr(variant, name) for name in own} | {
+        "name": short_name(variant),
         "chain": format_chain(variant.stages),
-        "series_chain": identity.chain,
+        "series_chain": series_chain(variant.stages),
+        "series_label": _series(variant),
+        "parent_label": _series(before) if before else None,
         "parts": "+".join(part.name for part in label_parts(variant.stages)),
         "family": family_of(variant.method, variant.is_external),
-        "own_grid": identity.own_grid,
+        "own_grid": on_own_grid(variant.model, variant.stages),
         "rounded": not variant.is_external and any(map(quantises, variant.stages)),
         "calibration": None if defaults.calibration is None else str(defaults.calibration),
         "train": None if defaults.train is None else str(defaults.train),
@@ -211,9 +186,9 @@ def _variant(variant: Variant, identity: Identity) -> dict[str, Scalar]:
     }
 
 
-def _identity(variant: Variant) -> Identity:
+def _series(variant: Variant) -> str:
     own = on_own_grid(variant.model, variant.stages)
-    return Identity(variant.model, series_chain(variant.stages), variant.dtype, variant.cut_short, own)
+    return series_name(variant.stages, variant.dtype, variant.cut_short, own)
 
 
 def _untuned(variant: Variant) -> Variant | None:
@@ -225,34 +200,6 @@ def _untuned(variant: Variant) -> Variant | None:
     if before.calibration not in (None, after.calibration) or before.train not in (None, after.train):
         return None
     return variant.model_copy(update={"stages": stages, "stage_runs": variant.stage_runs[:-1]})
-
-
-def _labels(results: Iterable[VariantRows]) -> dict[Identity, str]:
-    """Return the label of every series, and of those before their recovery.
-
-    A label contains the parameters of trainings only if other series of the model would have the same label.
-    """
-    first: dict[Identity, tuple[Stage, ...]] = {}
-    for one in results:
-        for identity, stages in ((one.identity, one.stages), *([one.before] if one.before else [])):
-            first.setdefault(identity, stages)
-    found = {identity: _label(identity, stages) for identity, stages in first.items()}
-    for identity in _alike(found):
-        found[identity] = _label(identity, first[identity], trainings=True)
-    for identity in _alike(found):
-        found[identity] += f" ({identity.chain})"
-    return found
-
-
-def _alike(labels: dict[Identity, str]) -> list[Identity]:
-    """Return the series that share their label with another series of the model."""
-    counts = Counter((identity.model, label) for identity, label in labels.items())
-    return [identity for identity, label in labels.items() if counts[identity.model, label] > 1]
-
-
-def _label(identity: Identity, stages: tuple[Stage, ...], trainings: bool = False) -> str:
-    name = series_name(stages, identity.dtype, trainings)
-    return name + OWN_GRID * identity.own_grid + " (cancelled)" * identity.cut_short
 
 
 def _stages(variant: Variant) -> list[dict[str, JsonValue]]:

@@ -8,7 +8,7 @@ import pandas as pd
 from core.findings.axes import DECODE, MEMORY, PACKED, PARAMETERS, PREFILL, SEVEN_TITLE
 from core.findings.numbers import reporting
 from core.findings.pairs import paired
-from core.findings.rows.points import is_dense
+from core.findings.rows.points import VARIANT, is_dense
 from core.metrics import MEANS
 from core.notation.formatting import format_amount
 
@@ -33,7 +33,7 @@ FORMATS = {
 RATIO_INTERVAL, ACCURACY_INTERVAL = f"Times dense, {reporting.UNADJUSTED}", f"Accuracy, {reporting.UNADJUSTED}"
 VERDICTS = ("Perplexity is", "Accuracy is")
 WIDTHS = {
-    **{"Method": 200, "Amount": 70, RATIO_INTERVAL: 200, "Perplexity, adjusted p": 155},
+    **{VARIANT: 200, "Amount": 70, RATIO_INTERVAL: 200, "Perplexity, adjusted p": 155},
     **{ACCURACY_INTERVAL: 180, "Accuracy, adjusted p": 150},
 }
 
@@ -59,7 +59,7 @@ def comparison(
     compressed = ~is_dense(rows)
     table = pd.DataFrame(
         {
-            "Method": rows["series_label"],
+            VARIANT: rows["name"],
             "Amount": rows["amount_label"].replace(format_amount(None), "0 %"),
             "Perplexity": rows["value"],
             "Times dense": rows["value"] / base,

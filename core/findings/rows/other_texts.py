@@ -36,8 +36,8 @@ def other_texts(frame: pd.DataFrame, measured: pd.DataFrame, methods: Sequence[s
 
     Returns:
         Points (`points.collapse`) with `dense_key` and `dense_value`, the dense model on their text, and the number
-        that both share. The name of their series ends with the text, or with the precision or data if only these
-        differ.
+        that both share. Their name and that of their series end with the text, or with the precision or data if only
+        these differ.
     """
     perplexities = frame[frame["metric"] == "perplexity"]
     wanted = rows_elsewhere(frame, measured, methods, axis)
@@ -53,7 +53,7 @@ def other_texts(frame: pd.DataFrame, measured: pd.DataFrame, methods: Sequence[s
             parts.append(found)
             names += [_names(group.iloc[0], measured)] * len(found)
     found = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
-    return found.assign(series_label=_distinct(found["series_label"], names))
+    return found.assign(**{name: _distinct(found[name], names) for name in ("name", "series_label")})
 
 
 def times_dense(found: pd.DataFrame, dense: float | pd.Series) -> pd.DataFrame:

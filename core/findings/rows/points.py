@@ -15,14 +15,29 @@ from core.request.stages import DEFAULT_BITS, DEFAULT_FACTOR, DEFAULT_RATIO
 from core.specs import IMPORTED
 
 USUAL = Ratio(DEFAULT_RATIO).label, DEFAULT_BITS.label, DEFAULT_FACTOR.label
+VARIANT = "Variant"  # title of the column of names
 UNKNOWN_AMOUNT = "unknown amount"  # of imported variants without one
 POINT_COLUMNS = [
-    *("series_label", "method", "ratio", "pattern", "key", "amount_label", "value", "low", "high", "seeds", "spread"),
+    *(
+        "series_label",
+        "method",
+        "ratio",
+        "pattern",
+        "key",
+        "name",
+        "amount_label",
+        "value",
+        "low",
+        "high",
+        "seeds",
+        "spread",
+    ),
     *("recovery", "parent_label"),  # its fine-tuning method, and the series of its origin
     *("parts", "chain", "series_chain"),  # `series_chain` is the chain without its last amount
 ]
 TEXTS = ("pattern", "recovery", "parent_label")  # None where they do not apply
-OF_FIRST = ["series_label", "method", "ratio", "key", "stderr", *TEXTS, "parts", "chain", "series_chain"]  # of seeds
+# Of the first seed.
+OF_FIRST = ["series_label", "method", "ratio", "key", "name", "stderr", *TEXTS, "parts", "chain", "series_chain"]
 NUMBERS = ("ratio", "value", "low", "high")
 
 
@@ -88,15 +103,6 @@ def by_seed(rows: pd.DataFrame) -> list[tuple[str, ...]]:
     for point, key in zip(ordered["point"], ordered["key"], strict=True):
         keys_of.setdefault(point, []).append(key)
     return [tuple(keys) for keys in keys_of.values()]
-
-
-def point_name(row: pd.Series) -> str:
-    """Return a point's name: `SparseGPT + LoRA, 50 %`."""
-    return (
-        str(row["series_label"])
-        if row["amount_label"] == format_amount(None)
-        else f"{row['series_label']}, {row['amount_label']}"
-    )
 
 
 def seeds_of(rows: pd.DataFrame) -> dict[str, tuple[str, ...]]:

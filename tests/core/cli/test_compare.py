@@ -157,7 +157,7 @@ def test_results_show_differences_to_dense(output_of):
     few, many = put(FEW, 29, 3.0), put(MANY, 20, 3.5)
     old = put((Stage(method="wanda", ratio=0.3),), 20, 3.5, kept=False)
     out = output_of("results")
-    rows = {line.split()[0]: " ".join(line.split()[1:]) for line in out.splitlines() if "@" in line or "dense" in line}
+    rows = {line.split()[0]: " ".join(line.split()[1:]) for line in out.splitlines() if " %" in line or "Dense" in line}
     assert rows[many[:12]].endswith("33.10, x 1.65 14.3 points, -25.0 50.0 %, -25.0")
     assert "20.08, (x 1.000)" in rows[few[:12]]
     assert rows[old[:12]].endswith("33.10 14.3 points 50.0 %")

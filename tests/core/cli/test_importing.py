@@ -38,7 +38,7 @@ def test_a_csv_is_listed_in_every_format_and_deleted_but_not_exported(output_of,
     assert "my-pruner (imported), 50 %" in output_of("import", own)
     (result,) = (one for one in Store().results() if one != mine)
     shown = output_of("results")
-    assert "imported@0.5,label=my-pruner" in shown and "178.0" in shown
+    assert "my-pruner 50 % (imported)" in shown and "178.0" in shown
     rows = list(csv.DictReader(io.StringIO(output_of("results", "--csv"))))
     assert {row["origin"] for row in rows if row["key"] == result.variant.key} == {"external"}
     whole = next(one for one in output_of("results", "--json") if one["footprint"] is None)

@@ -109,7 +109,7 @@ def test_table_has_few_columns_and_names_the_hidden_ones(stored, output_of, monk
     monkeypatch.setattr(output, "width", 100)
     out = output_of("results", "m")
     header = " ".join(out.partition("─")[0].split())
-    for name in ("key", "chain", "packed", "MB", "wikitext2@2048:16", "mean of"):
+    for name in ("key", "variant", "packed", "MB", "wikitext2@2048:16", "mean of"):
         assert name in header
     assert "model" not in header and "boolq" not in header  # of one model; seven tasks are one number
     assert "Not shown: acc" not in out  # as the mean has them
@@ -120,15 +120,15 @@ def test_table_has_few_columns_and_names_the_hidden_ones(stored, output_of, monk
     assert "Not shown: perplexity ptb@2048:16." in " ".join(out.split())
 
 
-def test_texts_seed_and_precision_are_shown_if_rows_differ_in_them(output_of, capsys):
+def test_short_names_tell_rows_of_one_chain_apart(output_of, capsys):
     for stage in (wanda(), wanda(seed=1), wanda("passages-calibration:4x128"), wanda(ratio=0.3)):
         Store().put(result(stage, 30.0))
-    lines = [" ".join(line.split()[1:]) for line in output_of("results").splitlines() if "wanda" in line]
+    lines = [" ".join(line.split()[1:]) for line in output_of("results").splitlines() if "Wanda" in line]
     assert lines == [
-        "wanda@0.5, calibration c4-sample:16x2048, seed 0 0.0 9.00 30.00",
-        "wanda@0.5, calibration c4-sample:16x2048, seed 1 0.0 9.00 30.00",
-        "wanda@0.5, calibration passages-calibration:4x128, seed 0 0.0 9.00 30.00",
-        "wanda@0.3 0.0 9.00 30.00",
+        "Wanda 50 % 0.0 9.00 30.00",
+        "Wanda 50 %, seed 1 0.0 9.00 30.00",
+        "Wanda 50 % #3d5a 0.0 9.00 30.00",
+        "Wanda 30 % 0.0 9.00 30.00",
     ]
     assert shown(capsys)[2]["calibration"] == "passages-calibration:4x128"
 

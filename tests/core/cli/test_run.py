@@ -72,8 +72,8 @@ def test_an_achieved_ratio_that_differs_is_printed(capsys):
     assert json.loads(captured.out)["variant"]["ratio"] == 0.999
     assert main([*SWEEP, "--methods", "shortgpt", "--ratios", "0.5,0.999"]) == 0
     lines = capsys.readouterr().err
-    assert "2/3 ShortGPT, 50 %, tiny: done.\n" in lines
-    assert f"3/3 ShortGPT, 99.9 %, tiny: done. {message}\n" in lines
+    assert "2/3 ShortGPT 50 % #1284, tiny: done.\n" in lines
+    assert f"3/3 ShortGPT 99.9 % #da26, tiny: done. {message}\n" in lines
 
 
 def terminal_with(typed):
@@ -91,7 +91,7 @@ def test_several_results_are_deleted_together_or_not_at_all(error_of, capsys, mo
     for other in ("c" * 8, "0" * 64):  # a bundled one, and none
         assert main(["delete", "a" * 8, other, "--yes"]) == 2
     capsys.readouterr()
-    doomed = ", and ".join(f"1 of your own numbers of Wanda, 50 %, m ({12 * one})" for one in "ab")
+    doomed = ", and ".join(f"1 of your own numbers of Wanda 50 %, m ({12 * one})" for one in "ab")
     command = ["delete", "a" * 8, "b" * 8, "a" * 12]
     assert error_of(*command) == f"This deletes {doomed}; add --yes to agree.\n"
     with monkeypatch.context() as terminal:

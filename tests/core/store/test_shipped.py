@@ -216,10 +216,10 @@ def test_every_published_value_appears_once(frame):
 
 def test_a_published_value_has_its_series_and_protocol(frame):
     row = frame.query("model == 'opt-13b' and pattern == '2:4' and dataset == 'wikitext2'").squeeze()
-    assert (row["series_label"], row["value"], row["window"]) == ("SparseGPT (published)", 12.96, 2048)
+    assert (row["series_label"], row["value"], row["window"]) == ("SparseGPT (paper)", 12.96, 2048)
     assert row["protocol"] == "window 2048, all windows, paper SparseGPT, table 1, unknown precision"
-    tuned = frame.query("model == 'llama-7b' and series_label == 'SlimLLM + LoRA (published)'")
-    assert set(tuned["parent_label"]) == {"SlimLLM (published)"} and set(tuned["ratio"]) == {0.2, 0.5}
+    tuned = frame.query("model == 'llama-7b' and series_label == 'SlimLLM + LoRA (paper)'")
+    assert set(tuned["parent_label"]) == {"SlimLLM (paper)"} and set(tuned["ratio"]) == {0.2, 0.5}
     models = models_of(paper_results().values())  # sorted by size
     assert models[0] == "opt-125m" and models[-1] == "opt-175b" and {"llama-7b", "llama-2-7b"} < set(models)
 

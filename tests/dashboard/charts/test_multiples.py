@@ -31,7 +31,7 @@ def found(frames) -> pd.DataFrame:
 
 
 def test_perplexities_are_divided_by_their_own_dense(found):
-    row = found[(found["series_label"] == "SparseGPT, opt-125m (published)")].squeeze()
+    row = found[(found["series_label"] == "SparseGPT, opt-125m (paper)")].squeeze()
     assert row["value"] == pytest.approx(36.85 / 27.66) and row["perplexity"] == 36.85
     ours = found[(found["model"] == "smollm2-135m") & (found["of"] == "SparseGPT") & (found["amount_label"] == "50 %")]
     assert 1.5 < ours["value"].squeeze() < 3
@@ -58,7 +58,7 @@ def test_a_line_has_the_dash_of_its_model_and_the_colour_of_its_method(found):
     lines = {trace.legendgroup: trace.line for trace in figure.data if trace.legendgroup in set(shown["series_label"])}
     dashes = {series: line.dash for series, line in lines.items() if line.dash}
     assert dashes["Magnitude, smollm2-135m"] == dashes["SparseGPT, smollm2-135m"] == "solid"
-    assert dashes["Magnitude, opt-125m (published)"] == dashes["SparseGPT, opt-125m (published)"] == "dash"
+    assert dashes["Magnitude, opt-125m (paper)"] == dashes["SparseGPT, opt-125m (paper)"] == "dash"
     colours = {line.color for series, line in lines.items() if series.startswith("SparseGPT")}
     assert len(colours) == 1
 

@@ -156,15 +156,15 @@ def smaller(store, model, series, at, text, training):
         if (row["dataset"], row["protocol_id"]) != text or row["own_grid"] or row["train"] not in (None, training):
             continue
         amount = Amount.from_columns(row["ratio"], row["pattern"])
-        name = f"{row['series_label']}, {amount.label}" if amount else row["series_label"]
-        if name == f"{series}, {at}":
+        name = row["series_label"], amount.label if amount else ""
+        if name == (series, at):
             winner.append(row)
         elif row["chain"] != "dense":
             others[name].append(row)
     if len(winner) > 1:
         return None
     (best,), known = winner, read_measured().results
-    for name, rows in sorted(others.items(), key=lambda one: sum(row["value"] for row in one[1]) / len(one[1])):
+    for rows in sorted(others.values(), key=lambda one: sum(row["value"] for row in one) / len(one)):
         row = rows[0]
         if row["family"] == best["family"] or row["packed_mb"] >= best["packed_mb"] or row["value"] >= best["value"]:
             continue
@@ -173,20 +173,20 @@ def smaller(store, model, series, at, text, training):
         found = differences([known[row["key"]]], known[best["key"]], store.samples, seeds=Seeds(store))
         found = found[(found["dataset"] == text[0]) & (found["protocol_id"] == text[1])]
         if len(found) and found["ratio_high"].iloc[0] < 1:
-            return name
+            return row["name"]
     return ""
 
 
 def test_grey_variants_count_and_the_model_is_named(bundled):
     """Fine-tuned SlimLLM is grey among the structured methods, and was left out of the sentence."""
     written = answer_at(shown(("SlimLLM", "LoRAP"), families="Structured"), "50 %")
-    start = "smollm2-135m at a pruning ratio of 50 %, with training: **SlimLLM + White-box distillation** has the"
+    start = "smollm2-135m at a pruning ratio of 50 %, with training: **SlimLLM + distill #415b** has the"
     assert start in written and "Without training: **SlimLLM**, 5.62 times dense [" in written
     without = answer_at(shown(("SlimLLM", "LoRAP"), others=False, families="Structured"), "50 %")
     assert "without training: **SlimLLM** has the lowest perplexity of 2 variants" in without
     for families in (["Unstructured"], ["Unstructured", "Structured", "Low rank"]):
         written = answer_at(shown(families=families), "50 %")
-        assert "**SparseGPT + White-box distillation** has the lowest perplexity of" in written
+        assert "**SparseGPT + distill #1ea9** has the lowest perplexity of" in written
         assert "Without training: **ALPS**" in written
 
 
@@ -194,7 +194,7 @@ def test_a_model_restored_to_its_own_grid_never_wins():
     rows = rows_of("smollm2-135m")
     rows = rows[(rows["metric"] == "perplexity") & (rows["window"] == 2048) & (rows["dataset"] == "wikitext2")]
     own, other = rows[rows["own_grid"]].iloc[[0]], rows[rows["chain"] == "gptq@4bit"].iloc[[0]]
-    assert own["series_label"].iloc[0].endswith("(the file's own grid)")
+    assert own["series_label"].iloc[0].endswith("own grid")
     both = pd.concat([own, other])
     chosen = picked("smollm2-135m", both)
     assert best_at(chosen, both[:0], points.collapse(both), "4 bit").keys == [other["key"].iloc[0]]

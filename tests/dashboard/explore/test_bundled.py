@@ -14,7 +14,7 @@ from tests.dashboard.opened import captions, charts, control, open_app, read
 
 pytestmark = pytest.mark.usefixtures("bundled")
 COMMAND = "slimscope run smollm2-135m sparsegpt@0.5 --calibration c4-sample:16x2048"
-BETTER = "GPTQ 4.25 bit (symmetric off, clip on) + White-box distillation + RTN (on embedding)"
+BETTER = "GPTQ 4.25+distill,emb 8#0b3e"
 
 
 def samples(app, key):
@@ -35,13 +35,13 @@ def test_the_first_view_matches_the_readme(monkeypatch):
     app = open_app()
     assert app.selectbox(key="explore_text").value == "WikiText-2, 16 x 2048 tokens"
     assert charts(app)[0].proto.spec.count('"previous"') == 2  # arrows: SparseGPT at 50 %, by two trainings
-    table = app.dataframe[0].value.set_index(["Method", "Amount"])
-    assert table.loc[("Wanda", "50 %"), "Above chance (points)"] == pytest.approx(10.5, abs=0.05)
+    table = app.dataframe[0].value.set_index("Variant")
+    assert table.loc["Wanda 50 %", "Above chance (points)"] == pytest.approx(10.5, abs=0.05)
     (differences,) = [one.proto.spec for one in charts(app) if "zero-shot minus dense" in one.proto.spec]
     assert all(name in differences for name in ("Magnitude", "Wanda", "RIA", "SparseGPT"))
     assert not app.info  # nothing is missing
     assert '"size":26' in charts(app)[0].proto.spec and "smollm2-135m at a pruning ratio of 50 %" in read(app)
-    assert f"Smaller and better: **{BETTER}, 8 bit** (quantisation), 90 MB, 1.018 times dense" in read(app)
+    assert f"Smaller and better: **{BETTER}** (quantisation), 90 MB, 1.018 times dense" in read(app)
     query = linked_by_size(app)
     assert query["explore_families"] == ["Unstructured", "Quantisation"] and query["explore_x"] == ["packed size"]
     options, styles = samples(app, "explore_series")
@@ -85,7 +85,7 @@ def test_a_published_model_is_shown_like_a_measured_one():
     notes = captions(app)
     assert "This model has published results only" in notes and "Bars:" not in notes
     assert "paper SlimLLM, main table, unknown precision" in notes and len(charts(app)) == 2
-    assert "**SlimLLM + LoRA (published)** has the lowest perplexity of 8 variants, 2.12 times dense" in read(app)
+    assert "**SlimLLM + LoRA (paper)** has the lowest perplexity of 8 variants, 2.12 times dense" in read(app)
     assert [field.key for field in app.multiselect] == ["explore_compared"]
     app = open_app(explore_model="llama-7b", **{POINT: "published@0.5,label=SlimLLM"})
     assert "ublished in [SlimLLM, main table](https://arxiv.org/abs/" in read(app)
@@ -125,15 +125,15 @@ def test_points_of_several_models_open_with_their_own_dense_model_and_are_compar
         assert not app.exception
         dense = rows[is_dense(rows) & (rows["dataset"] == "wikitext2") & (rows["window"] == 2048)]
         assert f"dense {format_number(dense['value'].iloc[0])}" in [one.delta for one in app.metric]
-    first = "SparseGPT, smollm2-135m"
+    first = "SparseGPT 50 %, smollm2-135m"
     for other, text in (
         (
-            "Wanda, smollm2-135m",
-            f"**{first}, 50 %** is better than Wanda, smollm2-135m, 50 % in perplexity on WikiText-2",
+            "Wanda 50 %, smollm2-135m",
+            f"**{first}** is better than Wanda 50 %, smollm2-135m in perplexity on WikiText-2",
         ),
-        ("SparseGPT, gemma3-270m", "cannot be paired in any number"),
+        ("SparseGPT 50 %, gemma3-270m", "cannot be paired in any number"),
     ):
         field = app.multiselect(key="explore_compared")
-        names = [next(name for name in field.options if name.startswith(f"{of}, 50 %")) for of in (first, other)]
+        names = [next(name for name in field.options if name.startswith(of)) for of in (first, other)]
         field.set_value(names).run()
         assert not app.exception and text in read(app)

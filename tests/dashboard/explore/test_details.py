@@ -26,11 +26,11 @@ def test_points_are_shown_with_their_stages_losses_and_command(filled):
         filled.put(chained("wanda@0.3+lora+wanda@0.5", 30.0, training=text))
     app = open_app(explore_point=CHAIN.replace("+", " "), explore_training="passages-calibration:512x256")
     point = app.selectbox(key="explore_point")
-    assert point.value == chained(CHAIN, 25.0).variant.key and panels(app) == ["Magnitude 50 % + LoRA + Wanda, 70 %"]
+    assert point.value == chained(CHAIN, 25.0).variant.key and panels(app) == ["Magnitude 5…+Wanda 70 %#d0e6"]
     assert "sparsegpt@0.5" in {name.rpartition(" · ")[2] for name in point.options}
-    table = app.dataframe[-1].value.set_index("Method")
-    assert table.loc["Magnitude 50 % + LoRA + Wanda", "Chain"] == CHAIN
-    assert table.loc["Dense", "Perplexity"] == 20.1 and table.loc["Dense + LoRA", "Perplexity"] == 19.0
+    table = app.dataframe[-1].value.set_index("Variant")
+    assert table.loc["Magnitude 5…+Wanda 70 %#d0e6", "Chain"] == CHAIN
+    assert table.loc["Dense", "Perplexity"] == 20.1 and table.set_index("Chain").loc["lora", "Perplexity"] == 19.0
     assert "Computed in 180 s" in " ".join(text.value for text in app.markdown)
     stages = app.dataframe[0].value
     assert list(stages["Stage"]) == ["Magnitude", "LoRA", "Wanda"]
@@ -45,7 +45,7 @@ def test_points_are_shown_with_their_stages_losses_and_command(filled):
     stage.set_value("1. Magnitude").run()
     assert "relative weight error of each linear layer, by block, after stage 1, Magnitude." in captions(app)
     point.set_value(chained("lora", 19.0).variant.key).run()
-    assert panels(app) == ["Dense + LoRA"] and not app.exception
+    assert panels(app) == ["Dense + LoRA, train passages"] and not app.exception
     app = open_app(explore_point="wanda@0.3+lora+wanda@0.5", explore_training="passages-calibration:512x32")
     assert app.selectbox(key="explore_training").value == "passages-calibration:512x32"
     assert "training and held-out losses on passages-calibration:512x32" in captions(app)

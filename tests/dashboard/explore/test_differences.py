@@ -26,7 +26,8 @@ DIFFERENCES, ACCURACIES = "zero-shot minus dense, points", "zero-shot, points (h
 NOT_KEPT = "per-document answers were not stored"
 # Columns of points, which `results --csv` has no equal of: bars, counts and baselines.
 OF_POINTS = {"amount_label", "low", "high", "seeds", "chance", "majority"}
-MAGNITUDE, WANDA, SPARSEGPT = (f"{name}, 50 % · {name.lower()}@0.5" for name in ("Magnitude", "Wanda", "SparseGPT"))
+MAGNITUDE = "Magnitude 50 % · magnitude@0.5"
+WANDA, SPARSEGPT = (f"{name} 50 %, passages · {name.lower()}@0.5" for name in ("Wanda", "SparseGPT"))
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +73,8 @@ def test_explore_shows_paired_differences_or_accuracies(answers):
 def test_the_table_and_its_exports_contain_verdicts(answers, exported):
     app = open_app()
     table = app.dataframe[0].value
-    verdicts = table[table["Amount"] == "50 %"].set_index("Method")["Accuracy is"]
-    assert (verdicts["Magnitude"], verdicts["SparseGPT"]) == ("worse", CANNOT)
+    verdicts = table.set_index("Variant")["Accuracy is"]
+    assert (verdicts["Magnitude 50 %"], verdicts["SparseGPT 50 %, passages"]) == ("worse", CANNOT)
     (points,) = [item for item in exported if item.name.endswith("-points")]
     assert list(points.table.columns) == list(table.columns)
     (differences,) = [item for item in exported if item.name.endswith("-minus-dense")]
@@ -118,17 +119,17 @@ def test_a_point_is_compared_with_dense_or_another_variant(answers):
     assert pd.isna(table[FLIPS][0]) and all(re.fullmatch(pattern, flips) for flips in table[FLIPS][1:])
     assert "compared with dense." in captions(app) and "paired test of each number" in captions(app)
     picker.set_value(result("wanda", 44.0, 0.5).variant.key).run()
-    assert panels(app.run()) == ["Magnitude, 50 % and Wanda, 50 %"]
+    assert panels(app.run()) == ["Magnitude 50 % and Wanda 50 %, passages"]
     wanda = comparison(app)
     assert list(wanda["First"]) == list(table["First"]) and list(wanda["Second"]) != list(table["Second"])
 
 
 def test_a_comparison_names_the_better_point_and_is_in_the_address(answers):
     app = open_app(explore_compared=[MAGNITUDE, WANDA])
-    assert panels(app) == ["Magnitude, 50 % and Wanda, 50 %"]
-    assert "Magnitude, 50 % relative to Wanda, 50 %" in titles(app)
+    assert panels(app) == ["Magnitude 50 % and Wanda 50 %, passages"]
+    assert "Magnitude 50 % relative to Wanda 50 %, passages" in titles(app)
     (verdict,) = (text for text in (one.value.replace("\\", "") for one in app.markdown) if "is better than" in text)
-    assert verdict.startswith("**Wanda, 50 %** is better than Magnitude, 50 % in perplexity on passages-eval (")
+    assert verdict.startswith("**Wanda 50 %, passages** is better than Magnitude 50 % in perplexity on passages-eval (")
     assert verdict.replace("**", "") in captions(app) and comparison(app)["First is"][0] == "worse"
     assert app.query_params["explore_compared"] == [MAGNITUDE, WANDA]
     field = app.multiselect(key="explore_compared")
@@ -169,7 +170,10 @@ def test_the_largest_document_limit_is_shown_and_limits_are_never_mixed(filled):
     (chart,) = [one.proto.spec for one in charts(app) if DIFFERENCES in one.proto.spec]
     assert "Wanda" in chart and "SparseGPT" not in chart
     table = app.dataframe[0].value
-    assert set(table.loc[table["Above chance (points)"].notna(), "Method"]) == {"Dense", "Wanda"}
+    assert set(table.loc[table["Above chance (points)"].notna(), "Variant"]) == {
+        "Dense",
+        *(f"Wanda {at}, passages" for at in ("30 %", "50 %", "70 %", "2:4", "4:8")),
+    }
     app.button(key="explore_run_tasks").click().run()
     assert {task.limit for job in data.queue().jobs() for task in job.spec.tasks} == {200}
     limits.set_value("First 100 documents of each task, float32").run()
@@ -231,10 +235,10 @@ def test_the_table_of_points_and_its_exports_have_fidelity_where_it_is_measured(
     monkeypatch.setattr(widgets, "export_page", lambda name, page: items.extend(page()))
     app = open_app()
     table = next(one.value for one in app.dataframe if "Times dense" in one.value)
-    at_half = table[table["Amount"] == "50 %"].set_index("Method")
+    at_half = table[table["Amount"] == "50 %"].set_index("Variant")
     for method, (kl, _, agreement) in zip(("Wanda", "SparseGPT"), VALUES.values(), strict=True):
-        assert at_half.loc[method, metric("kl").title] == kl
-        assert at_half.loc[method, metric("agreement").title] == pytest.approx(100 * agreement)
+        assert at_half.loc[f"{method} 50 %, passages", metric("kl").title] == kl
+        assert at_half.loc[f"{method} 50 %, passages", metric("agreement").title] == pytest.approx(100 * agreement)
     assert table.loc[table["Amount"] != "50 %", metric("kl").title].isna().all()
     (points,) = [item for item in items if item.name.endswith("-points")]
     found = {pivot.title: pivot for pivot in points.pivots}
@@ -256,9 +260,9 @@ def test_the_table_of_points_and_its_exports_have_fidelity_where_it_is_measured(
 )
 def test_fidelity_limits_a_budget(compared, limit, sentence, fact):
     _, shown, answer, _ = ranked(packed_mb=200, **limit)
-    assert sentence in answer and "**SparseGPT, 50 %**" in answer and fact in answer
-    assert [name.split(" +")[0] for name in shown["Method"]] == ["SparseGPT"]
+    assert sentence in answer and "**SparseGPT 50 %, passages**" in answer and fact in answer
+    assert [*shown["Variant"]] == ["SparseGPT 50 %, passages"]
     column, value = (metric("kl").title, 0.2) if KL in limit else (metric("agreement").title, 81)
     assert shown[column].tolist() == [pytest.approx(value)]
     dense = ranked(kl=0.001, agreement=1).table  # which satisfies every limit
-    assert dense[["Method", metric("kl").title, metric("agreement").title]].to_numpy().tolist() == [["Dense", 0, 100]]
+    assert dense[["Variant", metric("kl").title, metric("agreement").title]].to_numpy().tolist() == [["Dense", 0, 100]]

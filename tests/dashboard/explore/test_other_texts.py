@@ -95,7 +95,7 @@ def test_a_model_without_bundled_results_shows_its_own(store):
     for one in (mine, result("dense", 20.0, corpus=OTHER, model="toy")):
         store.put(one)
     app = open_app(**links.own("toy", [mine.variant.key]))
-    assert list(app.dataframe[0].value["Method"]) == ["Dense", "Wanda"]
+    assert list(app.dataframe[0].value["Variant"]) == ["Dense", "Wanda 33 %, passages"]
     dense = result("dense", 20.0, model="toy")
     assert links.own("toy", [dense.variant.key]) == {"alone": "true", "explore_model": "toy"}
 

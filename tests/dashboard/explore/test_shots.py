@@ -72,7 +72,7 @@ def table(app):
 def test_few_shot_shows_the_mean_first_and_the_cost_of_compression(shown):
     app = open_app(explore_mode="Few-shot")
     (chart,) = [one.proto.spec for one in charts(app)]
-    for text in ("Mean of 2 tasks", "Drawn at random", "Most like the question", "After an instruction", "Wanda, 50 %"):
+    for text in ("Mean of 2 tasks", "Drawn at random", "Most like the question", "After an instruction", "Wanda 50 %"):
         assert text in chart
     rows = table(app)
     assert rows["Prompt"].tolist() == ["zero-shot", "drawn at random", "most like the question", "after an instruction"]

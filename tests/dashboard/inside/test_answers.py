@@ -99,7 +99,7 @@ def test_a_question_goes_to_the_dense_model_and_the_chosen_variants(keys, asked)
     ]
     assert question.prompt == PROMPTS["A fact"] and question.chat and question.sampling.greedy
     assert question.sampling.tokens == 5
-    sentence = "Magnitude, 50 % equals dense at the start (2 of 3 greedy tokens, 67 %), then has “Rome”"
+    sentence = "Magnitude 50 % equals dense at the start (2 of 3 greedy tokens, 67 %), then has “Rome”"
     assert f"{sentence} instead of “Paris”." in read(app)
     dense, half, most = components(app)
     assert [one["text"] for one in dense["tokens"]] == ["It", " is", " Paris"]
@@ -149,7 +149,7 @@ def test_the_slider_moves_along_the_cached_amounts_and_asks_again(keys, asked):
 
 def test_a_variant_that_is_not_in_the_cache_is_offered_as_a_job(keys, asked):
     app = opened(**{VARIANTS: ["magnitude@0.5", "wanda@0.5"]})
-    assert "Wanda, 50 % is not in the cache, so a job creates it first." in app.info[0].value.replace("\\", "")
+    assert "Wanda 50 %, passages is not in the cache, so a job creates it first." in app.info[0].value.replace("\\", "")
     app.button(key="inside_create").click().run()
     (job,) = data.queue().active()
     assert job.spec.variant.key == keys["wanda@0.5"] and job.spec.cached

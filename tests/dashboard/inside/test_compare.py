@@ -15,7 +15,7 @@ from tests.core.factories import make, perplexity
 from tests.dashboard.opened import charts, open_app, read
 
 pytestmark = pytest.mark.usefixtures("bundled")
-DENSE, FOUR, THREE = "Dense · dense", "AWQ, 4 bit · awq@4bit", "GPTQ, 3 bit · gptq@3bit"
+DENSE, FOUR, THREE = "Dense · dense", "AWQ 4 · awq@4bit", "GPTQ 3 · gptq@3bit"
 
 
 def page(*variants, **more):
@@ -37,11 +37,11 @@ def headings(quality):
 
 
 def test_the_leftmost_variant_is_the_baseline_and_can_be_changed(three):
-    assert headings(tables(three)[0]) == ["", "Dense", "AWQ, 4 bit", "GPTQ, 3 bit"]
+    assert headings(tables(three)[0]) == ["", "Dense", "AWQ 4", "GPTQ 3"]
     quality, _ = tables(page(DENSE, FOUR, THREE, inside_baseline=THREE))
-    assert headings(quality) == ["", "GPTQ, 3 bit", "Dense", "AWQ, 4 bit"]
+    assert headings(quality) == ["", "GPTQ 3", "Dense", "AWQ 4"]
     first = quality[quality["", "Number"] == "Perplexity on WikiText-2"].iloc[0]
-    assert first["Dense", "Baseline compared"] == first["AWQ, 4 bit", "Baseline compared"] == "better"
+    assert first["Dense", "Baseline compared"] == first["AWQ 4", "Baseline compared"] == "better"
 
 
 def test_differences_equal_those_of_the_paired_comparison(three):
@@ -50,7 +50,7 @@ def test_differences_equal_those_of_the_paired_comparison(three):
     found = data.paired([(key,) for key in others], dense)
     rows = found[(found["metric"] == "perplexity") & (found["dataset"] == "wikitext2")]
     shown = quality[quality["", "Number"] == "Perplexity on WikiText-2"].iloc[0]
-    for name, key in zip(("AWQ, 4 bit", "GPTQ, 3 bit"), others, strict=True):
+    for name, key in zip(("AWQ 4", "GPTQ 3"), others, strict=True):
         ratio = rows.loc[rows["key"] == key, "ratio"].iloc[0]
         assert shown[name, "Difference, unadjusted 95 %"].startswith(f"x {ratio:.2f} [")
 
@@ -87,8 +87,8 @@ def test_fidelity_is_among_the_numbers():
     shown = quality[quality["", "Number"].str.startswith("KL divergence on")].iloc[0]
     key = app.multiselect(key="inside_compared").value[0]
     values = [row.value for row in data.result(key).measurements if row.metric == KL]
-    assert any(shown["AWQ, 4 bit", "Value"] == f"{value:.3g}" for value in values)
-    assert shown["GPTQ, 3 bit", "Baseline compared"] == "worse"
+    assert any(shown["AWQ 4", "Value"] == f"{value:.3g}" for value in values)
+    assert shown["GPTQ 3", "Baseline compared"] == "worse"
 
 
 def test_each_variant_has_its_command_and_the_sentence_names_the_better_one():
@@ -97,7 +97,7 @@ def test_each_variant_has_its_command_and_the_sentence_names_the_better_one():
     app.multiselect(key="inside_compared").set_value([*app.multiselect(key="inside_compared").value, key_of(FOUR)])
     app.run()
     assert len(app.code) == 2 and "awq@4bit" in app.code[1].value
-    assert "**Dense** is better than AWQ, 4 bit in perplexity on WikiText-2" in read(app)
+    assert "**Dense** is better than AWQ 4 in perplexity on WikiText-2" in read(app)
 
 
 def key_of(name):
@@ -106,9 +106,9 @@ def key_of(name):
 
 
 def test_a_variant_without_fidelity_or_accuracies_says_so_and_leads_to_a_run():
-    app = page(DENSE, "SparseGPT, 10 %, c4-sample:16x2048 · sparsegpt@0.1")
+    app = page(DENSE, "SparseGPT 10 %, c4-sample:16x2048 · sparsegpt@0.1")
     (link,) = [one.proto for one in app.get("page_link") if "measure them" in one.proto.label]
-    assert link.label.replace("\\", "") == "SparseGPT, 10 % has no fidelity and accuracies: measure them"
+    assert link.label.replace("\\", "") == "SparseGPT 10 % has no fidelity and accuracies: measure them"
     asked = parse_qs(link.query_string)
     assert asked["chain"] == ["sparsegpt@0.1"] and asked["run_fidelity"] == ["true"] and len(asked["run_tasks"]) == 7
     form = open_app("run/view.py", **asked)

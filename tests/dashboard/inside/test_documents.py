@@ -183,7 +183,7 @@ def test_a_document_shows_its_escaped_text_and_both_choices(store, piqa):
     measured(store, piqa)
     label = f"PIQA ({piqa.partition('@')[2]})"
     app = documents_tab(inside_doc_document=f"{label} 2")
-    assert f"**{label} 2**: wrong to right. Margin of Dense -1.00 nats, of Wanda, 50 % +3.00 nats" in read(app)
+    assert f"**{label} 2**: wrong to right. Margin of Dense -1.00 nats, of Wanda 50 %, passages +3.00 nats" in read(app)
     assert "a change of +4.00." in read(app) and not app.exception
     text = html(app)
     assert "Feed &lt;i&gt;cat&lt;/i&gt; 1" in text and "<i>cat" not in text and "<b>Food" not in text
@@ -245,11 +245,11 @@ def test_the_page_exports_its_chart_and_its_table(store, monkeypatch):
     measured(store)
     documents_tab()
     chart, table = items
-    assert chart.name == "slimscope-smollm2-135m-wanda-50pct-dense-piqa-documents-margins"
+    assert chart.name == "slimscope-smollm2-135m-wanda-50pct-passages-dense-piqa-documents-margins"
     assert len(chart.table) == 4 and table.table["Document"].tolist() == ["PIQA 2", "PIQA 1"]
     numbers = table.table.iloc[1]
-    assert numbers[["Margin: change", "Margin: Dense", "Margin: Wanda, 50 %"]].tolist() == [-3, 1, -2]
-    assert numbers[["Choice: Dense", "Choice: Wanda, 50 %", "Right choice"]].tolist() == ["A", "B", "A"]
-    assert numbers[["Log-likelihood, Dense: B", "Log-likelihood, Wanda, 50 %: A"]].tolist() == [-2, -4]
+    assert numbers[["Margin: change", "Margin: Dense", "Margin: Wanda 50 %, passages"]].tolist() == [-3, 1, -2]
+    assert numbers[["Choice: Dense", "Choice: Wanda 50 %, passages", "Right choice"]].tolist() == ["A", "B", "A"]
+    assert numbers[["Log-likelihood, Dense: B", "Log-likelihood, Wanda 50 %, passages: A"]].tolist() == [-2, -4]
     assert "0-shot, first 4 documents, float32. Shown: flips, 2 of 4 documents." in table.caption
     assert print_figures.draw(chart.build(), max(WIDTHS.values())).axes

@@ -142,6 +142,6 @@ def test_every_linked_curve_shows_its_method(name, bundled):
     found = links.curves(data.frame(DEFAULT_MODEL), SHOWN)
     assert {"magnitude", "slimllm", "svd-llm", "adaprune", "lora", "distill-white"} <= set(found)
     app = open_app(**found[name])
-    (label,) = (method.label for method in STAGES if method.name == name)
-    assert any(label in series for series in app.dataframe[0].value["Method"])
+    (label,) = (method.short_label or method.label for method in STAGES if method.name == name)
+    assert any(label in name for name in app.dataframe[0].value["Variant"])
     assert ALONE not in app.query_params

@@ -82,7 +82,7 @@ def test_a_job_shows_its_progress_error_and_result_and_can_be_repeated_and_delet
 def test_queued_jobs_can_be_reordered_and_cancelled(become):
     submit(0.33, 0.44, 0.55)
     app = page()
-    first, second, third = (f"Wanda, {share} %, smollm2-135m" for share in (33, 44, 55))
+    first, second, third = (f"Wanda {share} %, passages, smollm2-135m" for share in (33, 44, 55))
     assert waiting(app) == [f"1. {first}", f"2. {second}", f"3. {third}"]
     assert app.button(key="run_waits_Move up_1").disabled and app.button(key="run_waits_Move down_3").disabled
     click(app, "run_waits_Move up_3")
@@ -112,7 +112,7 @@ def test_all_running_jobs_are_visible_and_stop_at_once(become):
     assert len(app.progress) == 2 and {"run_cancel_1", "run_cancel_2", "run_waits_Cancel_3"} <= keys(app)
     become(1, state="done", finished=2.0)
     app.run()
-    assert len(app.progress) == 1 and waiting(app) == ["1. Wanda, 55 %, smollm2-135m"]
+    assert len(app.progress) == 1 and waiting(app) == ["1. Wanda 55 %, passages, smollm2-135m"]
     click(app, "run_cancel_2")
     assert any(text.value.endswith("· cancelling") for text in app.markdown)
 
@@ -214,7 +214,7 @@ def test_a_sweep_shows_its_progress_failures_machines_and_chart(filled, become):
     app.run()
     words = [one.proto.text for one in app.get("progress")]
     assert any(one.startswith("1 of 3 runs done · 1 failed · 1 running on second") for one in words)
-    assert "Wanda, 70 %, smollm2-135m: The text is too short." in app.error[0].value.replace("\\", "")
+    assert "Wanda 70 %, passages, smollm2-135m: The text is too short." in app.error[0].value.replace("\\", "")
     (chart,) = app.get("plotly_chart")
     assert "Wanda" in chart.proto.spec and "SparseGPT" not in chart.proto.spec
     click(app, "run_retry_failed")

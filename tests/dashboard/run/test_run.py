@@ -37,8 +37,8 @@ def test_run_estimates_and_queues_the_requested_run(store):
     (job,) = data.queue().jobs()
     assert job.spec.variant.stages[0].method == "wanda" and job.spec.variant.stages[0].ratio == 0.3
     assert [str(task) for task in job.spec.tasks] == ["piqa:20"] and job.spec.scoring == "bfloat16"
-    assert "Wanda, 30 %, smollm2-135m" in read(app)
-    assert app.toast[0].value.replace("\\", "") == "Queued Wanda, 30 %, smollm2-135m."
+    assert "Wanda 30 %, passages, smollm2-135m" in read(app)
+    assert app.toast[0].value.replace("\\", "") == "Queued Wanda 30 %, passages, smollm2-135m."
     assert "This run is in the queue." in page_text(app) and app.button(key="run_start").disabled
 
 

@@ -73,7 +73,7 @@ def test_a_copied_link_with_a_former_name_opens_its_view(link, now, bundled):
 @pytest.mark.parametrize("link", ["gptq@4bit", "GPTQ, 4 bit · gptq@4bit"])
 def test_a_link_without_a_seed_opens_the_variant_with_the_default_seed(link, bundled):
     app = open_app("inside/view.py", inside_tab="Compare", inside_compared=["dense", link], inside_baseline=link)
-    names = ["Dense · dense", "GPTQ, 4 bit, c4-sample:16x2048, seed 0 · gptq@4bit"]
+    names = ["Dense · dense", "GPTQ 4 · gptq@4bit"]
     assert app.query_params["inside_compared"] == names and app.query_params["inside_baseline"] == names[1]
     assert lacking(app) == [] and len(app.dataframe) == 2
 

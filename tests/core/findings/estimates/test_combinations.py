@@ -155,7 +155,7 @@ def test_the_sentence_claims_no_more_than_the_interval():
         error = RuleError(tuple(("rtn@8bit,on=embedding", one) for one in errors))
         return estimate_words.sentence(shown(measured, every, dense, error=error), best)
 
-    assert sentence().startswith("Not measured, perhaps better: **GPTQ 4 bit + RTN (on embedding), 8 bit**, ")
+    assert sentence().startswith("Not measured, perhaps better: **GPTQ 4, emb 8, passages**, ")
     assert "about 1.21 times dense (no interval, as too few measured chains check the rule)." in sentence()
     small, large = ([step, -step] * 3 for step in (0.001, 0.1))
     assert "likely better" in sentence(*small) and "(95 % prediction interval [1.21, 1.22])" in sentence(*small)
@@ -165,7 +165,7 @@ def test_the_sentence_claims_no_more_than_the_interval():
     assert sentence(*(0.02 + one for one in small)) == ""  # the corrected estimate is no better
     assert estimate_words.sentence(shown(measured, every, dense), dense.iloc[0]) == ""
     without = estimate_words.sentence(shown(measured, every, dense), None)
-    assert without.startswith("Not measured, likely within the budget: **GPTQ 4 bit")
+    assert without.startswith("Not measured, likely within the budget: **GPTQ 4")
 
 
 ERRORS = (0.01, -0.02, 0.03, 0.0, 0.015, 0.02)

@@ -85,9 +85,9 @@ def wanda(**changes):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"stages": [wanda(parameters={"true_sequential": True})]}, "Wanda"),
+        ({"stages": [wanda(parameters={"true_sequential": True})]}, "Wanda (true sequential on)"),
         ({"stages": [wanda(parameters={"true_sequential": False})]}, "Wanda (true sequential off)"),
-        ({"stages": [wanda(layers="0:3")], "dtype": "bfloat16"}, "Wanda (layers 0:3, bfloat16)"),
+        ({"stages": [wanda(layers="0:3")], "dtype": "bfloat16"}, "Wanda (layers 0:3), bf16"),
         ({"stages": [Stage(method="newer", ratio=0.5, parameters={"a": 1})]}, "newer (a 1)"),
     ],
 )
@@ -100,13 +100,14 @@ def tuned(key, method="wanda", ended="budget", **parameters):
     return make(perplexity(20.0), key=key, stages=stages, made=[{}, trained(ended=ended)])
 
 
-def test_a_label_names_the_training_data_only_if_they_differ_and_a_cancellation():
+def test_a_label_depends_on_no_other_result_and_names_a_cancellation():
     frame = tidy([tuned(KEY, minutes=5.0), tuned(OTHER, minutes=5.0)])
-    assert list(frame.series_label) == ["Wanda + LoRA"] * 2 and list(frame.parent_label) == ["Wanda"] * 2
-    frame = tidy([tuned(KEY, minutes=5.0), tuned(OTHER, minutes=1.0, rank=4), make(perplexity(20.0), key="c" * 64)])
-    assert list(frame.series_label) == ["Wanda", "Wanda + LoRA (minutes 5.0)", "Wanda + LoRA (minutes 1.0, rank 4)"]
+    assert list(frame.series_label) == ["Wanda + LoRA (minutes 5.0)"] * 2
+    assert list(frame.parent_label) == ["Wanda"] * 2
+    frame = tidy([tuned(KEY, minutes=5.0), tuned(OTHER), make(perplexity(20.0), key="c" * 64)])
+    assert list(frame.series_label) == ["Wanda", "Wanda + LoRA (minutes 5.0)", "Wanda + LoRA"]
     assert list(frame.parent_label[1:]) == ["Wanda", "Wanda"] and frame.parent_label.isna()[0]
-    assert list(tidy([tuned(KEY, ended="cancelled")]).series_label) == ["Wanda + LoRA (cancelled)"]
+    assert list(tidy([tuned(KEY, ended="cancelled")]).series_label) == ["Wanda + LoRA, cancelled"]
 
 
 def test_hqq_on_the_grid_of_the_checkpoint_is_marked():
@@ -118,7 +119,7 @@ def test_hqq_on_the_grid_of_the_checkpoint_is_marked():
 
     rows = tidy([hqq("1", 4, 32), hqq("2", 3, 32), hqq("3", 4, 128), hqq("4", 4, 32, "opt-125m")]).set_index("key")
     own = rows[rows["own_grid"].astype(bool)]
-    assert list(own.index) == ["1" * 64] and list(own["series_label"]) == ["HQQ (group size 32) (the file's own grid)"]
+    assert list(own.index) == ["1" * 64] and list(own["series_label"]) == ["HQQ (group size 32),own grid"]
     assert not rows["series_label"].drop(own.index).str.contains("own grid").any()
 
 
@@ -154,7 +155,7 @@ def test_two_series_never_share_a_name_and_a_parent_has_the_same_calibration_dat
     found += [make(perplexity(20.0), key="6" * 64, stages=[Stage(method="magnitude", ratio=0.5)])]
     frame = tidy(found)
     assert frame["series_chain"].nunique() == frame["series_label"].nunique() == 6
-    assert {"Wanda + LoRA", "Wanda + LoRA (rank 4)", "Wanda + AdaPrune"} <= set(frame["series_label"])
+    assert {"Wanda + LoRA", "Wanda + LoRA (rank 4)"} <= set(frame["series_label"])
     frame = tidy([of_chain("wanda@0.5,text=c4-sample:8x128+adaprune", KEY), of_chain("wanda@0.5+adaprune", OTHER)])
     untuned = dict(zip(frame["key"], frame["parent_label"], strict=True))
     assert pd.isna(untuned[KEY]) and untuned[OTHER] == "Wanda"

@@ -89,7 +89,7 @@ def test_the_list_is_in_the_order_of_the_stored_numbers_with_their_intervals(nea
 )
 def test_answer_axis_and_captions_name_the_measure(near, quality, best, axis, dense):
     app = by(quality, limit_packed_mb=265)
-    assert f"**SparseGPT, 10 %** {best} (unadjusted 95 % [" in read(app)
+    assert f"**SparseGPT 10 %, passages** {best} (unadjusted 95 % [" in read(app)
     figure = drawn(app)
     assert axis in figure["layout"]["title"]["text"].replace("<br>", " ")
     assert dense in json.dumps(figure) and QUALITIES[quality].name in json.dumps(figure["data"])

@@ -56,7 +56,7 @@ def searched(model):
             continue
         one = seeds[row["key"]]
         one |= {name: row[name] for name in COUNTED} | {"chain": row["chain"], "own": bool(row["own_grid"])}
-        one["name"] = row["series_label"]
+        one["name"] = row["name"]
         texts = [row[name] if isinstance(row[name], str) else None for name in ("calibration", "train")]
         of_point[row["series_label"], row["chain"], *texts][row["key"]] = one
         read = row["metric"], row["dataset"], row["window"], row["windows"], row["spread_windows"]
@@ -132,7 +132,7 @@ def test_every_budget_is_answered_as_by_a_search_over_all_rows(model, quality, s
             continue
         best = min(able, key=lambda one: (worse(one, quality), one["packed_mb"]))
         name = re.search(r"\*\*(.+?)\*\*", answer)[1]
-        assert name.startswith(best["name"]) and listed["Chain"].iloc[0] == best["chain"], limits
+        assert name == best["name"] and listed["Chain"].iloc[0] == best["chain"], limits
         assert winner(found)["chain"] == best["chain"]
         counted = re.search(r"Of (\d+) variants|The best of (\d+) is|(only ranked)", answer)
         assert int(counted[1] or counted[2] or 1) == len(able)

@@ -28,7 +28,7 @@ def test_a_link_sets_limits_and_invalid_values_fall_back_to_defaults(filled):
     app.number_input(key="explore_limit_decode_ms").set_value(40.0).run()
     assert set(table(app)["Misses by"]) == {"latency not measured"} and not app.exception
     app = open_tradeoff(limit_packed_mb="nan", limit_memory_mb="inf", only_family="nonsense", only_method="Wanda")
-    assert set(table(app)["Method"]) == {"Wanda"}
+    assert all(name.startswith("Wanda ") for name in table(app)["Variant"])
 
 
 def test_the_view_starts_with_a_third_of_the_dense_size_until_the_visitor_clears_it(filled):
@@ -47,8 +47,8 @@ def test_filters_keep_matching_variants(filled):
     filled.put(result("wanda", 43.0, 0.5, calibration="c4-sample:16x2048"))
     assert set(ranked(filters={"method": ["slimllm", "dense"]}).table["Chain"]) == {"slimllm@0.5", "dense"}
     shown = ranked(filters={"method": ["wanda"]}).table
-    twins = shown[shown["Chain"] == "wanda@0.5"].set_index("Method")
-    assert set(twins.index) == {"Wanda, passages-calibration:16x2048", "Wanda, c4-sample:16x2048"}
+    twins = shown[shown["Chain"] == "wanda@0.5"].set_index("Variant")
+    assert set(twins.index) == {"Wanda 50 %, passages", "Wanda 50 %"}
     assert sorted(twins["Perplexity"]) == [43.0, 44.0]
     app = open_tradeoff()
     for field, value, left in (
