@@ -27,7 +27,7 @@ HIGH, TALLEST = 900, 6000  # pixels: height of the window, and maximum height of
 STILL = 3  # seconds
 BUDGET = {"explore_mode": "By size", "explore_limit_packed_mb": "180"}
 STORY = {"explore_story": "cliff", "explore_others": "false", "explore_methods": ["Magnitude", "Wanda", "SparseGPT"]}
-COMPARED = ["Dense · dense", "GPTQ, 4 bit · gptq@4bit", "GPTQ, 3 bit · gptq@3bit"]
+COMPARED = ["Dense · dense", "GPTQ 4 · gptq@4bit", "GPTQ 3 · gptq@3bit"]
 STATES: dict[str, tuple[str, Mapping[str, str | Sequence[str]]]] = {  # name -> (page, address)
     "explore": ("", {}),
     "explore-structured": ("", {"explore_families": "Structured", "explore_tasks": "Task by task"}),

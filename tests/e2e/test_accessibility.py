@@ -104,7 +104,7 @@ def test_a_point_is_opened_and_closed_by_keyboard(page, address):
     panel = page.locator(PANEL)
     page.get_by_role("combobox", name="Details of a point").focus()
     page.keyboard.type("wanda@0.3")  # which opens the list
-    expect(page.get_by_role("option")).to_have_text(["Wanda, 30 % · wanda@0.3"])
+    expect(page.get_by_role("option")).to_have_text(["Wanda 30 %, passages · wanda@0.3"])
     for key in ("ArrowDown", "Enter"):
         page.keyboard.press(key)
     panel.get_by_text("Command to reproduce it").wait_for()

@@ -83,8 +83,8 @@ def test_a_story_is_one_step_and_a_closed_panel_opens_again(page, address):
     for again in (tour, first):
         page.go_back()
         again()
-    pick(page, "Details of a point", "wanda@0.3", "Wanda, 30 % · wanda@0.3")
-    title = page.locator(PANEL).get_by_text("Wanda, 30 %", exact=True)
+    pick(page, "Details of a point", "wanda@0.3", "Wanda 30 %, passages · wanda@0.3")
+    title = page.locator(PANEL).get_by_text("Wanda 30 %, passages", exact=True)
     title.wait_for()
     page.wait_for_url(lambda url: "explore_point=Wanda" in url)
     page.go_back()
@@ -109,6 +109,6 @@ def test_a_field_that_changed_its_place_stays_in_the_address(page, address):
     page.locator(".st-key-explore_limit_packed_mb").wait_for()
     point = page.get_by_role("combobox", name="Details of a point")
     expect(point).to_have_count(1)  # that of the curve stays until the run of the page ends
-    pick(page, "Details of a point", "wanda@0.3", "Wanda, 30 % · wanda@0.3")
+    pick(page, "Details of a point", "wanda@0.3", "Wanda 30 %, passages · wanda@0.3")
     page.locator(PANEL).wait_for()
     page.wait_for_url(lambda url: "explore_point=Wanda" in url)
