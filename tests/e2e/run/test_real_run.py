@@ -22,7 +22,6 @@ def explored(page, name, ratio):
     way.wait_for(timeout=12 * MINUTES)
     quiet(page)  # the whole page runs once more when its last job has ended
     way.click()
-    page.get_by_role("button", name="Get the file").wait_for()
     page.wait_for_function(
         "([name, ratio]) => document.querySelector('.js-plotly-plot')?.calcdata?.some("
         "c => c[0].trace.name?.startsWith(name) && c.some(p => Math.abs(p.x - ratio) < 1e-9))",
