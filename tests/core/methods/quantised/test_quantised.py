@@ -20,7 +20,7 @@ from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of
 from core.models.sources import identify
 from core.notation.chain import format_chain, parse
-from core.notation.formatting import series_name
+from core.notation.short import series_name
 from core.registry import build_method
 from core.request.stages import DEFAULT_MODEL, build_stage
 from core.specs import TextWindows
