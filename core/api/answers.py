@@ -80,16 +80,14 @@ def compare(first: str | HasKey, second: str | HasKey) -> Comparison:
     """
     from core.cli.compare import chosen
     from core.findings.finding import StoreReader
-    from core.findings.numbers.frame import tidy
     from core.findings.pairs.numbers import compare as answer
-    from core.findings.rows.naming import variant_names
+    from core.notation.short import short_name
     from core.store.store import Store
 
     store = Store()
     reference, one = chosen(store, [each if isinstance(each, str) else each.key for each in (second, first)])
-    names = variant_names(tidy([reference, one]))
     found = StoreReader(store).paired([(one.variant.key,)], reference.variant.key)
-    return answer(found, names[one.variant.key], names[reference.variant.key])
+    return answer(found, short_name(one.variant), short_name(reference.variant))
 
 
 def curve(model: str, *, family: str | None = None, at: float | str | None = None, text: str | None = None) -> Curve:

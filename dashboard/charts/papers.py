@@ -125,10 +125,11 @@ def perplexity_by_model(rows: pd.DataFrame, models: Sequence[str], theme: Theme,
 @shared
 def by_ratio(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the points and the dense point of `curve.perplexity_curve` from perplexities on one corpus."""
+    series = rows["method"] + rows["tuned"].map({True: TUNED, False: ""})
     shown = pd.DataFrame(
         {
-            "series_label": rows["method"] + rows["tuned"].map({True: TUNED, False: ""}),
-            "name": rows["method"] + rows["tuned"].map({True: TUNED, False: ""}) + _amounts(rows),
+            "series_label": series,
+            "name": series + _amounts(rows),
             "recovery": rows["tuned"].map({True: "lora", False: None}),
             "parent_label": rows["method"].where(rows["tuned"], None),
             "parts": parts(rows),

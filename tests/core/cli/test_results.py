@@ -120,7 +120,7 @@ def test_table_has_few_columns_and_names_the_hidden_ones(stored, output_of, monk
     assert "Not shown: perplexity ptb@2048:16." in " ".join(out.split())
 
 
-def test_short_names_tell_rows_of_one_chain_apart(output_of, capsys):
+def test_short_names_distinguish_rows_of_one_chain(output_of, capsys):
     for stage in (wanda(), wanda(seed=1), wanda("passages-calibration:4x128"), wanda(ratio=0.3)):
         Store().put(result(stage, 30.0))
     lines = [" ".join(line.split()[1:]) for line in output_of("results").splitlines() if "Wanda" in line]

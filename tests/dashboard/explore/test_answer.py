@@ -194,7 +194,7 @@ def test_a_model_restored_to_its_own_grid_never_wins():
     rows = rows_of("smollm2-135m")
     rows = rows[(rows["metric"] == "perplexity") & (rows["window"] == 2048) & (rows["dataset"] == "wikitext2")]
     own, other = rows[rows["own_grid"]].iloc[[0]], rows[rows["chain"] == "gptq@4bit"].iloc[[0]]
-    assert own["series_label"].iloc[0].endswith("own grid")
+    assert own["series_label"].iloc[0].endswith(",own grid")
     both = pd.concat([own, other])
     chosen = picked("smollm2-135m", both)
     assert best_at(chosen, both[:0], points.collapse(both), "4 bit").keys == [other["key"].iloc[0]]

@@ -165,7 +165,7 @@ def test_the_sentence_claims_no_more_than_the_interval():
     assert sentence(*(0.02 + one for one in small)) == ""  # the corrected estimate is no better
     assert estimate_words.sentence(shown(measured, every, dense), dense.iloc[0]) == ""
     without = estimate_words.sentence(shown(measured, every, dense), None)
-    assert without.startswith("Not measured, likely within the budget: **GPTQ 4")
+    assert without.startswith("Not measured, likely within the budget: **GPTQ 4, emb 8, passages**")
 
 
 ERRORS = (0.01, -0.02, 0.03, 0.0, 0.015, 0.02)

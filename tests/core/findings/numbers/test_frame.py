@@ -104,8 +104,8 @@ def test_a_label_depends_on_no_other_result_and_names_a_cancellation():
     frame = tidy([tuned(KEY, minutes=5.0), tuned(OTHER, minutes=5.0)])
     assert list(frame.series_label) == ["Wanda + LoRA (minutes 5.0)"] * 2
     assert list(frame.parent_label) == ["Wanda"] * 2
-    frame = tidy([tuned(KEY, minutes=5.0), tuned(OTHER), make(perplexity(20.0), key="c" * 64)])
-    assert list(frame.series_label) == ["Wanda", "Wanda + LoRA (minutes 5.0)", "Wanda + LoRA"]
+    frame = tidy([tuned(KEY, minutes=5.0), tuned(OTHER, minutes=1.0, rank=4), make(perplexity(20.0), key="c" * 64)])
+    assert list(frame.series_label) == ["Wanda", "Wanda + LoRA (minutes 5.0)", "Wanda + LoRA #173d"]
     assert list(frame.parent_label[1:]) == ["Wanda", "Wanda"] and frame.parent_label.isna()[0]
     assert list(tidy([tuned(KEY, ended="cancelled")]).series_label) == ["Wanda + LoRA, cancelled"]
 
@@ -155,7 +155,7 @@ def test_two_series_never_share_a_name_and_a_parent_has_the_same_calibration_dat
     found += [make(perplexity(20.0), key="6" * 64, stages=[Stage(method="magnitude", ratio=0.5)])]
     frame = tidy(found)
     assert frame["series_chain"].nunique() == frame["series_label"].nunique() == 6
-    assert {"Wanda + LoRA", "Wanda + LoRA (rank 4)"} <= set(frame["series_label"])
+    assert {"Wanda + LoRA", "Wanda + LoRA (rank 4)", "Wanda + AdaPrune #a1ba"} <= set(frame["series_label"])
     frame = tidy([of_chain("wanda@0.5,text=c4-sample:8x128+adaprune", KEY), of_chain("wanda@0.5+adaprune", OTHER)])
     untuned = dict(zip(frame["key"], frame["parent_label"], strict=True))
     assert pd.isna(untuned[KEY]) and untuned[OTHER] == "Wanda"
