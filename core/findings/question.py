@@ -17,7 +17,7 @@ from core.findings.finding import Finding, Reader
 from core.findings.rows import points, zeroshot
 from core.findings.rows.choices import choose_text
 from core.findings.rows.zeroshot import first_documents
-from core.findings.within import BudgetQuery, Within, gather, rank, within
+from core.findings.within import BudgetQuery, Within, gather, rank, small_size, within
 from core.notation.formatting import format_amount
 from core.request.combining import WrittenChain
 from core.shipping.base import Format
@@ -129,6 +129,22 @@ def answer(question: Question, rows: pd.DataFrame, here: str, reader: Reader) ->
     estimate = None if better is None else written_chains(better.to_frame().T)[0]
     shown = rows[[column for column in COLUMNS if column in rows]].reset_index(drop=True)
     return BestFinding(shown, sentence, question, found, first, other, estimate)
+
+
+def small_ones(rows: pd.DataFrame, model: str, here: str, reader: Reader) -> list[str]:
+    """Return the keys of a model's variants within `small_size`, the best first; empty without the dense model.
+
+    The arguments are those of `answer`, and `model` is the display name.
+    """
+    if rows[(rows["metric"] == PERPLEXITY) & points.is_dense(rows)].empty:
+        return []
+    corpus, protocol = choose_text(rows, None, model, here)
+    gathered = gather(rows, corpus, protocol, first_documents(zeroshot.scored_on(rows)))
+    if gathered.dense.empty:
+        return []
+    query = BudgetQuery(quality_of(PERPLEXITY, corpus), Budget(packed_mb=small_size(gathered.dense)))
+    found = within(gathered, query, {}, reader).rows
+    return list(found.loc[found["fits"] & found["ranked"], "key"])
 
 
 def _smallest(question: Question, found: Within) -> tuple[pd.DataFrame, pd.Series | None]:

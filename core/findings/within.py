@@ -157,6 +157,14 @@ def within(
     return Within(query, found, gathered, filters, reader, with_files)
 
 
+def small_size(dense: pd.DataFrame) -> float:
+    """Return the megabytes that pages start with: a third of the dense model's packed size, with two digits.
+
+    `dense` is the dense model's row of `candidates`.
+    """
+    return float(f"{dense[PACKED.column].iloc[0] / 3:.2g}")
+
+
 def rank(
     accepted: pd.DataFrame, dense: pd.DataFrame, numbers: pd.DataFrame, query: BudgetQuery, reader: Reader
 ) -> pd.DataFrame:

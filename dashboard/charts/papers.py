@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from core.amount import Ratio
 from core.data.cards import TASKS
 from core.data.texts import CORPORA
+from core.findings import published
 from core.findings.axes import perplexity_title
 from core.findings.numbers.frame import COUNTED
 from core.findings.rows import choices, points, zeroshot
@@ -230,6 +231,21 @@ def measured(frame: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
     )
     order = list(dict.fromkeys(printed["dataset"]))
     return found.sort_values("dataset", key=lambda names: names.map(order.index), kind="stable")
+
+
+def side(rows: pd.DataFrame) -> published.Side:
+    """Return numbers in the form of `rows_of` for a comparison of orders: means over tasks, of the first model."""
+    first = rows[(rows["model"] == rows["model"].iloc[0]) & (rows["name"] != "dense")]
+    label = first["method"] + first["tuned"].map({True: TUNED, False: ""})
+    table = first.assign(parts=parts(first), label=label).groupby(["parts", "label", "removed"], sort=False)["value"]
+    return published.Side(str(rows["model"].iloc[0]), table.mean().reset_index())
+
+
+def side_here(rows: pd.DataFrame) -> published.Side:
+    """Return tidy perplexities of one model for a comparison of orders with `side`."""
+    removed = list(map(format_amount, points.amounts_of(rows)))
+    table = rows.assign(removed=removed, label=rows["series_label"])[~points.is_dense(rows)]
+    return published.Side(str(rows["model"].iloc[0]), table[["parts", "label", "removed", "value"]])
 
 
 @shared

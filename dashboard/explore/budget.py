@@ -21,7 +21,7 @@ from core.findings.pairs.paired import INTERVAL
 from core.findings.rows import points
 from core.findings.rows.zeroshot import in_percent, on_documents, scored_on
 from core.findings.sharing import shared
-from core.findings.within import COMPARED, PAIRED, BudgetQuery, Within, gather, within
+from core.findings.within import COMPARED, PAIRED, BudgetQuery, Within, gather, small_size, within
 from core.metrics import MEANS, SPEEDS
 from core.notation.formatting import label
 from core.results import Result
@@ -92,13 +92,13 @@ MORE = {
 
 
 def start_limit(dense: pd.DataFrame) -> None:
-    """Set the size to a third of the dense model's, unless the visitor or the address chose limits before.
+    """Set the size to `small_size`, unless the visitor or the address chose limits before.
 
     The address gets it, because Back and Forward set a field that their address lacks to no limit.
     """
     chosen = {*st.session_state, *st.query_params}
     if len(dense) and not any(str(key).startswith(LIMIT) for key in chosen):
-        st.query_params[LIMIT + PACKED.column] = f"{dense[PACKED.column].iloc[0] / 3:.2g}"
+        st.query_params[LIMIT + PACKED.column] = f"{small_size(dense):g}"
         st.rerun()  # the field reads the address before the script runs
 
 

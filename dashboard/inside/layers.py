@@ -15,7 +15,10 @@ from core.findings.inside.layers import (
     Measure,
     allocated_chain,
     changed_layers,
+    difference_sentence,
+    largest_first,
     layer_differences,
+    most_sentence,
     stages_of,
     suggested_ratios,
 )
@@ -186,8 +189,9 @@ def _head_width(result: Result) -> int | None:
 
 
 def _alone(subject: Subject, one: ChangedLayers) -> list[Item]:
-    st.caption(one.sentence)
+    headline = st.container()
     measure = pick_measure(one.measures)
+    headline.header(most_sentence(one.rows, measure).removesuffix("."), anchor=False)
     name = pick_matrix(one.rows, measure.column)
     title = capitalise(measure.title)
     caption = f"{subject.model}, {one.name}: {measure.title} of each matrix. {title}: {measure.meaning}."
@@ -195,7 +199,7 @@ def _alone(subject: Subject, one: ChangedLayers) -> list[Item]:
     items = show_maps(one.rows, Number(measure.column, measure.column, title, measure.title), name, caption, file)
     show_notes(one.rows)
     numbers = {each.column: (each.column, each.title) for each in one.measures}
-    items.append(show_table(one.rows, numbers, caption, file))
+    items.append(show_table(largest_first(one.rows, measure.column), numbers, caption, file))
     items += show_matrix(one.result, one.stage, name, one.name, file)
     if scan_method(one.result.variant.stages) is None:
         return items
@@ -211,11 +215,14 @@ def _compared(subject: Subject, first: ChangedLayers, second: ChangedLayers) -> 
     if not measures:
         st.info("These two stages report no common number, so they have no difference.")
         return []
+    headline = st.container()
     measure = pick_measure(measures)
     rows = layer_differences(first.rows, second.rows, measure.column)
     if rows.empty:
         st.info("These two stages report no common matrix, so they have no difference.")
         return []
+    rows = largest_first(rows, "difference")
+    headline.header(difference_sentence(rows, measure).removesuffix("."), anchor=False)
     name = pick_matrix(rows, "difference")
     title = f"Difference in {measure.title}"
     caption = f"{subject.model}, {measure.title} of each matrix: {first.name} minus {second.name}. "

@@ -42,16 +42,18 @@ def _own(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["origin"] != PUBLISHED]
 
 
-def pick_variants(subject: Subject, help: str, start: str | None = None) -> tuple[str, str | None]:
+def pick_variants(
+    subject: Subject, help: str, start: str | None = None, first: str | None = None
+) -> tuple[str, str | None]:
     """Show the fields of a variant and of the one to compare it with, and return their keys.
 
-    `help` explains the second field, and `start` is the key that it has by default; None leaves it empty.
+    `help` explains the second field. `first` and `start` are the keys that the fields have by default; without them
+    these are `first_variant` and none.
     """
     names, keys = subject.names, list(subject.names)
     with st.grid(2, min_column_width=NARROWEST):
-        first, second = keys.index(first_variant(subject)), keys.index(start) if start else None
-        variant = pick_named("Variant", names, VARIANT, index=first)
-        placeholder = "No other variant"
+        variant = pick_named("Variant", names, VARIANT, index=keys.index(first or first_variant(subject)))
+        second, placeholder = keys.index(start) if start else None, "No other variant"
         other = pick_named("Compared with", names, OTHER, index=second, placeholder=placeholder, help=help)
     return str(variant), other
 

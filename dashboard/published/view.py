@@ -4,9 +4,12 @@ from functools import partial
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
+from core.base.errors import counted
 from core.data.texts import called
 from core.findings import axes
+from core.findings.published import Side, agreement
 from core.findings.rows import points
 from core.findings.rows.zeroshot import in_percent
 from dashboard import data
@@ -16,6 +19,7 @@ from dashboard.exports.pivots import Pivot
 from dashboard.shared import widgets
 from dashboard.shared.binding import BOUND, check_link, segments
 from dashboard.shared.glossary import terms
+from dashboard.shared.literal import literal
 
 PARAMETERS = axes.Axis("ratio", "Pruning ratio (parameters)", percent=True)
 TUNING = {"as pruned": (False,), "after LoRA tuning": (True,), "both": (False, True)}
@@ -24,6 +28,7 @@ SHARES = {label: "%.2f" for label in papers.TASK_LABELS.values()}
 
 def sizes(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     """Show perplexity by model on one text."""
+    place = st.container()
     texts = list(dict.fromkeys(rows["dataset"]))
     corpus = segments("Text", texts, "published_text", "text", called, start="wikitext2")
     rows = papers.on_text(rows, corpus)
@@ -45,7 +50,7 @@ def sizes(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     printed = widgets.show_table(
         "published_sizes_table", wide, caption, {}, file=f"{file}-table", pivots=pivots, captioned=False
     )
-    return [chart, printed, *ours(rows, corpus, (False,))]
+    return [chart, printed, *ours(place, rows, corpus, (False,))]
 
 
 def tasks(rows: pd.DataFrame, table: papers.Table, key: str) -> list[Item]:
@@ -73,6 +78,7 @@ def _show_accuracies(key: str, rows: pd.DataFrame, caption: str, file: str, alt:
 
 def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     """Show perplexity by ratio, then accuracy at one ratio, before or after fine-tuning."""
+    place = st.container()
     with st.container(horizontal=True):
         tuned = segments("Weights", list(TUNING), "published_tuned", "choice of weights")
         corpus = segments("Text", ["wikitext2", "ptb-valid"], "published_corpus", "text", form=called)
@@ -99,13 +105,24 @@ def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     )
     file = export_name(table.title, "table")
     items.append(widgets.show_table("published_table", papers.wide(rows, "dataset"), caption, SHARES, file=file))
-    return items + ours(read, corpus, TUNING[tuned])
+    return items + ours(place, read, corpus, TUNING[tuned])
 
 
-def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[Item]:
+def show_agreement(place: DeltaGenerator, paper: Side, here: Side, lower: bool) -> None:
+    """Show at a place of the page whether the paper and the results measured here rank the methods alike."""
+    found = agreement(paper, here, lower)
+    if found is not None:
+        place.header(literal(found.sentence), anchor=False)
+        place.caption(
+            f"The order of {found.alike} of {counted(found.pairs, 'pair')} of methods is the same. The models differ, "
+            "so only orders compare; no test supports them."
+        )
+
+
+def ours(place: DeltaGenerator, printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[Item]:
     """Show the results of the printed methods measured here, on the same text and window length.
 
-    They have a separate chart because their model differs.
+    They have a separate chart because their model differs. `place` gets the comparison with the paper.
     """
     begin_ours()
     read, window = data.rows("perplexity", [corpus]), printed["window"].iloc[0]
@@ -115,6 +132,7 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
         st.caption(f"These methods have no own results on {called(corpus)} in windows of {int(window)} tokens yet.")
         return []
     model = rows["model"].iloc[0]
+    show_agreement(place, papers.side(printed), papers.side_here(rows), lower=True)
     dense, found = points.split_points(rows)
     both = points.with_dense(dense, found)
     caption = (
@@ -141,14 +159,19 @@ def begin_ours() -> None:
     st.caption("Results of Slimscope only; Explore shows imported results.")
 
 
-def ours_by_task(printed: pd.DataFrame) -> list[Item]:
-    """Show the accuracies measured here on the printed tasks at the printed amounts."""
+def ours_by_task(place: DeltaGenerator, printed: pd.DataFrame) -> list[Item]:
+    """Show the accuracies measured here on the printed tasks at the printed amounts.
+
+    `place` gets the comparison with the paper.
+    """
     begin_ours()
     rows = papers.measured(data.rows("acc", tuple(papers.tasks_here(printed))), printed)
     if rows.empty:
         st.caption("These methods have no own results on these tasks yet.")
         return []
     model = rows["model"].iloc[0]
+    common = printed[printed["dataset"].isin(set(rows["dataset"]))]
+    show_agreement(place, papers.side(common), papers.side(rows), lower=False)
     caption = f"Measured by Slimscope on {model}, accuracy: {rows['protocol'].iloc[0]}. The model "
     caption += "differs from the paper's: compare the order of the methods, not the numbers."
     if (printed["dataset"] == "storycloze").any():
@@ -177,6 +200,7 @@ def page() -> None:
     elif table.by == "ratio":
         items = ratios(rows, table)
     else:
+        place = st.container()
         items = tasks(rows, table, "published_zeroshot")
         printed = widgets.show_table(
             "published_zeroshot_table",
@@ -187,7 +211,7 @@ def page() -> None:
             pivots=items[0].pivots,
             captioned=False,
         )
-        items += [printed, *ours_by_task(rows)]
+        items += [printed, *ours_by_task(place, rows)]
     widgets.export_page("slimscope-published", lambda: items)
 
 

@@ -102,13 +102,19 @@ def changed_layers(result: Result, name: str, stage: int | None = None, head_wid
     place = places[-1] if stage is None else stage
     rows = layer_table(result, place, head_width)
     measures = measures_of(rows, result.variant.stages[place])
-    most = rows[rows[measures[0].column] == rows[measures[0].column].max()]
+    most = _with_most(rows, measures[0])
     full = f"{name}, after stage {place + 1}" if len(result.variant.stages) > 1 else name
-    return ChangedLayers(rows, _sentence(rows, most, measures[0]), result, full, place, measures, list(most["name"]))
+    return ChangedLayers(rows, most_sentence(rows, measures[0]), result, full, place, measures, list(most["name"]))
 
 
-def _sentence(rows: pd.DataFrame, most: pd.DataFrame, measure: Measure) -> str:
-    """Return the sentence on the matrices with the most of a number: `Most error: up of block 0, 5.72 %.`."""
+def _with_most(rows: pd.DataFrame, measure: Measure) -> pd.DataFrame:
+    largest: pd.DataFrame = rows[rows[measure.column] == rows[measure.column].max()]
+    return largest
+
+
+def most_sentence(rows: pd.DataFrame, measure: Measure) -> str:
+    """Name the matrices with the most of a number that `rows` have: `Most error: up of block 0, 5.72 %.`."""
+    most = _with_most(rows, measure)
     first, others = most.iloc[0], len(most) - 1
     value = measure.words(first[measure.column])
     if len(most) == len(rows):
@@ -164,6 +170,23 @@ def layer_differences(first: pd.DataFrame, second: pd.DataFrame, column: str) ->
     both = first[[*PLACE, column]].merge(second[["name", column]], on="name", suffixes=("_first", "_second"))
     both = both.rename(columns={f"{column}_first": "first", f"{column}_second": "second"}).dropna()
     return both.assign(difference=both["first"] - both["second"])
+
+
+def largest_first(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return rows of matrices with the largest absolute number in a column first, and missing ones last."""
+    return rows.sort_values(column, key=abs, ascending=False, kind="stable")
+
+
+def difference_sentence(rows: pd.DataFrame, measure: Measure) -> str:
+    """Name the matrix in the first row of `layer_differences`: `Error differs most in up of block 0: 5.72 % and 3 %.`.
+
+    The first value is that of the first variant.
+    """
+    first = rows.iloc[0]
+    values = f"{measure.words(first['first'])} and {measure.words(first['second'])}"
+    if not first["difference"]:
+        return f"{capitalise(measure.short)} is the same in all {len(rows)} matrices."
+    return f"{capitalise(measure.short)} differs most in {first['role']} of block {first['block']}: {values}."
 
 
 def removed_blocks(layers: Sequence[LayerReport]) -> list[int]:

@@ -8,12 +8,14 @@ import pandas as pd
 import pytest
 
 from core.base.errors import UserError
+from core.cli.best import ask
 from core.data import files
 from core.data.cards import SEVEN, TASKS
 from core.data.tasks import identify_task
-from core.findings.inside.documents import DIRECTIONS, TO_RIGHT, TO_WRONG
+from core.findings.inside.documents import DIRECTIONS, TO_RIGHT, TO_WRONG, answered
 from core.findings.numbers.reporting import in_points, p_words
 from core.findings.numbers.seven import MEAN
+from core.findings.rows.points import dense_key
 from core.request.complete import identified_task
 from core.results import Measurement
 from core.specs import Task
@@ -25,6 +27,7 @@ from dashboard.exports.files import WIDTHS
 from dashboard.inside.documents import tab
 from dashboard.inside.documents.one import DOCUMENT
 from dashboard.inside.documents.tab import SPACE, measuring_address
+from dashboard.inside.selection import OTHER, VARIANT
 from dashboard.shared import widgets
 from tests.bundled import bundled_rows
 from tests.dashboard.opened import charts, decoded, open_app, read
@@ -32,6 +35,7 @@ from tests.synthetic import result
 
 PAGE = "inside/view.py"
 MODEL = "smollm2-135m"
+ABOVE_CHANCE = ("piqa", "hellaswag", "arc_easy", "openbookqa")  # tasks on which the dense model shows knowledge
 LIKELIHOODS = ([[-1, -2], [-2, -1], [-1, -2], [-3, -1]], [[-4, -2], [-1, -4], [-1, -3], [-3, -2]])
 RIGHT = [0, 0, 0, 0]  # so right to wrong, wrong to right, both right, both wrong
 
@@ -74,6 +78,7 @@ def test_counts_and_tests_agree_with_the_stored_answers_and_with_the_comparison(
         )
         assert f"{counts}: {points} points of accuracy, p{SPACE}{p}." in text
     lost, gained = map(sum, zip(*flips.values(), strict=True))
+    assert app.header[0].value == headline_of({task: flips[task] for task in ABOVE_CHANCE})
     mean = pairs.loc[(MEAN, "acc", 3500)].to_dict()
     assert f"**All tasks**: {lost} of 3,500 documents flip to wrong and {gained} to right: " in text
     assert f"{in_points(mean['difference'], mean['low'], mean['high'])} points of mean accuracy, p{SPACE}" in text
@@ -86,6 +91,22 @@ def test_counts_and_tests_agree_with_the_stored_answers_and_with_the_comparison(
     check_chart(app, 500, *flips["boolq"])
     assert any("0-shot, first 500 documents, float32" in one.value for one in app.caption)
     assert any("LAMBADA has one continuation per document" in one.value for one in app.caption)
+
+
+def headline_of(flips):
+    lost, gained = map(sum, zip(*flips.values(), strict=True))
+    counts = f"loses {lost} right answers and gains {gained}, of {500 * len(flips):,} documents in tasks above chance"
+    return rf"SparseGPT 50 \% {counts}"
+
+
+def test_the_tab_opens_with_the_best_variant_of_a_third_of_the_size_that_has_answers(bundled):
+    app = documents_tab()
+    first, second = (data.result(app.selectbox(key=key).value) for key in (VARIANT, OTHER))
+    rows = data.frame(MODEL)
+    limit = rows.loc[rows["key"] == second.variant.key, "packed_mb"].iloc[0] / 3
+    asked = ask(data.store(), MODEL, {"max_mb": float(f"{limit:.2g}")}).within.rows
+    having = [key for key in asked.loc[asked["fits"], "key"] if answered(data.result(key), data.store().samples)]
+    assert first.variant.key == having[0] and second.variant.key == dense_key(rows)
 
 
 def check_chart(app, documents, lost, gained):

@@ -50,13 +50,18 @@ def test_the_map_follows_the_variants_and_the_number(bundled):
     assert heat(app) == pytest.approx({(one.block, one.role): 100 * one.error for one in wanted.layers})
     largest = max(wanted.layers, key=lambda one: one.error)
     assert chosen(app, "inside_matrix") == largest.name
-    assert app.caption[0].value.startswith(f"Most error: {largest.role} of block {largest.block}, ")
+    assert app.header[0].value == f"Most error: {largest.role} of block {largest.block}, {100 * largest.error:.3g} %"
+    errors = app.dataframe[0].value["Relative weight error (%)"]
+    assert list(errors) == sorted(errors, reverse=True) and errors.iloc[0] == pytest.approx(100 * largest.error)
 
     app = page(inside_variant="gptq@4bit", inside_other="gptq@3bit")
     both = [data.result(chosen(app, key)) for key in ("inside_variant", "inside_other")]
     assert [one.variant.stages[0].amount.label for one in both] == ["4 bit", "3 bit"]
     first, second = ({(one.block, one.role): 100 * one.error for one in each.layers} for each in both)
     assert heat(app) == pytest.approx({place: first[place] - second[place] for place in first})  # first minus second
+    block, role = max(first, key=lambda place: abs(first[place] - second[place]))
+    ends = f"{first[block, role]:.3g} % and {second[block, role]:.3g} %"
+    assert app.header[0].value == f"Error differs most in {role} of block {block}: {ends}"
     app.selectbox(key="inside_variant").set_value(key_of("shortgpt@0.2")).run()
     assert len(app.info) == 1 and not charts(app)  # no common number
     app.selectbox(key="inside_other").set_value(None).run()

@@ -36,8 +36,22 @@ def test_published_shows_our_results_under_the_same_protocol(store):
     drawn = charts(app)[1].proto.spec
     assert "SparseGPT" in drawn and "Wanda" not in drawn and "bits" not in drawn
     assert "not on the paper's model" in " ".join(caption.value for caption in app.caption)
+    assert [one.value for one in app.header] == ["Measured here"]  # one common method has no order
     app.segmented_control(key="published_text").set_value("c4").run()
     assert len(charts(app)) == 1 and not app.exception
+
+
+def test_published_opens_with_the_best_of_the_methods_that_both_sides_have(store):
+    for one in (with_tasks("dense", 0.6), with_tasks("sparsegpt", 0.5, 0.5), with_tasks("magnitude", 0.3, 0.5)):
+        store.put(one)
+    for method, value in (("dense", 20.0), ("magnitude", 24.0), ("sparsegpt", 26.0)):
+        store.put(result(method, value, None if method == "dense" else 0.5, corpus="wikitext2"))
+    app = open_app("published/view.py")
+    best = r"At 50 \%\, SparseGPT is the best of 2 methods in the paper \(OPT\-"
+    assert app.header[0].value == rf"{best}125M\)\, Magnitude here \(smollm2\-135m\)"
+    assert app.caption[0].value.startswith("The order of 0 of 1 pair of methods is the same.")
+    app.selectbox(key="published_table_name").set_value("SparseGPT: OPT-175B, zero-shot").run()
+    assert app.header[0].value == rf"{best}175B\) and here \(smollm2\-135m\)"
 
 
 def test_published_shows_our_accuracies_and_names_unavailable_tasks(store):

@@ -38,11 +38,11 @@ def test_clicks_open_and_fold_methods_and_choose_nodes(page, address):
     opened(page, f"{address}/{TREE}&inside_tree_methods=SparseGPT")
     page.locator(".js-plotly-plot .point").first.wait_for()
     click(page, "method:wanda", "inside_tree_methods=Wanda")
-    click(page, "wanda@2:4", "inside_tree_node=Wanda%2C+2")
+    click(page, "wanda@2:4", "inside_tree_node=Wanda+2")
     click(page, "method:sparsegpt", "inside_model=toy&inside_tree_methods=Wanda")
     assert "SparseGPT" not in page.url
-    click(page, "wanda@0.3", "inside_tree_node=Wanda%2C+30")
-    page.get_by_role("heading", name="Wanda, 30 %", exact=True).wait_for()
+    click(page, "wanda@0.3", "inside_tree_node=Wanda+30")
+    page.get_by_role("heading", name="Wanda 30 %, passages", exact=True).wait_for()
 
 
 @pytest.mark.matrix(width=None)
