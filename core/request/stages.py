@@ -185,8 +185,6 @@ def check_version(stage: Stage, owner: str) -> None:
         found = get_stage(stage.method)
     except UserError:
         raise UserError(f"{owner} uses {stage.method!r}, which this version lacks.") from None
-    if not stage.version:
-        raise UserError(f"{owner} uses an unknown version of {found.label}; run it again.")
     if stage.version != (current := build_method(stage).result_version):
         other = f"version {stage.version} of {found.label}"
         raise UserError(f"{owner} uses {other}, but the current version is {current}; run it again.")

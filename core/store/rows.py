@@ -17,7 +17,6 @@ from core.results import Footprint, LayerReport, Measurement, Result, Variant
 from core.specs import sha256
 from core.statistics.correlations import INTERVAL, VALUES, WIDENED, correlation_of, widening
 from core.statistics.longrun import inflation
-from core.store import schema1
 
 Columns: TypeAlias = "Row[str, str]"  # or more
 SHOWN = 12  # digits of a key
@@ -79,7 +78,7 @@ def _at_once(row: Columns, numbers: Iterable[str]) -> Result | None:
             f'{{"variant":{row.variant},"footprint":{row.footprint},"layers":{row.layers},'
             f'"measurements":[{",".join(numbers)}]}}'
         )
-    except (ValidationError, TypeError):  # a fault, or schema 1
+    except (ValidationError, TypeError):
         return None
     return result if result.variant.key == row.key else None
 
@@ -96,8 +95,7 @@ def _one_by_one(row: Columns, numbers: Iterable[str], warnings: list[str]) -> Re
             warnings.append(f"{kind} {name} is skipped ({reason}); {again}.")
             return None
 
-    old = schema1.wrote(row.variant)
-    variant = read("The stored variant", schema1.renewed if old else Variant.model_validate_json, row.variant)
+    variant = read("The stored variant", Variant.model_validate_json, row.variant)
     counted = variant is not None and not variant.is_external
     if variant and variant.is_external:
         again = "import it again"
@@ -112,7 +110,6 @@ def _one_by_one(row: Columns, numbers: Iterable[str], warnings: list[str]) -> Re
     parsed = [read("A number of the stored variant", Measurement.model_validate_json, text) for text in numbers]
     try:
         layers = LAYERS.validate_json(row.layers)
-        layers = schema1.placed(layers, variant) if old else layers
     except ValidationError as error:
         layers = ()
         warnings.append(f"The layers of the stored variant {name} are skipped ({fault(error)}).")

@@ -27,7 +27,7 @@ def test_a_chain_is_reproduced_with_the_same_stages():
     [
         (Stage(method="wand", ratio=0.5), "uses 'wand', which this version lacks"),
         (Stage(method="slimllm", version=1, ratio=0.5), "version 1 of SlimLLM, but the current version is 2"),
-        (Stage(method="wanda", version=0, ratio=0.5), "uses an unknown version of Wanda"),
+        (Stage(method="wanda", version=0, ratio=0.5), "uses version 0 of Wanda, but the current version is 1"),
         (Stage(method="wanda", ratio=0.5, parameters={"colour": "red"}), "Wanda has no parameter 'colour'"),
         (Stage(method="magnitude", ratio=1.0), "Ratio 1.0 is outside"),
         (build_stage("rtn", Amount.parse("3bit")).model_copy(update={"ratio": 0.5}), "RTN takes no ratio"),

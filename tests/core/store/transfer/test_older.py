@@ -1,6 +1,5 @@
 """Results of an older database come into the store, and a store is copied to each kind of database."""
 
-import json
 import sqlite3
 
 import numpy as np
@@ -19,7 +18,6 @@ from core.store.transfer import copying
 from core.store.transfer.older import import_database
 from tests.core.factories import KEY, OTHER, make, perplexity
 from tests.core.queues import change, spec
-from tests.core.store.test_shipped import FOOTPRINT, LAYERS, NUMBER, WANDA, check
 from tests.databases import at_revision
 
 LOSSES = np.linspace(-3.1, -2.9, 16)
@@ -54,26 +52,21 @@ def store_samples_next_to(file, result):
 
 def test_a_database_of_the_first_schema_is_imported_and_not_changed(tmp_path):
     one = make(perplexity(VALUE), perplexity(30.0, window=128))
-    old = {"key": WANDA["key"], "model": WANDA["model"], "method": "wanda"}
-    old |= {"variant": json.dumps(WANDA, separators=(",", ":")), "footprint": FOOTPRINT, "layers": LAYERS}
-    number = {"variant": WANDA["key"], "metric": "perplexity", "dataset": "passages-eval", "protocol": "c"}
-    rows = [(old, [number | {"data": NUMBER}])]
-    file = old_database(tmp_path / "old" / "local.db", one, first=rows)
+    file = old_database(tmp_path / "old" / "local.db", one)
     store_samples_next_to(file, one)
     before = files_of(file.parent)
 
     found = import_database(file, Store())
-    assert (found.variants, found.numbers, found.kept, found.sampled, found.warnings) == (2, 3, 0, 1, ())
+    assert (found.variants, found.numbers, found.kept, found.sampled, found.warnings) == (1, 2, 0, 1, ())
     assert files_of(file.parent) == before
     store = Store()
     assert store.get(KEY) == one
-    check(store.get(WANDA["key"]), WANDA)
     assert list(store.samples(KEY, one.measurements[0])["perplexity"]) == list(LOSSES)
     assert store.samples(KEY, one.measurements[1]) is None
 
     again = import_database(file, store)
-    assert (again.variants, again.numbers, again.kept) == (0, 0, 3)
-    assert again.words() == "Imported 0 numbers of 0 variants, 0 with samples; 3 existing numbers did not change."
+    assert (again.variants, again.numbers, again.kept) == (0, 0, 2)
+    assert again.words() == "Imported 0 numbers of 0 variants, 0 with samples; 2 existing numbers did not change."
 
 
 def test_existing_numbers_are_preserved(tmp_path):
