@@ -6,7 +6,6 @@ It exports each variant in the type that loses least, computes its distance to t
 and replaces the variant's earlier line of this format.
 """
 
-import os
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typer.testing import CliRunner
 
 from core.base import paths
+from core.cache.folders import put
 from core.cli.app import app
 from core.cli.listing import find_result
 from core.engine.fidelity import compare
@@ -60,10 +60,8 @@ def main(format: str, keys: list[str]) -> None:
     for key in keys:
         one = measure(find_result(store, key).variant, form)
         known[one.key, one.format] = one
-        lines = [LINE.dump_json(known[place]).decode() for place in sorted(known)]
-        written = paths.SHIPPED_FILES.with_suffix(".part")
-        written.write_text("\n".join(lines) + "\n")
-        os.replace(written, paths.SHIPPED_FILES)
+        lines = [LINE.dump_json(known[place]) for place in sorted(known)]
+        put(paths.SHIPPED_FILES, b"\n".join(lines) + b"\n")
         print(one)
 
 

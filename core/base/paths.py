@@ -20,6 +20,7 @@ SHIPPED_PUBLISHED = CACHED_RESULTS / "published"
 PAGES = PROJECT / ("docs" if IS_CHECKOUT else "slimscope")
 GLOSSARY, PLUG_IN_GUIDE = PAGES / "glossary.md", PAGES / "plug-ins.md"
 CORRELATIONS = CACHED_RESULTS / "correlations.json"  # of window losses, for standard errors
+SHIPPED_ANSWERS = CACHED_RESULTS / "answers.jsonl"
 SHIPPED_FILES = CACHED_RESULTS / "files.jsonl"  # distances of exported files
 SPECIAL = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 KERNEL = ("/proc/", "/sys/")  # they call their files regular, but reading one may wait for ever

@@ -19,8 +19,8 @@ from core.findings.best.answer import (
     find_smaller,
     headline,
     smaller,
-    times_words,
 )
+from core.findings.best.ranking import loss_words, part_words
 from core.findings.finding import Finding, Reader
 from core.findings.numbers.seven import ABOVE_CHANCE
 from core.findings.numbers.verdicts import SIGNIFICANT
@@ -32,7 +32,6 @@ from core.findings.rows.points import amounts, first_amount, rows_at
 from core.findings.rows.zeroshot import first_documents
 from core.findings.sharing import shared
 from core.findings.within import numbers_of
-from core.notation.formatting import capitalise
 from core.registry import METHODS, RECONSTRUCTIONS, RECOVERIES
 from core.specs import EXTERNAL, Perplexity
 
@@ -269,7 +268,11 @@ def smaller_at(
     to_dense = reader.paired([seeds[key]], points.dense_key(drawn.measured), numbers)
     named = Winner(first.iloc[0], paired.of_points(to_dense, first).iloc[0])
     shown = rows[rows["key"].isin([key, *best.keys])]
-    label = f"{capitalise(family)}: {first['packed_mb'].iloc[0]:.0f} MB, {times_words(named, known)}"
+    size = f"{first['packed_mb'].iloc[0]:.0f} MB"
+    label = f"{size}: a lower perplexity"
+    if known is not None:
+        part = part_words(first["packed_mb"].iloc[0] / known["packed_mb"])
+        label = f"{size}, {part} of its size: {loss_words(first['value'].iloc[0] / known['value'])}"
     return Smaller(smaller(named, family, known, escape), label, shown, list(dict.fromkeys(shown["family"])))
 
 

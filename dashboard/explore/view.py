@@ -48,7 +48,6 @@ UNITS = "Times dense", "Perplexity"
 FILES = {TRADE_OFF: "tradeoff", MODELS: "models", FEW_SHOT: "fewshot"}  # names of the pages' exports
 CHART, TABLE = "explore_curve", "explore_points"  # keys
 SIDE = 500  # minimum width in px of two charts in a row
-CHAIN, PROMPT = "magnitude@0.5", "A fact"
 
 
 def show_curve(
@@ -276,9 +275,7 @@ def show_curves(chosen: Chosen) -> None:
     with st.skeleton(SIDE):  # the first run reads the answers of every document
         shown = shown_series(chosen, dense, found, picked.names, picked.others)
     charts(chosen, dense, found, elsewhere, picked, items)
-    if (data.frame(chosen.model)["chain"] == CHAIN).any():
-        title = "Ask dense and magnitude 50 % the same question"
-        links.show("inside", title, "forum", links.answers(chosen.model, CHAIN, PROMPT))
+    links.show("inside", "Read answers of dense and compressed variants", "forum", links.answers(chosen.model))
     offer_points(chosen, dense, found, picked.names)
     table = all_points(shown)
     widgets.export_page("slimscope-explore", lambda: [*items, table])

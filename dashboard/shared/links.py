@@ -24,7 +24,6 @@ from dashboard.shared.binding import ALONE
 from dashboard.shared.pickers import AT, AXIS, BY_BITS, BY_SIZE, ELSEWHERE, FAMILIES, MODEL, SERIES, SHOWN, TEXT
 
 CHAIN = "chain"  # parameter of the Run page's address
-ANSWERS_PROMPT, ANSWERS_VARIANTS = "inside_answers_prompt", "inside_answers_variants"  # of Inside's address
 
 Address = dict[str, str | list[str]]
 
@@ -66,10 +65,9 @@ def compared(keys: Sequence[str], model: str) -> Address:
     return {ALONE: "true", "inside_tab": "Compare", "inside_model": model, "inside_compared": there}
 
 
-def answers(model: str, chain: str, prompt: str) -> Address:
-    """Return the address of Inside with a prepared prompt, by its name, to a model and its variant of a chain."""
-    address: Address = {ALONE: "true", "inside_tab": "Answers", "inside_model": model}
-    return address | {ANSWERS_PROMPT: prompt, ANSWERS_VARIANTS: [chain]}
+def answers(model: str) -> Address:
+    """Return the address of Inside with answers of a model and its variants."""
+    return {ALONE: "true", "inside_tab": "Answers", "inside_model": model}
 
 
 def laws(model: str, quality: str, text: str | None, documents: Documents) -> Address:

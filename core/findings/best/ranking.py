@@ -90,12 +90,21 @@ def headline(found: pd.DataFrame, dense: pd.DataFrame, budget: Budget, quality: 
         return f"No {ranked}variant of {model} {'is within the limits' if most is None else room}"
     if most is None or quality.column != PERPLEXITY or dense.empty:
         return f"{best['name']} has the {quality.best} of {model}"
-    share, more = best[size] / dense[PACKED.column].iloc[0], best["times_dense"] - 1
-    part = next((word for word, one in PARTS.items() if abs(share - one) < NEAR * one), f"{100 * share:.0f} %")
-    loss = f"{abs(100 * more):.0f} % {'more' if more > 0 else 'less'} perplexity"
-    if more >= MUCH:
-        loss = f"{ratio_words(1 + more)} times the perplexity"
+    part, loss = part_words(best[size] / dense[PACKED.column].iloc[0]), loss_words(best["times_dense"])
     return f"{model} {room}, {part} of its size, with {loss}"
+
+
+def part_words(share: float) -> str:
+    """Write a share of the dense size: `a third`, `45 %`."""
+    return next((word for word, one in PARTS.items() if abs(share - one) < NEAR * one), f"{100 * share:.0f} %")
+
+
+def loss_words(times_dense: float) -> str:
+    """Write a multiple of the dense perplexity: `2 % more perplexity`, `1.6 times the perplexity`."""
+    more = times_dense - 1
+    if more >= MUCH:
+        return f"{ratio_words(times_dense)} times the perplexity"
+    return f"{abs(100 * more):.0f} % {'more' if more > 0 else 'less'} perplexity"
 
 
 def answer(

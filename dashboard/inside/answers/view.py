@@ -9,36 +9,25 @@ import streamlit as st
 
 from core.answers.client import Answerer, Answers
 from core.answers.question import MOST_COMPARED, MOST_PROMPT, MOST_TOKENS, Question
+from core.answers.shipped import PROMPTS, SAMPLING, shipped_answers
 from core.base.errors import UserError, counted
 from core.base.paths import cached_variant
 from core.evaluation.generation.sampling import Sampling, Token
 from core.findings.inside.documents import agreement
 from core.findings.rows import naming, points
 from core.request.stages import build_stage, variant_spec
-from core.specs import IMPORTED
+from core.specs import IMPORTED, sha256
 from dashboard import data
 from dashboard.exports.files import Item
 from dashboard.inside.answers.tokens import show_tokens
 from dashboard.inside.offers import offer_jobs
 from dashboard.inside.selection import Subject
 from dashboard.shared.binding import BOUND, KEPT, check_link, check_named, multiselect, number
-from dashboard.shared.links import ANSWERS_PROMPT, ANSWERS_VARIANTS
 from dashboard.shared.literal import literal
 from dashboard.shared.widgets import show_download_hint
 
-PROMPTS = {  # by the name that is in links
-    "A fact": "What is the capital of France?",
-    "A sum": "Ann has 17 apples and buys 25 more. How many apples does she have now?",
-    "A story": "Write the beginning of a story about a lighthouse keeper who finds a letter in a bottle.",
-    "Code": "Write a Python function that returns the largest number in a list.",
-    "A summary": (
-        "Summarise this text in one sentence: Bees collect nectar from flowers and turn it into honey. On their way "
-        "they carry pollen from flower to flower. Many fruits and vegetables grow only after such a visit."
-    ),
-    "A translation": "Translate this sentence into French: The book is on the table.",
-}
 FIRST = "A fact"
-PREPARED, VARIANTS = ANSWERS_PROMPT, ANSWERS_VARIANTS  # keys and parameters of the address
+PREPARED, VARIANTS = "inside_answers_prompt", "inside_answers_variants"  # keys and parameters of the address
 TEXT = "inside_answers_text"  # key of the prompt, which is in no address
 AGAIN = "inside_answers_again"  # session key: whether a moved slider generates the answers again
 TOKENS, TEMPERATURE, TOP_P, SEED, CHAT = (
@@ -59,13 +48,19 @@ CONVERSATION = "inside_answers_conversation"  # session key
 class Candidates(NamedTuple):
     """The compressed variants of a model that this program can load or create."""
 
-    names: Mapping[str, str]  # by key, those in the cache first
+    names: Mapping[str, str]  # by key, those with bundled answers and those in the cache first
+    shipped: list[str]  # keys of those with bundled answers
     cached: frozenset[str]  # keys
     rows: pd.DataFrame  # one per variant
 
     @property
     def first(self) -> list[str]:
-        """The variant that the page chooses first: cached and at the usual amount, as far as there is one."""
+        """The variants that the page chooses first: those with bundled answers.
+
+        Without any it is a cached one at the usual amount, as far as there is one.
+        """
+        if self.shipped:
+            return self.shipped[:MOST_COMPARED]
         usual = set(self.rows.loc[points.removals(self.rows).isin(points.USUAL), "key"])
         ordered = sorted(self.names, key=lambda key: (key not in self.cached, key not in usual))
         return ordered[:1]
@@ -88,8 +83,10 @@ def candidates(subject: Subject) -> Candidates:
     """Return the compressed variants of a model, without imported ones."""
     rows = subject.rows[(subject.rows["method"] != IMPORTED) & ~points.is_dense(subject.rows)].drop_duplicates("key")
     cached = frozenset(key for key in rows["key"] if cached_variant(key).is_dir())
-    ordered = sorted(rows["key"], key=lambda key: key not in cached)
-    return Candidates({key: subject.names[key] for key in ordered}, cached, rows)
+    there = set(rows["key"])
+    shipped = [key for key in dict.fromkeys(key for key, _ in shipped_answers()) if key in there]
+    ordered = dict.fromkeys((*shipped, *sorted(rows["key"], key=lambda key: key not in cached)))
+    return Candidates({key: subject.names[key] for key in ordered}, shipped, cached, rows)
 
 
 def pick_prompt() -> str:
@@ -125,7 +122,8 @@ def pick_compared(found: Candidates) -> list[str]:
         format_func=found.names.__getitem__,
         max_selections=MOST_COMPARED,
         key=VARIANTS,
-        help=f"At most {MOST_COMPARED}; those in the cache come first, and a job creates any other.",
+        help=f"At most {MOST_COMPARED}; those with bundled answers and those in the cache come first. A job creates "
+        "any other.",
         **BOUND,
     )
     ready = [key for key in chosen if key in found.cached]
@@ -158,7 +156,7 @@ def pick_sampling() -> tuple[Sampling, bool]:
     """Show the settings of the answers; return the choice of tokens, and whether to use the chat template."""
     with st.expander("Settings"):
         with st.grid(4, min_column_width=FIELD):
-            tokens = number("Most tokens", (1, MOST_TOKENS), 48, TOKENS, "number", BOUND)
+            tokens = number("Most tokens", (1, MOST_TOKENS), SAMPLING.tokens, TOKENS, "number", BOUND)
             help = "At 0 each token is the likeliest one (greedy); above, tokens are drawn."
             temperature = number("Temperature", (0.0, 2.0), 0.0, TEMPERATURE, "number", BOUND, step=0.1, help=help)
             help = "Tokens are drawn among the likeliest ones that together have this probability."
@@ -245,6 +243,8 @@ def _state(answers: Answers) -> str:
     if answers.state == "running":
         beside = any(job.state == "running" for job in data.active_jobs())
         return ":material/bolt: Generating" + (" beside a running job, which slows both down." if beside else ".")
+    if answers.number < 0:
+        return ":material/inventory_2: Bundled with Slimscope. Other prompts and settings need the models."
     return ":material/check: Generated." if answers.state == "done" else ":material/error: Failed."
 
 
@@ -282,14 +282,16 @@ def show_answers(subject: Subject) -> list[Item]:
     chosen = pick_compared(found)
     sampling, chat = pick_sampling()
     results = data.results(chosen)
+    bundled = _bundled(found, subject.dense, [key for key in chosen if key in results], prompt, sampling, chat)
     missing = [key for key in chosen if key not in found.cached and key in results]
-    if missing:
+    if missing and bundled is None:
         offer_jobs([variant_spec(results[key].variant) for key in missing], [found.short(key) for key in missing])
     # Not a callback, which would miss a prompt typed just before the click.
-    wanted = st.button("Generate answers", type="primary", key="inside_answers_start", disabled=not prompt)
-    conversation: Conversation | None = st.session_state.get(CONVERSATION)
+    unable = not prompt or bundled is not None
+    wanted = st.button("Generate answers", type="primary", key="inside_answers_start", disabled=unable)
+    conversation: Conversation | None = bundled or st.session_state.get(CONVERSATION)
     again = st.session_state.pop(AGAIN, False) and conversation is not None
-    if wanted or (again and prompt):
+    if (wanted or (again and prompt)) and bundled is None:
         ready = [key for key in chosen if key in found.cached and key in results]
         conversation = _ask(found, ready, prompt, sampling, chat)
     if conversation:
@@ -297,17 +299,39 @@ def show_answers(subject: Subject) -> list[Item]:
     return []
 
 
+def _bundled(
+    found: Candidates, dense: str | None, keys: Sequence[str], prompt: str, sampling: Sampling, chat: bool
+) -> Conversation | None:
+    """Return the bundled answers of the dense model and of variants; None if one has none, or to other settings."""
+    stored = shipped_answers()
+    every = [stored.get((str(key), prompt)) for key in (dense, *keys)]
+    if not chat or sampling != SAMPLING or not keys or None in every:
+        return None
+    question = _question(found, keys, prompt, sampling, chat)
+    number = -int(sha256("".join((prompt, *keys)))[:8], 16)  # below 0, unlike those of questions to models
+    answers = Answers(number, question)
+    answers.state = "done"
+    for answer, one in zip(answers.answers, filter(None, every), strict=True):
+        answer.state, answer.tokens = "done", [*one.tokens]
+    return Conversation(answers, [found.short(key) for key in keys])
+
+
+def _question(found: Candidates, keys: Sequence[str], prompt: str, sampling: Sampling, chat: bool) -> Question:
+    """Return the question to the dense model and to variants; raise `UserError` if it is invalid."""
+    every = [*keys, next(iter(found.names))]
+    stored = data.results(every)
+    one, *variants = [variant_spec(stored[key].variant) for key in (every[0], *keys)]
+    dense = one.model_copy(update={"stages": (build_stage("dense"),)})
+    return Question(prompt=prompt, variants=(dense, *variants), chat=chat, sampling=sampling)
+
+
 def _ask(found: Candidates, keys: Sequence[str], prompt: str, sampling: Sampling, chat: bool) -> Conversation | None:
     """Put the question to the dense model and the variants, in place of the session's last question."""
     before: Conversation | None = st.session_state.pop(CONVERSATION, None)
     if before:
         answerer().stop(before.answers)
-    every = [*keys, next(iter(found.names))]
-    stored = data.results(every)
-    one, *variants = [variant_spec(stored[key].variant) for key in (every[0], *keys)]
-    dense = one.model_copy(update={"stages": (build_stage("dense"),)})
     try:
-        question = Question(prompt=prompt, variants=(dense, *variants), chat=chat, sampling=sampling)
+        question = _question(found, keys, prompt, sampling, chat)
         conversation = Conversation(answerer().ask(question), [found.short(key) for key in keys])
     except UserError as error:
         st.error(literal(str(error)))

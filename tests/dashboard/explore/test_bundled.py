@@ -26,7 +26,7 @@ def samples(app, key):
 
 def linked_by_size(app):
     """Return the address of the link to a better family by size; None without one."""
-    links = [one.proto for one in app.get("page_link") if one.proto.label.startswith("Quantisation: ")]
+    links = [one.proto for one in app.get("page_link") if " of its size: " in one.proto.label]
     return parse_qs(links[0].query_string) if links else None
 
 

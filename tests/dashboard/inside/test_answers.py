@@ -2,23 +2,25 @@
 
 import json
 from types import SimpleNamespace
+from urllib.parse import parse_qs
 
 import pytest
 
 from core.answers.client import Answers
 from core.answers.question import Event
+from core.answers.shipped import LINE, PROMPTS, ShippedAnswer, shipped_answers
 from core.base import paths
 from core.base.errors import UserError
 from core.evaluation.generation.sampling import Candidate, Token
-from core.request.stages import DEFAULT_MODEL
+from core.notation.chain import format_chain
 from dashboard import data
-from dashboard.inside.answers.view import PROMPTS, difference
-from dashboard.shared import links
+from dashboard.inside.answers.view import PREPARED, difference
 from tests.dashboard.opened import control, open_app, read
 from tests.synthetic import chained
 
 PAGE, VARIANTS, TEXT = "inside/view.py", "inside_answers_variants", "inside_answers_text"
 CHAINS = ["dense", "magnitude@0.3", "magnitude@0.5", "magnitude@0.7", "wanda@0.5"]
+BUNDLED = ["gptq@3bit", "sparsegpt@0.5", "gptq@4bit", "magnitude@0.5"]
 CACHED = ["magnitude@0.3", "magnitude@0.5", "magnitude@0.7"]
 
 
@@ -67,6 +69,7 @@ def asked(monkeypatch):
 def keys(store, asked, tmp_path, monkeypatch):
     """The keys of made-up variants by chain; those of `CACHED` are in the cache."""
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(paths, "SHIPPED_ANSWERS", tmp_path / "answers.jsonl")
     results = {chain: chained(chain, 30.0) for chain in CHAINS}
     for chain, result in results.items():
         store.put(result)
@@ -188,14 +191,46 @@ def test_each_failure_is_its_sentence(keys, asked, monkeypatch):
     assert [error.value for error in generate(opened()).error] == ["Too many questions\\."]
 
 
-def test_a_link_from_explore_chooses_prompt_and_variant(store, keys):
-    address = links.answers(DEFAULT_MODEL, "magnitude@0.5", "A sum")
-    app = open_app(PAGE, **address)
+def test_a_link_from_explore_leads_to_answers_and_a_link_chooses_prompt_and_variant(store, keys):
+    explore = open_app()
+    (link,) = (one for one in explore.get("page_link") if one.proto.label.startswith("Read answers of dense"))
+    app = open_app(PAGE, **parse_qs(link.proto.query_string) | {VARIANTS: ["magnitude@0.5"], PREPARED: "A sum"})
     assert app.text_area(key=TEXT).value == PROMPTS["A sum"]
     assert app.multiselect(key=VARIANTS).value == [keys["magnitude@0.5"]]
-    explore = open_app()
-    (link,) = (one for one in explore.get("page_link") if "magnitude 50 %" in one.proto.label)
-    assert "inside_answers_prompt" in link.proto.query_string
+
+
+def test_bundled_answers_are_shown_at_once_and_other_prompts_and_settings_ask_the_models(keys, asked):
+    texts = {"dense": "It is Paris", "wanda@0.5": "It is Rome", "magnitude@0.7": "None"}
+    lines = [
+        LINE.dump_json(ShippedAnswer(key=keys[chain], prompt=PROMPTS["A fact"], tokens=tokens(*text.split())))
+        for chain, text in texts.items()
+    ]
+    paths.SHIPPED_ANSWERS.write_bytes(b"\n".join(lines))
+    app = opened()
+    assert app.multiselect(key=VARIANTS).value == [keys["wanda@0.5"], keys["magnitude@0.7"]]
+    shown = ["".join(f" {one['text']}" for one in answer["tokens"])[1:] for answer in components(app)]
+    assert shown == [*texts.values()] and [one["differs"] for one in components(app)] == [None, 2, 0]
+    assert "Bundled with Slimscope." in read(app) and "instead of “Paris”" in read(app)
+    assert app.button(key="inside_answers_start").disabled and not app.info and not asked.questions
+    control(app, "inside_answers_prompt").set_value("A sum").run()
+    assert not components(app) and "is not in the cache" in app.info[0].value
+    generate(app)
+    assert [one.key for one in asked.questions[0].variants] == [keys["dense"], keys["magnitude@0.7"]]
+    control(app, "inside_answers_prompt").set_value("A fact").run()
+    assert "Bundled with Slimscope." in read(app)
+    app.number_input(key="inside_answers_tokens").set_value(5).run()
+    assert "Generated." in read(app)  # of the last question
+
+
+def test_six_variants_of_the_default_model_ship_answers_to_every_prompt():
+    every = shipped_answers()
+    chains = {key: format_chain(data.result(key).variant.stages) for key, _ in every}
+    assert [one for one in chains.values() if len(one) < 20] == ["dense", *BUNDLED] and len(chains) == 6
+    assert set(every) == {(key, prompt) for key in chains for prompt in PROMPTS.values()}
+    for one in every.values():
+        assert 1 <= len(one.tokens) <= 48 and all(len(each.likeliest) == 5 for each in one.tokens)
+        greedy = [each for each in one.tokens if not each.ends]
+        assert all(each.logprob == max(other.logprob for other in each.likeliest) for each in greedy)
 
 
 @pytest.mark.parametrize(
