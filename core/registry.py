@@ -14,8 +14,6 @@ from core.amount import Bits, Pattern
 from core.base import plugins
 from core.base.errors import UserError, echo, unknown
 from core.methods.base import Method
-from core.methods.convolution.depthwise_separable import DepthwiseSeparable
-from core.methods.convolution.low_rank import ConvLowRank
 from core.methods.embedding.lowrank import EmbeddingLowRank
 from core.methods.embedding.tensor_train import TensorTrain
 from core.methods.kinds import Dense, Reconstruction, TransformMethod
@@ -79,8 +77,6 @@ BUILT_IN: tuple[type[Method], ...] = (
     SVD,
     ASVD,
     SVDLLM,
-    ConvLowRank,
-    DepthwiseSeparable,
     RTN,
     HQQ,
     AWQ,

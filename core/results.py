@@ -27,7 +27,6 @@ from core.specs import (
 SCHEMA = 2
 SENSITIVITY = "sensitivity"  # metric of a sensitivity scan
 KL, KL_P99, AGREEMENT = "kl", "kl_p99", "agreement"
-CONVOLUTION = "convolution"  # role of a layer that is not a linear
 # Values derived from a variant's stages: written to JSON for other programs and ignored on reading.
 COMPUTED = ("method", "ratio", "ratio_kind", "pattern", "recovery", "layers", "details")
 CHAIN_OPTIONS = ("chain", "calibration", "train", "seed")  # values that the command line adds
@@ -165,10 +164,7 @@ def _absent(value: float | None) -> bool:
 
 
 class Footprint(Frozen):
-    """Memory footprint, counted on the variant itself. Bytes count tied tensors once.
-
-    In encoders, convolutions take the place of block linears.
-    """
+    """Memory footprint, counted on the variant itself. Bytes count tied tensors once."""
 
     block_weights: PositiveCount  # weights in block linears
     block_zeros: Count
@@ -254,12 +250,12 @@ def protocol_ids(*items: Any) -> tuple[str, str]:  # Any: names and values alter
 
 
 class LayerReport(Frozen):
-    """Result of one stage on one linear or convolution."""
+    """Result of one stage on one linear."""
 
     name: str  # such as model.layers.0.self_attn.q_proj
-    block: Count  # index of the block; of a convolution, its index among all
+    block: Count  # index of the block
     role: str
-    shape: tuple[Count, Count]  # (out, in); a convolution has one column per input and kernel position
+    shape: tuple[Count, Count]  # (out, in)
     sparsity: float
     # Relative: |(W - W')X|^2 / |WX|^2, or |W - W'|^2 / |W|^2. W is the weight before the stage, or the reference of a
     # reconstruction.
@@ -296,11 +292,6 @@ class Result(Frozen):
         if self.footprint is None:
             raise TypeError(f"Variant {self.variant.key} is external and has no footprint.")
         return self.footprint
-
-    @property
-    def of_convolutions(self) -> bool:
-        """Whether the compressed layers are convolutions, in an encoder."""
-        return any(layer.role == CONVOLUTION for layer in self.layers)
 
     @property
     def last_layers(self) -> tuple[LayerReport, ...]:

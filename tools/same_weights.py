@@ -19,12 +19,10 @@ from rich.table import Table
 
 from core.base.paths import PROJECT
 from core.methods.base import Method
-from core.methods.convolution.base import ConvMethod
 from core.methods.kinds import Dense, Reconstruction, TransformMethod
 from core.registry import STAGES
 from core.training.base import Recovery
 from tests.core.contract.ground import RATIO, WINDOW, WINDOWS, Case, instead
-from tests.core.encoders import encoder
 from tests.core.tiny_folder import write_tiny_folder
 
 TEXT = f"text.txt:{WINDOWS}x{WINDOW}"
@@ -79,8 +77,6 @@ def chain_of(stage: type[Method]) -> str:
 
 def command(stage: type[Method]) -> list[str]:
     """Return the command that runs the chain of a method."""
-    if issubclass(stage, ConvMethod):
-        return ["run", "./encoder", chain_of(stage)]
     data = {"nothing": [], "calibration": ["--calibration", TEXT], "training": ["--train", TEXT]}[
         stage().data_requirement
     ]
@@ -91,7 +87,6 @@ def made_by(checkout: Path, commands: Mapping[str, Sequence[str]]) -> dict[str, 
     """Run commands in a checkout and return the key and the weight hashes of each successful chain."""
     with TemporaryDirectory() as temporary:
         place = write_tiny_folder(Path(temporary))
-        encoder(layer_type="basic").save_pretrained(place / "encoder")
         known = {name: value for name, value in os.environ.items() if not name.startswith("SLIMSCOPE")}
         known |= {f"SLIMSCOPE_{name}": str(place / name.lower()) for name in ("CACHE", "RESULTS")}
         known |= {"PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}

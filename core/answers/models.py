@@ -43,8 +43,6 @@ def load(spec: VariantSpec) -> Loaded:
 
     check_here(identify_again(spec.model, spec.revision))
     session = _session(spec.model, spec.revision)
-    if session.tokenizer is None:
-        raise UserError(f"{spec.model} is an encoder, which generates no text; choose a language model.")
     if spec.is_dense:
         model = load_model(session.source, spec.dtype)
     elif cached := load_cached(spec, references=False):

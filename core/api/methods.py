@@ -2,7 +2,6 @@
 
 from core.amount import Amount, Bits, Factor, Pattern, Ratio
 from core.methods.base import Method
-from core.methods.convolution.base import ConvMethod
 from core.methods.embedding.base import EmbeddingMethod
 from core.methods.kinds import Reconstruction, RuntimeMethod, TableQuantMethod, TransformMethod
 from core.methods.linear import Compressed, LinearMethod, Statistics, Target
@@ -30,7 +29,6 @@ __all__ = [
     "BlockRemovalMethod",
     "Citation",
     "Compressed",
-    "ConvMethod",
     "EmbeddingMethod",
     "ExpertMethod",
     "Factor",

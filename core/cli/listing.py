@@ -144,7 +144,6 @@ def models() -> None:
         ]
     )
     say("A folder or another Hugging Face id of a causal language model works too.")
-    say("Convolution methods take a folder with an audio or vision encoder.")
     for card in MODELS:
         if card.note:
             say(f"{card.id}: {card.note}")

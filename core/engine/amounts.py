@@ -28,8 +28,7 @@ def fraction_to_remove(method: Method, given: StageInput) -> float:
     sparsity refers to the current rows. Raises `UserError` if earlier stages removed more than the ratio allows.
     """
     stage = given.stage
-    alone = "convolutions" in method.modifies  # no other removal may precede it
-    if alone or not isinstance(stage.amount, Ratio):
+    if not isinstance(stage.amount, Ratio):
         return stage.required_ratio
     blocks = given.blocks
     linears = select(list(blocks.all_linears()), stage.layers, len(blocks.holder))

@@ -23,7 +23,7 @@ from core.evaluation.perplexity import TextLosses, dense_losses, perplexity
 from core.findings.numbers.fidelity import TextFidelity
 from core.models.compressed import config_like, load_compressed
 from core.models.facts import load_shape
-from core.models.folders import encoder_of, read_json
+from core.models.folders import read_json
 from core.models.kinds.gguf import GGUFKind
 from core.models.parts.blocks import execution_device
 from core.models.source import ModelSource
@@ -99,9 +99,6 @@ class _Pair:
 def _read_pair(dense: ModelSource, other: ModelSource, texts: Sequence[Perplexity], progress: Progress) -> _Pair:
     """Fetch two models and read the texts, but load no weights; raise `UserError` if they cannot be compared."""
     dense, other = fetch_model(dense, progress), fetch_compressed(other, progress)
-    for source in (dense, other):
-        if kind := encoder_of(source.required_config):
-            raise UserError(f"{source.id} is a {kind}, but fidelity needs two causal language models.")
     if other.kind == GGUFKind.name:
         whole = read_json(dense.files / "config.json", dense.id)  # that of a catalogue model has its sizes only
         other = other.model_copy(update={"config": config_like(other.files, other.required_config, whole)})

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from core.cache.shelf import Shelf
 from core.data.corpus import CorpusSource
 from core.data.tasks import open_tasks
 from core.data.windows import Texts, calibration_windows, evaluation_windows
-from core.models.folders import encoder_of, weight_files
+from core.models.folders import weight_files
 from core.models.parts.blocks import execution_device
 from core.models.source import ModelSource
 from core.models.sources import fetch_model, identify_again, load_model, load_tokenizer
@@ -62,10 +62,7 @@ class Session:
         self.memory: int | None = None  # bytes that the current part of the run may take
         self.shelf: Shelf | None = None  # of compressed blocks while the current part streams its model
         self.device = execution_device(parts[0].device)
-        # Any: an encoder has None, and its stages and measurements read no text
-        self.tokenizer: Any = None
-        if encoder_of(self.source.required_config) is None:
-            self.tokenizer = load_tokenizer(self.source, progress)
+        self.tokenizer = load_tokenizer(self.source, progress)
         self.tasks = open_tasks(dict.fromkeys(task for part in parts for task in part.tasks), progress)
         for task, read in self.tasks.items():
             if read.source.id != task.task:

@@ -9,7 +9,6 @@ from transformers import PreTrainedModel
 from core.base.errors import UserError
 from core.context import Context, StageInput, StageResult
 from core.engine.amounts import fraction_to_remove
-from core.engine.runners.by_convolution import decompose_convolutions
 from core.engine.runners.by_embedding import factor_embedding, quantise_tables
 from core.engine.runners.by_linear import compress_linears, round_blocks
 from core.engine.runners.by_removal import remove_blocks, remove_experts, remove_hidden
@@ -19,7 +18,6 @@ from core.methods.base import Method
 from core.methods.terms import Kind
 from core.models.parts.blocks import find_blocks
 from core.models.parts.products import wide_products
-from core.models.parts.sizes import is_language_model
 from core.models.removal.projections import separate_projections
 from core.registry import build_method
 from core.specs import Stage
@@ -57,7 +55,6 @@ RUNNERS: dict[Kind, Callable[..., StageResult]] = {
     "linears": compress_linears,
     "blocks of linears": round_blocks,
     "tables": quantise_tables,
-    "convolutions": decompose_convolutions,
     "embedding": factor_embedding,
     "units": remove_units,
     "units in sequence": remove_units_walking,
@@ -76,8 +73,7 @@ RUNNERS: dict[Kind, Callable[..., StageResult]] = {
 def apply(model: PreTrainedModel, given: StageInput, context: Context) -> StageResult:
     """Apply a stage to the model in place; raise `UserError` if it does not fit, or its method ends the program."""
     method = build_method(given.stage)
-    if is_language_model(model):
-        given = replace(given, decoder=find_blocks(model))
+    given = replace(given, decoder=find_blocks(model))
     if given.stage.prunes:
         given = replace(given, fraction_to_remove=fraction_to_remove(method, given))
     with (

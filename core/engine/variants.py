@@ -33,7 +33,7 @@ from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import find_blocks
 from core.models.parts.finished import FinishedBlocks
 from core.models.parts.reference import load_references, mark_dense, reference_bytes, save_references
-from core.models.parts.sizes import counted_sizes, is_language_model
+from core.models.parts.sizes import linear_sizes
 from core.models.shape import MOST_UNCOVERED
 from core.registry import build_method
 from core.results import Result, Variant
@@ -80,10 +80,8 @@ def make_variant(
         progress("load", 0, 1, spec.model)
         model, result = session.load_model(spec.dtype, mapped=mapped), None
         progress("load", 1, 1, spec.model)
-        if is_language_model(model):
-            mark_dense(find_blocks(model))
-        sizes = counted_sizes(model)
-        uncovered = sum(find_blocks(model).uncovered.values()) if is_language_model(model) else 0
+        mark_dense(find_blocks(model))
+        sizes, uncovered = linear_sizes(model), sum(find_blocks(model).uncovered.values())
         dense = sum(p.numel() for p in model.parameters()), sum(sizes.values()), uncovered
     for given, before, whole in list(zip(inputs, prefixes, prefixes[1:], strict=False))[ready:]:
         known = None if fresh else before.key
@@ -156,7 +154,7 @@ def _apply_stage(
 
 def _uncovered(model: PreTrainedModel) -> Details:
     """Return the share of the block weights that are in no linear, with a note if it is large; empty if it is 0."""
-    share = find_blocks(model).uncovered_share if is_language_model(model) else 0
+    share = find_blocks(model).uncovered_share
     if not share:
         return {}
     note = {"note": f"{100 * share:.0f} % of the block weights are in no linear and stay dense"}

@@ -12,9 +12,8 @@ from core.amount import WHOLE_BITS, least_bits
 from core.models.modeling_slimscope import FactoredEmbedding, FactoredHead, RotatedEmbedding, RotatedNorm
 from core.models.parts.blocks import Linear, find_blocks
 from core.models.parts.constraints import NM, constraint_of
-from core.models.parts.convolutions import convolutions_of
 from core.models.parts.grids import Grid, grid_of
-from core.models.parts.sizes import active_weights, embedding_tables, is_language_model
+from core.models.parts.sizes import active_weights, embedding_tables
 from core.results import Footprint
 
 MAC_TOKENS = 64  # tokens of the counted forward pass, as in LLM-Pruner's table (arXiv:2305.11627)
@@ -36,13 +35,9 @@ def footprint(
     """Count the parameters, zeros, bytes and multiply-accumulates of a model.
 
     The counts of the dense model are of its parameters, of the weights in block linears, and of other block weights.
-    For a model that is not a language model, convolution weights replace block weights, since its ratio refers to them.
-    Its packed size is its dense size, and multiply-accumulates are not counted, since it has no tokens.
     """
-    language = is_language_model(model)
-    linears = list(find_blocks(model).all_linears()) if language else []
-    matrices = [linear.weight for linear in linears] or [one.kernel for one in convolutions_of(model)]
-    block_weights, block_zeros = _summed(matrices)
+    linears = list(find_blocks(model).all_linears())
+    block_weights, block_zeros = _summed([linear.weight for linear in linears])
     total, zeros = _summed(list(model.parameters()))  # tied tensors once
     counted = partial(
         Footprint,
@@ -54,9 +49,6 @@ def footprint(
         dense_parameters=dense_parameters,
         dense_bytes=total * WHOLE_BITS // 8,
     )
-    if not language:
-        bits = round(WHOLE_BITS * block_weights / dense_block_weights, 4)
-        return counted(packed_bytes=total * WHOLE_BITS // 8, bits_per_weight=bits)
     constraints = [constraint_of(linear.module) for linear in linears]
     block_bits = sum(
         packed_bits(linear.weight, known.pattern if known else None, grid_of(linear.module))

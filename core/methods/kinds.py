@@ -65,7 +65,7 @@ class TableQuantMethod(Method):
     kind: ClassVar[Kind] = "tables"
     modifies = frozenset({"tables"})
     leaves = frozenset({"table grid"})
-    accepts = STORED - {"table grid", "embedding", "convolutions"}
+    accepts = STORED - {"table grid", "embedding"}
 
     def memory(self, shape: ModelShape, text: TextWindows | None, item: int, streams: bool = False) -> int:
         """Count one table in its precision, in fp32 and after rounding."""

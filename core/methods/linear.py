@@ -122,7 +122,7 @@ class LinearMethod(Method):
     kind: ClassVar[Kind] = "linears"
     selects_layers = True
     leaves = frozenset({"zeros"})
-    accepts = STORED - {"pattern", "grid", "convolutions"}  # a ratio removes unevenly from the groups of N:M
+    accepts = STORED - {"pattern", "grid"}  # a ratio removes unevenly from the groups of N:M
     observes_gradients: ClassVar[bool] = False  # instead of sums over inputs
     input_sums: ClassVar[frozenset[Sum]] = frozenset()  # that `compress` and `observe` need
     solves: ClassVar[int] = 0  # of a linear with its Gram matrix, such as a sweep, for the cost

@@ -14,7 +14,6 @@ Family = Literal[
     "unstructured",
     "structured",
     "low rank",
-    "convolution",
     "quantisation",
     "embedding",
     "reconstruction",
@@ -27,7 +26,6 @@ Kind = Literal[
     "linears",
     "blocks of linears",
     "tables",
-    "convolutions",
     "embedding",
     "units",
     "units in sequence",
@@ -42,8 +40,8 @@ Kind = Literal[
     "runtime",
 ]
 Reads = Literal["nothing", "calibration", "training"]
-# Places of weights: linears in blocks; the embedding and the head; convolutions, which no language model has.
-Place = Literal["linears", "tables", "convolutions"]
+# Places of weights: linears in blocks; the embedding and the head.
+Place = Literal["linears", "tables"]
 # What the blocks of a model must have: heads or FFN channels to remove, a structure to slice or rotate, or experts.
 Structure = Literal["heads", "channels", "slices", "rotation", "experts"]
 
@@ -56,7 +54,6 @@ Trait = Literal[
     "shapes",  # fewer blocks or smaller linears
     "factors",  # two factors in place of a linear
     "embedding",  # factors in place of the embedding
-    "convolutions",  # two convolutions in place of one
     "rotation",  # hidden states rotated by one matrix
     "basis",  # hidden states in another basis in every block
     "runtime",  # another computation with the same weights
@@ -74,7 +71,6 @@ REASONS: Mapping[Trait, str] = {
     "pattern": "would not preserve the {amount} sparsity of {label}",
     "zeros": "would not preserve the zeros of {label}",
     "factors": "needs whole matrices, which {label} factored",
-    "convolutions": "needs whole convolutions, which {label} factored",
     "basis": "needs the same hidden basis in every block, and {label} rotated each block differently",
     "runtime": "may replace modules that {label} changes at run time",
 }
@@ -87,7 +83,6 @@ NOUNS: Mapping[Trait, str] = {
     "shapes": "changed shapes",
     "factors": "low-rank factors",
     "embedding": "embedding factors",
-    "convolutions": "factored convolutions",
     "rotation": "rotation",
     "basis": "rotated blocks",
     "runtime": "run-time change",

@@ -1,12 +1,11 @@
 """Checks of a Hugging Face model folder.
 
-A folder needs a readable `config.json`, of a causal LM or of a model with convolutions, and all weights.
+A folder needs a readable `config.json`, of a causal LM, and all weights.
 """
 
 import json
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 from core.base.errors import UserError, echo
@@ -42,7 +41,7 @@ def check_files(folder: Path) -> None:
 
 
 def read_config(folder: Path, name: str) -> Config:
-    """Return the configuration of a causal LM or model with convolutions; raise `UserError` if the folder has none."""
+    """Return the configuration of a causal LM; raise `UserError` if the folder has none."""
     check_files(folder)
     path = folder / "config.json"
     if not os.path.isfile(path):
@@ -52,11 +51,7 @@ def read_config(folder: Path, name: str) -> Config:
     if not isinstance(kinds, list) or not all(isinstance(kind, str) and kind for kind in kinds):
         raise UserError(f"{name}: 'architectures' in {path} is {echo(kinds)}, not a list of names.")
     check_depth(config)
-    if (kind := encoder_of(config)) and not convolution_shapes(weight_shapes(folder)):
-        raise UserError(
-            f"{name} is a {kind}, not a causal language model, and its safetensors contain no convolutions. "
-            "Only these two kinds of models can be compressed."
-        )
+    check_language_model(config, name)
     return config
 
 
@@ -75,12 +70,11 @@ def is_quantised(config: Config) -> bool:
     return "quantization_config" in config
 
 
-def encoder_of(config: Config) -> str | None:
-    """Return the architecture of a model that is not a causal LM; None for a causal LM or an unnamed one."""
+def check_language_model(config: Config, name: str) -> None:
+    """Raise `UserError` if the architecture of a model is named and no causal LM."""
     kinds = config.get("architectures")
-    if not isinstance(kinds, list) or not kinds or any(is_causal(str(kind)) for kind in kinds):
-        return None
-    return str(kinds[0])
+    if isinstance(kinds, list) and kinds and not any(is_causal(str(kind)) for kind in kinds):
+        raise UserError(f"{name} is a {kinds[0]}, not a causal language model; only these can be compressed.")
 
 
 def is_causal(architecture: str) -> bool:
@@ -105,15 +99,6 @@ def weight_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
         except (OSError, SafetensorError) as error:
             raise UserError(f"{path} cannot be read: {error}.") from None
     return found
-
-
-def convolution_shapes(shapes: Mapping[str, tuple[int, ...]]) -> list[tuple[int, ...]]:
-    """Return the shapes of 1-D and 2-D convolution kernels, identified by tensor name and number of axes.
-
-    Weight norm stores a kernel as its length and its direction, which has the kernel's shape.
-    """
-    kernel = re.compile(r"weight(_v|\.original1)?$")
-    return [shape for name, shape in shapes.items() if len(shape) in (3, 4) and kernel.search(name)]
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -20,7 +20,6 @@ from core.models.parts.constraints import load_constraints, save_constraints
 from core.models.parts.experts import separate_experts, stacked_shapes
 from core.models.parts.grids import load_grids, save_grids
 from core.models.parts.shards import save_mixture
-from core.models.parts.sizes import is_language_model
 from core.models.removal.units import find_units
 
 CODE = Path(modeling_slimscope.__file__)
@@ -58,9 +57,7 @@ def describing(model: PreTrainedModel, folder: Path) -> Iterator[bool]:
     `modeling_slimscope.py` in the folder builds the model when loaded with `trust_remote_code`.
     """
     original = model.config
-    auto, own = "AutoModel", "SlimscopeModel"
-    if is_language_model(model):
-        auto, own = "AutoModelForCausalLM", "SlimscopeForCausalLM"
+    auto, own = "AutoModelForCausalLM", "SlimscopeForCausalLM"
     plain = _uniform_config(model)
     shapes = shapes_of(model) if plain is None else {}
     try:
@@ -120,7 +117,7 @@ def _uniform_config(model: PreTrainedModel) -> PreTrainedConfig | None:
     config = copy.deepcopy(model.config)
     text = config.get_text_config()
     try:
-        shape = find_units(find_blocks(model), 0).geometry if is_language_model(model) else None
+        shape = find_units(find_blocks(model), 0).geometry
     except UserError:  # factors, or fused matrices whose shapes no method changes
         shape = None
     if shape is not None:

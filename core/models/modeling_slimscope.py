@@ -1,4 +1,4 @@
-"""Models whose blocks, embeddings or convolutions have shapes that no plain configuration describes.
+"""Models whose blocks or embeddings have shapes that no plain configuration describes.
 
 This module needs torch and transformers only. It is copied beside the weights of every checkpoint of such a model.
 `config.slimscope` lists the differences from the architecture of `config`, by the tags of `KINDS`.
@@ -20,7 +20,6 @@ Shapes = dict[str, Any]  # Any: each kind has descriptions of its own
 Settings = dict[str, Any]  # Any: arguments of a constructor
 Sizes = int | list[int] | dict[str, int] | None  # of a module of the architecture's own class
 ROWS = 4096  # rows of a factored embedding that are computed at once if all are needed
-CONVOLUTION = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
 # Names that attention modules use for the counts of query heads and of key-value heads.
 QUERY_COUNTS = ("num_heads", "num_attention_heads", "n_heads")
 KV_COUNTS = ("num_key_value_heads", "num_kv_heads")
@@ -219,41 +218,6 @@ class Joined(ModuleKind, nn.Module):
         sizes = description["sizes"]
         parts = {name: nn.Linear(inputs, outputs, bias=bias) for name, inputs, outputs, bias in sizes}
         return cls(parts, description["width"])
-
-
-class ConvolutionPair(ModuleKind, nn.Sequential):
-    """A convolution stored as two consecutive ones; the second has the bias.
-
-    Models read the sizes and the type of some of their convolutions, so the pair has the same attributes.
-    """
-
-    tag = "convolutions"
-
-    def __init__(self, first: nn.Module, second: nn.Module):
-        super().__init__(first, second)
-        self.in_channels, self.out_channels = first.in_channels, second.out_channels
-        for name in ("kernel_size", "stride"):  # along each axis, one of the two is 1
-            near, far = getattr(first, name), getattr(second, name)
-            setattr(self, name, tuple(one * other for one, other in zip(near, far, strict=True)))
-
-    @property
-    def weight(self) -> Tensor:
-        """The weight of the second convolution; the full kernel is not stored."""
-        return self[1].get_parameter("weight")
-
-    @property
-    def bias(self) -> Any:  # Any: as of a convolution
-        return self[1].bias
-
-    @property
-    def settings(self) -> list[Settings]:
-        """The constructor arguments of both convolutions."""
-        return [{name: getattr(one, name) for name in CONVOLUTION} | {"bias": one.bias is not None} for one in self]
-
-    @classmethod
-    def build(cls, place: Place, description: list[Settings]) -> nn.Module:
-        kind: type[nn.Conv1d | nn.Conv2d] = nn.Conv2d if isinstance(place.module, nn.Conv2d) else nn.Conv1d
-        return cls(*(kind(**one) for one in description))
 
 
 class UnitNorm(ModuleKind, nn.Module):
@@ -671,7 +635,6 @@ KINDS: list[type[ModuleKind]] = [
     FactoredHead,
     Linears,
     Factors,
-    ConvolutionPair,
     Counts,
 ]
 

@@ -64,14 +64,13 @@ class ModelShape(Frozen):
     parameters: int  # of the whole model, tied tensors counted once
     block_weights: int  # weights in block linears, without biases
     active_weights: int | None = None  # those that compute one token; None: all, as there are no experts
-    uncovered: int = 0  # weights of blocks that are in no linear, such as those of convolutions, and so stay dense
+    uncovered: int = 0  # weights of blocks that are in no linear, such as those of recurrences, and so stay dense
     blocks: int
     hidden: int
     ffn: int
     vocabulary: int
     max_window: int  # positions that the model supports
     widths: tuple[int, ...]  # distinct input widths of block linears
-    convolutions: int = 0  # weights in convolutions of a model that is not a language model
     names: tuple[str, ...] = ()  # of a block's linears, with {} for its index; empty for an unknown family
     matrices: tuple[tuple[int, int, int], ...] = ()  # (out, in) of block linears, and how many there are of each
     tables: int = 0  # embedding tables (vocabulary, hidden), a tied head not counted

@@ -12,7 +12,7 @@ from core.base.errors import UserError, echo, unknown
 from core.base.progress import Progress, silent
 from core.base.window_start import begin_windows
 from core.models.catalogue import BY_ID, Terms
-from core.models.folders import check_dense, encoder_of
+from core.models.folders import check_dense
 from core.models.kinds.base import SourceKind
 from core.models.kinds.folder import (
     FolderKind,
@@ -116,10 +116,8 @@ def load_model(
 
     from core.models.kinds.separated import converted_folder, separated_folder
     from core.models.loading import (
-        ModelClass,
         check_numbers,
         check_size,
-        class_of,
         copy_to_memory,
         from_folder,
         sentences,
@@ -135,9 +133,7 @@ def load_model(
 
     def load(folder: Path, config: Config) -> "PreTrainedModel":
         check_dense(config, source.id)
-        encoder = encoder_of(config)
-        kind: ModelClass = AutoModelForCausalLM if encoder is None else class_of(encoder, source.id)
-        build = AutoModelForCausalLM.from_config if encoder is None else kind
+        kind, build = AutoModelForCausalLM, AutoModelForCausalLM.from_config
         if not BY_KIND[source.kind].converted:
             check_size(build, folder, source.id)
         separated = separated_folder(build, kind, folder, precision, source.id) if mapped else None

@@ -8,8 +8,7 @@ import torch
 
 from core.base.errors import UserError
 from core.base.progress import Progress
-from core.models.facts import config_of, load_shape
-from core.models.folders import encoder_of
+from core.models.facts import load_shape
 from core.models.lazy import PreTrainedModel, PreTrainedTokenizerBase
 from core.models.source import ModelSource
 from core.models.sources import identify, identify_again, load_model, load_tokenizer
@@ -23,8 +22,6 @@ def identified_teacher(name: str) -> str:
         if "@" not in name:
             raise
         source = identify(name.rpartition("@")[0])
-    if source.kind == "folder" and (kind := encoder_of(config_of(source))):
-        raise UserError(f"{source.id} is a {kind}, but a teacher must be a causal language model; choose another.")
     return f"{source.id}@{source.revision}"
 
 

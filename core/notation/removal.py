@@ -113,8 +113,8 @@ def format_percent(value: float | None) -> str:
 def counted_removed_fraction(result: Result) -> float | None:
     """Return the removed share of the weights that a variant's ratio counts, summed over all stages.
 
-    The ratio counts the dense model's block linears, or only the `layers` of the last removing stage. In encoders it
-    counts the convolutions. The result is None if the stored counts do not determine the share.
+    The ratio counts the dense model's block linears, or only the `layers` of the last removing stage. The result
+    is None if the stored counts do not determine the share.
     """
     places = [place for place, stage in enumerate(result.variant.stages) if stage.removes]
     layers = [layer for layer in result.layers if layer.stage in places[-1:]]
@@ -148,8 +148,7 @@ def describe_gap(result: Result) -> str | None:
         GAP_TOLERANCE, _half_a_unit(result)
     ):
         return None
-    counted = "the convolutions' weights" if result.of_convolutions else "the block weights"
-    return f"Removed {format_percent(achieved)} of {counted}; {format_percent(requested)} was requested."
+    return f"Removed {format_percent(achieved)} of the block weights; {format_percent(requested)} was requested."
 
 
 def uncovered_words(result: Result) -> str | None:

@@ -38,9 +38,6 @@ WEIGHTS = Leaf("Weights", "Sets single weights to zero; the matrices keep their 
 NEURONS = Leaf("Neurons", "Removes heads, channels, directions or whole blocks, so the matrices shrink.", "structured")
 LOW_RANK = Leaf("Low rank", "Factors every matrix into two thin ones.", "low rank")
 EMBEDDINGS = Leaf("Embeddings", "Replaces the table of token vectors by products of small factors.", "embedding")
-CONVOLUTIONS = Leaf(
-    "Convolutions", "Replaces every convolution of an audio or vision encoder by two smaller ones.", "convolution"
-)
 QUANTISATION = Leaf("Quantisation", "Stores weights as integers of a few bits, with scales.", "quantisation")
 WHITE_BOX = Leaf("White box", "The compressed model learns from the teacher's prediction of every token.")
 BLACK_BOX = Leaf("Black box", "The compressed model learns from the text of the teacher's answers.")
@@ -50,7 +47,7 @@ FINE_TUNING = Leaf("Fine-tuning", "Trains the compressed model on text.")
 
 BRANCHES = (
     Branch("Pruning", "Removes parts of the model.", (WEIGHTS, NEURONS)),
-    Branch("Decomposition", "Replaces matrices by products of smaller ones.", (LOW_RANK, EMBEDDINGS, CONVOLUTIONS)),
+    Branch("Decomposition", "Replaces matrices by products of smaller ones.", (LOW_RANK, EMBEDDINGS)),
     Branch("Parameter type", "Stores numbers with fewer bits.", (QUANTISATION, RUNTIME)),
     Branch("Distillation", "A compressed model learns from a teacher.", (WHITE_BOX, BLACK_BOX)),
     Branch("Repair", "Improves a compressed model without a teacher.", (RECONSTRUCTION, FINE_TUNING)),

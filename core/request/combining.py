@@ -68,7 +68,7 @@ def written(stages: tuple[Stage, ...]) -> WrittenChain:
 
 
 def _untouched_tables(places: tuple[frozenset[Place], ...]) -> bool:
-    return bool(places) and not any(each & {"tables", "convolutions"} for each in places)
+    return bool(places) and not any("tables" in each for each in places)
 
 
 @lru_cache(maxsize=4096)  # many variants share a series

@@ -23,7 +23,7 @@ from core.models.sources import identify, identify_again
 from core.models.terms import check_here
 from core.notation.chain import DENSE, ChainDefaults, StageRequest, parse
 from core.registry import leaves
-from core.request.resolve import build_scan, check_model_type, check_seed, method_of, resolve_chain, resolve_text
+from core.request.resolve import build_scan, check_experts, check_seed, method_of, resolve_chain, resolve_text
 from core.request.settings import DEFAULT_SETTINGS, RunSettings
 from core.request.stages import (
     DEFAULT_EXAMPLE,
@@ -43,10 +43,10 @@ def complete(model: str, chain: str | Sequence[StageRequest], settings: RunSetti
     """Complete and check the request of a run.
 
     Defaults are a ratio of 0.5, 16 calibration sequences and 16 perplexity windows of 2048 tokens (or the model's
-    maximum), and 512 training sequences of 256 tokens, from the best corpora on this machine. Encoders read no text
-    and have no default measurement. A corpus is identified by its text, so another text under the same name gives
-    another key. A redundant evaluation precision, and a comparison of the dense model with itself, are left out, so
-    that equal runs have equal specifications.
+    maximum), and 512 training sequences of 256 tokens, from the best corpora on this machine. A
+    corpus is identified by its text, so another text under the same name gives another key. A redundant evaluation
+    precision, and a comparison of the dense model with itself, are left out, so that equal runs have equal
+    specifications.
 
     Raises:
         UserError: A part of the request is invalid.
@@ -58,15 +58,14 @@ def complete(model: str, chain: str | Sequence[StageRequest], settings: RunSetti
     check_here(source)
     shape = load_shape(source)
     check_covered(source.id, shape, settings.partial or all(one.name == DENSE for one in requests))
-    numbers = settings.perplexity or settings.tasks or settings.fidelity or settings.latency or settings.scan
-    language = check_model_type(source, requests, bool(numbers))
+    check_experts(source, requests)
     stages = resolve_chain([_identified(one, settings.defaults, shape) for one in requests], settings.defaults)
     for stage in takewhile(lambda stage: not leaves(stage) & {"shapes", "factors"}, stages):  # with dense shapes
         if isinstance(stage.amount, Pattern) and stage.layers is None:
             for width in shape.widths:
                 check_divides(stage.amount, width, "a layer")
-    usual = (default_perplexity(shape),) if language and not settings.perplexity else ()
-    perplexity, tasks = _perplexities(settings.perplexity or usual, shape), _tasks(settings.tasks)
+    perplexity = _perplexities(settings.perplexity or (default_perplexity(shape),), shape)
+    tasks = _tasks(settings.tasks)
     variant = VariantSpec(model=source.id, revision=source.revision, dtype=parse_dtype(settings.dtype), stages=stages)
     scan = None
     if settings.scan is not None:

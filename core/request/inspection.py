@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from core.base.errors import UserError
 from core.methods.base import Method
 from core.models.facts import config_of
-from core.models.folders import encoder_of, read_json
+from core.models.folders import read_json
 from core.models.inspection import NO_LIMIT, Inspection, inspected
 from core.models.source import ModelSource
 from core.notation.formatting import format_duration
@@ -30,10 +29,7 @@ class Applicability(Frozen):
 
 def inspect_model(source: ModelSource) -> Inspection:
     """Return what was found in a language model; a `UserError` for another, or if transformers cannot build it."""
-    config = config_of(source)
-    if kind := encoder_of(config):
-        raise UserError(f"{source.id} is a {kind}, not a language model; only methods of convolutions run on it.")
-    return inspected(config)
+    return inspected(config_of(source))
 
 
 def applicability(found: Inspection) -> Iterator[Applicability]:
@@ -44,8 +40,6 @@ def applicability(found: Inspection) -> Iterator[Applicability]:
 
 
 def _refusal(method: type[Method], found: Inspection) -> str | None:
-    if "convolutions" in method.modifies:
-        return "it factors convolutions, and this is a language model"
     experts = f"it removes experts, and this model has {STACKED if found.stacked else 'none'}"
     refusals = {
         "heads": found.heads_refusal,

@@ -23,7 +23,7 @@ from core.notation.chain import ChainDefaults, StageRequest
 from core.notation.formatting import format_number, label
 from core.notation.short import name_with_model
 from core.request.complete import check_device, complete, default_text, identified_task, identified_text
-from core.request.resolve import check_model_type
+from core.request.resolve import check_experts
 from core.request.settings import RunSettings
 from core.request.stages import DEFAULT_WINDOW
 from core.results import Result
@@ -127,8 +127,6 @@ def prepare(question: Question, store: Store) -> Prepared:
     source = identify(question.model)
     check_here(source)
     shape = load_shape(source)
-    if not check_model_type(source, (), measured=True):
-        raise UserError(f"{source.id} is no language model; choose one.")
     sizes = None if question.form is None else Files(question.form, source)
     data, training = (identified_text(default_text(one, shape), shape) for one in (False, True))
     defaults = ChainDefaults(data, training, 0)
@@ -165,7 +163,7 @@ def fits_of(source: ModelSource, only: Format | None) -> Fits:
 
     @cache
     def check_method(name: str) -> None:
-        check_model_type(source, [StageRequest(name)], measured=True)  # refuses such as methods for experts
+        check_experts(source, [StageRequest(name)])
 
     def check(stages: tuple[Stage, ...]) -> None:
         for stage in stages:

@@ -186,7 +186,7 @@ def searched_methods() -> tuple[type[Method], ...]:
 
 
 def _of_weights() -> tuple[type[Method], ...]:
-    return tuple(method for method in METHODS if method.family not in ("dense", "convolution", "runtime"))
+    return tuple(method for method in METHODS if method.family not in ("dense", "runtime"))
 
 
 def declared_chains(restrictions: Restrictions) -> tuple[list[Requests], list[Requests]]:

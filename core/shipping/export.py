@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 EFFECTS = {"reconstruction": "reconstructed", "recovery": "fine-tuned", "runtime": "changed at run time"}  # by family
-NO_TEXT = ExportCheck(reason="the model reads no text, and the check needs prompts.")
 
 
 def card(result: Result, form: Format, kind: str, made: WrittenExport, proof: ExportCheck) -> str:
@@ -113,10 +112,10 @@ def export(
 ) -> None:
     """Write a variant in a type of a format to a new or empty folder, with export check and card, or nothing.
 
-    `form.check` has accepted the variant of the model in `source`. The precision of the model may change. A model that
-    reads no text has no tokenizer. Raises `UserError` if the folder cannot be written.
+    `form.check` has accepted the variant of the model in `source`. The precision of the model may change. Raises
+    `UserError` if the folder cannot be written.
     """
-    readings = None if tokenizer is None else expected(model, tokenizer)
+    readings = expected(model, tokenizer)
     label = f"{form.label} {form.type_name(kind)}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -131,9 +130,7 @@ def export(
             written = form.write(model, tokenizer, source, content, kind, report)
             waiting = partial(progress, "prove", 0, 1, label)
             waiting()
-            proof = NO_TEXT
-            if readings is not None:
-                proof = verify_export(form.runtime, written.path, readings, torch.get_num_threads(), waiting)
+            proof = verify_export(form.runtime, written.path, readings, torch.get_num_threads(), waiting)
             (content / FILE).write_text(proof.model_dump_json(indent=2))
             (content / "README.md").write_text(card(result, form, kind, written, proof))
             mode = content.stat().st_mode & 0o666  # of the umask, as safetensors lets only their owner read its files

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -42,7 +41,7 @@ class HuggingFace(Format):
     def write(
         self,
         model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase | None,
+        tokenizer: PreTrainedTokenizerBase,
         source: ModelSource,
         folder: Path,
         kind: str,
@@ -56,32 +55,13 @@ class HuggingFace(Format):
         check_holds(model, cast("Dtype", kind), "save as bf16 or fp32")
         model.to(getattr(torch, kind))
         plain = save_model(model, folder)
-        if tokenizer is None:
-            code = loading(plain, type(model).__name__ if plain else "AutoModel")
-            _copy_preprocessor(source, folder)
-        else:
-            tokenizer.save_pretrained(folder)
-            code = loading(plain)
-        return WrittenExport(folder, code, () if plain else (OWN_CODE,))
+        tokenizer.save_pretrained(folder)
+        return WrittenExport(folder, loading(plain), () if plain else (OWN_CODE,))
 
 
-def _copy_preprocessor(source: ModelSource, folder: Path) -> None:
-    """Copy the files that convert pictures or sounds to inputs, and outputs to text, from the model's folder."""
-    if source.folder is None:
-        return
-    for file in (*source.folder.glob("*.json"), *source.folder.glob("*.txt")):
-        if not (file.name.endswith(".index.json") or (folder / file.name).exists()):
-            shutil.copy(file, folder)
-
-
-def loading(plain: bool, encoder: str | None = None) -> str:
-    """Return Python that loads a folder; a model that is not plain runs its own code.
-
-    `encoder` is the class of transformers for a model without tokenizer.
-    """
-    kind, more = encoder or "AutoModelForCausalLM", "" if plain else ", trust_remote_code=True"
-    model = f'model = {kind}.from_pretrained("FOLDER"{more})'
-    if encoder:
-        return f"from transformers import {kind}\n{model}"
+def loading(plain: bool) -> str:
+    """Return Python that loads a folder; a model that is not plain runs its own code."""
+    more = "" if plain else ", trust_remote_code=True"
+    model = f'model = AutoModelForCausalLM.from_pretrained("FOLDER"{more})'
     reader = 'tokenizer = AutoTokenizer.from_pretrained("FOLDER")'
-    return f"from transformers import {kind}, AutoTokenizer\n{model}\n{reader}"
+    return f"from transformers import AutoModelForCausalLM, AutoTokenizer\n{model}\n{reader}"

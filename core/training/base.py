@@ -174,7 +174,7 @@ class TrainPruneMethod(TrainingMethod):
 
     kind = "pruning in training"
     streams = False
-    accepts = STORED - {"pattern", "grid", "convolutions"}
+    accepts = STORED - {"pattern", "grid"}
 
     def pruning(self, blocks: Blocks, ratio: float) -> Pruning:
         """Create the pruning of the blocks; raise `UserError` if the ratio is not reachable."""

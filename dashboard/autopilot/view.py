@@ -77,13 +77,11 @@ def _methods(place: DeltaGenerator) -> tuple[str, ...]:
 
 
 def _describe(model: str) -> None:
-    """Show the size of the dense model; a `UserError` if it is no language model on this machine."""
+    """Show the size of the dense model; a `UserError` if it is not on this machine."""
     if not model:
         raise UserError("No model is chosen; choose one, or type a folder or a hub id.")
     source = identify(model)
     shape = load_shape(source)
-    if shape.convolutions:
-        raise UserError("This is no language model; choose one.")
     if size := predicted_size(shape, ()):
         dense = VariantSpec(model=source.id, revision=source.revision, stages=(Stage(method=DENSE),))
         st.caption(

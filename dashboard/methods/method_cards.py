@@ -16,7 +16,6 @@ from core.models.catalogue import BY_ID
 from core.models.shape import shape_from_config
 from core.notation.taxonomy import Branch, Kind
 from core.registry import STAGES
-from core.request.resolve import WITH_CONVOLUTIONS, on_convolutions
 from core.request.stages import DEFAULT_MODEL, DEFAULT_RATIO
 from core.training.base import TrainingMethod
 from dashboard import data
@@ -100,8 +99,6 @@ def _amounts(method: type[Method]) -> str:
     if method.bit_choices:
         *most, last = map(str, method.bit_choices)
         return f"Quantises every block weight to {', '.join(most)} or {last} bits"
-    if on_convolutions(method):
-        return "Removes a share of the weights of the convolutions"
     if method.factor_choices:
         return (
             f"Makes the embedding {', '.join(f'{factor:g}' for factor in method.factor_choices)} or more times smaller"
@@ -115,12 +112,7 @@ def _amounts(method: type[Method]) -> str:
 
 
 def _work(method: type[Method]) -> str:
-    """Describe the cost of a method on the default model, in tokens of a forward pass.
-
-    For a method of other models, describe those models.
-    """
-    if on_convolutions(method):
-        return f"For {WITH_CONVOLUTIONS}, from a folder; language models have no convolutions"
+    """Describe the cost of a method on the default model, in tokens of a forward pass."""
     facts, own = shape_from_config(BY_ID[DEFAULT_MODEL].config), method()
     purpose = {"calibration": CALIBRATION, "training": TRAINING, "nothing": None}[own.data_requirement]
     text = selected_text(purpose) if purpose else None

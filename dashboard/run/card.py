@@ -27,7 +27,6 @@ DOES = {  # the effect of each family, for newcomers
     "unstructured": "removes weights",
     "structured": "removes units",
     "low rank": "lowers the rank",
-    "convolution": "splits convolutions",
     "quantisation": "rounds weights",
     "embedding": "factors the embedding",
     "reconstruction": "re-solves weights",

@@ -44,7 +44,6 @@ class Model(NamedTuple):
 
     name: str
     shape: ModelShape | None  # None for an invalid model, one that waits for permission, or no language model
-    reads_text: bool = True
     given: str | None = None  # the user's name of a folder
     partial: bool = False  # whether a model with many weights outside of linears may be compressed
 
@@ -71,9 +70,6 @@ def model_input(mistakes: job_form.FormErrors) -> Model:
             raise UserError("No model is chosen; choose one, or type a folder or a hub id.")
         source = identify(name, given)
         shape = load_shape(source)
-        if shape.convolutions:
-            st.caption("This is not a language model: only the weights of its convolutions are measured.")
-            return Model(name, None, reads_text=False, given=given)
         st.session_state[job_form.LONGEST] = shape.max_window
         if name not in BY_ID:
             describe_model(source)

@@ -68,7 +68,7 @@ def form() -> RunRequest:
         if not (read or chains.uses_seed):
             st.caption("This chain needs no data and no seed.")
     with group("Measurements"):
-        measured = measuring_inputs(model.shape, mistakes) if model.reads_text else {}
+        measured = measuring_inputs(model.shape, mistakes)
     advanced = _advanced(mistakes)
     if mistakes.found:
         return RunRequest(grid=mode == GRID)

@@ -142,21 +142,9 @@ mixture = _ground("mixtral", num_hidden_layers=4)  # of eight experts, two of wh
 
 
 @pytest.fixture(scope="module")
-def grounds(ground, mixture, tmp_path_factory):
+def grounds(ground, mixture):
     """Return what a case is checked on: a model of its kind."""
-    from core.request.resolve import on_convolutions
-    from tests.core.encoders import encoder
-
-    place = tmp_path_factory.mktemp("convolutions")
-    encoder(layer_type="basic").save_pretrained(place)
-    convolving = ground.with_model(place)
-
-    def of(case):
-        if case.method.kind == "experts":
-            return mixture
-        return convolving if on_convolutions(case.method) else ground
-
-    return of
+    return lambda case: mixture if case.method.kind == "experts" else ground
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ MODELS = {
 @pytest.fixture(scope="module")
 def second(tmp_path_factory):
     """Return a function that calls another one in the process with the device, and returns what it returns."""
-    from tests.core.encoders import encoder
     from tests.core.shipping.exported import bpe
     from tests.core.tiny import tiny
 
@@ -31,7 +30,6 @@ def second(tmp_path_factory):
         shutil.copytree(place / "tiny", place / name)
         tiny(kind, **changes).save_pretrained(place / name)
     bpe(vocabulary=296).save_pretrained(place / "wide")  # GGUF has no tokenizer of whole words
-    encoder(layer_type="basic").save_pretrained(place / "encoder")
     for part in ("validation", "train"):
         write(place / "data" / "tasks" / f"piqa_{part}.parquet", PIQA)
     write_package(place)

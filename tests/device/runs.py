@@ -58,8 +58,7 @@ def numbers(device: str, model: str, chain: str, save: str | None = None, **more
     place = Path(tempfile.mkdtemp(dir="."))
     os.environ.update(SLIMSCOPE_CACHE=str(place / "cache"), SLIMSCOPE_RESULTS=str(place / "results"))
     texts = {"calibration": TextWindows.parse("text.txt:4x32"), "train": TextWindows.parse("text.txt:8x16")}
-    if model != "encoder":
-        more["perplexity"] = [Perplexity.parse("text.txt@32:4")]
+    more["perplexity"] = [Perplexity.parse("text.txt@32:4")]
     spec = complete(f"./{model}", chain, RunSettings(device=device, **texts, **more))
     if save:
         spec = spec.model_copy(update={"save": str(place / "saved"), "format": save})

@@ -3,7 +3,6 @@
 import pytest
 
 from core.registry import PREPARATIONS, RECONSTRUCTIONS, RECOVERIES, STAGES
-from core.request.resolve import on_convolutions
 from core.specs import Fewshot, Task
 from tests.core.contract.ground import RATIO, Case, instead
 from tests.device import runs
@@ -49,6 +48,6 @@ def test_methods(method, second):
         chain = f"magnitude@0.5+{chain}"
     if method in PREPARATIONS:
         chain = f"{chain}+rtn@4bit,group_size=16"
-    model = "encoder" if on_convolutions(method) else "mixture" if method.kind == "experts" else "tiny"
+    model = "mixture" if method.kind == "experts" else "tiny"
     on_cpu, there = second(runs.on_both, model, chain)
     assert there == on_cpu

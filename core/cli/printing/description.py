@@ -105,22 +105,21 @@ def print_command(result: Result) -> None:
 
 
 def _describe_layers(result: Result) -> None:
-    """Print the linears or convolutions with the highest errors of the last stage."""
+    """Print the linears with the highest errors of the last stage."""
     layers = result.last_layers
     errors = [(layer.error, layer) for layer in layers if layer.error is not None]
-    unit = "convolution" if result.of_convolutions else "linear"
     quantised = any(quantises(result.variant.stages[layer.stage]) for layer in layers)  # zeros are codes there
     worst = sorted(errors, key=lambda pair: -pair[0])[:5]
     rows = [
         {
-            unit: layer.name,
+            "linear": layer.name,
             **({"bits": str(layer.bits)} if quantised else {"sparsity": format_percent(layer.sparsity)}),
             f"relative {layer.error_kind} error": f"{error:.4f}",
             "note": layer.note or "",
         }
         for error, layer in worst
     ]
-    print_table(rows, f"Highest errors of {len(layers)} {unit}s")
+    print_table(rows, f"Highest errors of {len(layers)} linears")
 
 
 def _describe_scan(result: Result) -> None:

@@ -33,7 +33,7 @@ class EmbeddingMethod(Method):
     factor_choices = (1.5, 2, 3, 4)
     modifies = frozenset({"tables"})
     leaves = frozenset({"embedding"})
-    accepts = STORED - {"table grid", "embedding", "convolutions"}
+    accepts = STORED - {"table grid", "embedding"}
     Parameters = EmbeddingParameters
 
     def factored(

@@ -98,7 +98,7 @@ class LowRank(LinearMethod):
     family = "low rank"
     ratio_kind = "parameters"
     leaves = frozenset({"factors"})
-    accepts = STORED - {"zeros", "pattern", "grid", "factors", "convolutions", "basis"}
+    accepts = STORED - {"zeros", "pattern", "grid", "factors", "basis"}
     Parameters = LowRankParameters
 
     @property

@@ -70,7 +70,7 @@ def moved_counts(
 
 @dataclass(frozen=True)
 class Choices:
-    """Sizes of a matrix or a convolution to choose from, the smallest first and the whole last."""
+    """Sizes of a matrix to choose from, the smallest first and the whole last."""
 
     weights: Tensor  # (choices,)
     losses: Tensor  # (choices,) lost share of its squared output
@@ -80,7 +80,7 @@ class Choices:
         return int((self.losses + price * self.weights).argmin())
 
     def is_whole(self, choice: int) -> bool:
-        """Return whether a choice leaves the matrix or the convolution whole."""
+        """Return whether a choice leaves the matrix whole."""
         return choice == len(self.weights) - 1
 
 

@@ -36,7 +36,7 @@ class QuantisedMethod(LinearMethod):
     ratio_kind = "bits"
     bit_choices: ClassVar[tuple[int, ...]] = BITS
     leaves = frozenset({"grid"})
-    accepts = STORED - {"grid", "convolutions"}
+    accepts = STORED - {"grid"}
     float_zero_point: ClassVar[bool] = False  # whether zero points are real numbers instead of integers
     Parameters = GroupParameters
 

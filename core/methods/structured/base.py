@@ -81,7 +81,7 @@ class StructuredMethod(Method):
     family = "structured"
     ratio_kind = "parameters"
     leaves = frozenset({"shapes"})
-    accepts = STORED - {"pattern", "grid", "factors", "convolutions"}  # a removed column shifts the groups of N:M
+    accepts = STORED - {"pattern", "grid", "factors"}  # a removed column shifts the groups of N:M
     observes: Observes = "nothing"  # of the dense model, before anything is removed
     input_sums: ClassVar[frozenset[Sum]] = frozenset()
 
@@ -163,7 +163,7 @@ class BlockRemovalMethod(StructuredMethod):
 
     kind = "blocks"
     modifies = frozenset()  # the remaining blocks stay unchanged
-    accepts = STORED - {"factors", "convolutions", "basis"}
+    accepts = STORED - {"factors", "basis"}
 
     def ratio_tolerance(self, blocks: int, inputs: int) -> float:
         return 0.5 / blocks

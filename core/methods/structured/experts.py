@@ -22,7 +22,7 @@ class ExpertMethod(StructuredMethod):
     kind = "experts"
     requires = "experts"
     modifies = frozenset()  # the remaining experts stay unchanged
-    accepts = STORED - {"factors", "convolutions", "basis"}
+    accepts = STORED - {"factors", "basis"}
     data_requirement = "calibration"
 
     @property

@@ -5,27 +5,10 @@ from collections.abc import Mapping, Sequence
 
 from torch import nn
 
-from core.models.folders import is_causal
 from core.models.lazy import PreTrainedModel
 from core.models.modeling_slimscope import FactoredEmbedding, FactoredHead
 from core.models.parts.blocks import Linear, find_blocks
-from core.models.parts.convolutions import convolutions_of
 from core.models.parts.experts import chosen_of, experts_in
-
-
-def is_language_model(model: nn.Module) -> bool:
-    """Return whether a model is a causal LM, by its architecture's name."""
-    return is_causal(type(model).__name__)
-
-
-def counted_sizes(model: nn.Module) -> dict[str, int]:
-    """Return, by name, the weight counts of the layers that a pruning ratio refers to.
-
-    These are the block linears of a language model, or the convolutions of another model.
-    """
-    if is_language_model(model):
-        return linear_sizes(model)
-    return {one.name: one.kernel.numel() for one in convolutions_of(model)}
 
 
 def linear_sizes(model: nn.Module) -> dict[str, int]:

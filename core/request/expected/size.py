@@ -104,7 +104,7 @@ def predicted_size(shape: ModelShape, stages: Sequence[Stage]) -> Size | None:
 
 def _after(layout: _Layout, stage: Stage, method: Method, dense: float, shape: ModelShape) -> _Layout | None:
     """Return the layout after a stage; None if it does not follow from what the method declares."""
-    if stage.layers is not None or "convolutions" in method.modifies:
+    if stage.layers is not None:
         return None
     if "rotation" in method.leaves:  # one matrix after the embedding, and one before the head
         return replace(layout, others=layout.others + 2 * shape.hidden**2)

@@ -38,7 +38,6 @@ REMEDIES: Mapping[Trait, str] = {
     "factors": OTHER,
     "basis": OTHER,
     "embedding": "export it as huggingface, or quantise the embedding, as rtn@8bit,on=embedding does",
-    "convolutions": "export it as huggingface",
 }
 
 

@@ -124,7 +124,6 @@ OF_FAMILIES = {  # for charts of many methods, with the markers of their methods
     "unstructured": MarkStyle(1, "circle", "solid"),
     "structured": MarkStyle(0, "square", "solid"),
     "low rank": MarkStyle(2, "diamond", "solid"),
-    "convolution": MarkStyle(8, "pentagon", "solid"),
     "quantisation": MarkStyle(6, "hexagon", "solid"),
     "embedding": MarkStyle(5, "star-diamond", "solid"),
 }
@@ -150,8 +149,6 @@ STYLES = {  # colour and line of each method, whose marker is its family's
     "svd": (2, "solid"),
     "asvd": (3, "dash"),
     "svd-llm": (4, "dashdot"),
-    "conv-lowrank": (1, "solid"),
-    "depthwise-separable": (6, "solid"),
     "rtn": (3, "solid"),
     "hqq": (4, "dash"),
     "awq": (1, "longdash"),

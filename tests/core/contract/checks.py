@@ -15,17 +15,14 @@ from core.base.errors import UserError
 from core.engine.stages import RUNNERS, reinstall_hooks
 from core.evaluation.footprint import footprint
 from core.methods.base import Method
-from core.methods.convolution.base import ConvMethod, Options
 from core.methods.fields import legend, unexplained_symbols
 from core.methods.kinds import TableQuantMethod
 from core.methods.linear import Compressed, Statistics, Target
 from core.methods.structured.base import SliceMethod
 from core.models.facts import load_shape as facts_of
 from core.models.manifest import load_model_folder, save_model
-from core.models.modeling_slimscope import ConvolutionPair
 from core.models.parts.blocks import select
 from core.models.parts.constraints import constraint_of
-from core.models.parts.convolutions import convolutions_of
 from core.models.parts.grids import grid_of
 from core.models.parts.sizes import embedding_tables
 from core.notation.taxonomy import leaf_of
@@ -54,11 +51,8 @@ DRAWS = 20  # texts of which one gives another result
 def check_share(made: Made) -> None:
     """The requested share of the selected linears' weights is removed and reported, or all weights are rounded.
 
-    Methods of convolutions remove a share of the kernels, and methods of embeddings shrink the embedding.
+    Methods of embeddings shrink the embedding.
     """
-    if isinstance(made.method, ConvMethod):
-        check_convolutions(made)
-        return
     if "runtime" in made.method.leaves:
         check_hooked(made)
         return
@@ -84,24 +78,6 @@ def check_share(made: Made) -> None:
         assert reported == pytest.approx(removed, abs=1e-3)
     if made.stage.ratio_kind == "sparsity":
         check_even(made, sizes)
-
-
-def check_convolutions(made: Made) -> None:
-    """The requested share of the kernel weights is removed, within half a step of one kernel, and reported."""
-    dense = {one.name: one for one in convolutions_of(made.ground.dense)}
-    forms = made.method.forms
-    options = [Options.of(one.kernel, one.module.groups, forms).choices.weights for one in dense.values()]
-    step = max(int(sizes.diff().max()) for sizes in options if len(sizes) > 1)
-    total = sum(one.kernel.numel() for one in dense.values())
-    removed = total - left(made.model)
-    assert removed and abs(removed - made.stage.ratio * total) <= step / 2
-    assert [report.name for report in made.reports] == list(dense)
-    reported = sum(report.sparsity * dense[report.name].kernel.numel() for report in made.reports)
-    assert reported == pytest.approx(removed)
-    for report in made.reports:
-        pair = isinstance(made.model.get_submodule(report.name), ConvolutionPair)
-        assert report.error_kind == "weight" and report.note
-        assert pair is (0 < report.error < 1) is (0 < report.sparsity < 1)
 
 
 def check_rounded(made: Made) -> None:

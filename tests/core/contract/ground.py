@@ -1,7 +1,4 @@
-"""What the contract of every method is checked on: a tiny model that lies in a folder, its text, and all settings.
-
-That is a language model, or, for methods of convolutions, a model that has some.
-"""
+"""What the contract of every method is checked on: a tiny model that lies in a folder, its text, and all settings."""
 
 from __future__ import annotations
 
@@ -33,9 +30,8 @@ from core.methods.unstructured.sparsegpt import SparseGPT
 from core.models.manifest import shapes_of
 from core.models.parts.blocks import Linear, find_blocks
 from core.models.parts.constraints import constraint_of
-from core.models.parts.convolutions import convolutions_of
 from core.models.parts.grids import grid_of
-from core.models.parts.sizes import counted_sizes, embedding_tables, is_language_model
+from core.models.parts.sizes import embedding_tables, linear_sizes
 from core.models.removal.geometry import Geometry
 from core.models.removal.units import find_units, whole_block
 from core.models.sources import identify, load_model, load_tokenizer
@@ -45,7 +41,6 @@ from core.results import LayerReport
 from core.specs import Stage, TextWindows
 from core.training.base import TrainingMethod, TrainPruneMethod
 from tests.core.commands import WORDS
-from tests.core.encoders import answer
 
 BLOCKS = 4
 RATIO = 0.4
@@ -157,16 +152,9 @@ class Ground:
             texts[name] = TextWindows(corpus=str(file), windows=WINDOWS, window=WINDOW)
         return cls(load_model(source, "float32"), **texts, context=context)
 
-    def with_model(self, folder: Path) -> Ground:
-        """Return one of the same texts, which its methods do not read; `folder` holds a model that has convolutions."""
-        source = identify(str(folder))
-        return Ground(load_model(source), self.text, self.lesson, Context(torch.device("cpu"), dense=source))
-
     @torch.no_grad()
     def outputs(self, model: PreTrainedModel) -> Tensor:
         """Return the outputs of the dense model, or of a variant, for a fixed input."""
-        if self.context.tokenizer is None:
-            return answer(model)
         return model(calibration_windows(read_data(self.text), self.context.tokenizer, 0)).logits
 
     def make(self, case: Case, ratio: float = RATIO, **options: Any) -> Made:
@@ -222,18 +210,13 @@ def linears(model: nn.Module) -> list[Linear]:
 
 
 def left(model: nn.Module) -> int:
-    """Return how many weights of block linears, or of convolutions, are there and not zero."""
-    weights = [one.weight for one in linears(model)] if is_language_model(model) else kernels(model).values()
-    return sum(int(torch.count_nonzero(weight)) for weight in weights)
-
-
-def kernels(model: nn.Module) -> dict[str, Tensor]:
-    return {one.name: one.kernel for one in convolutions_of(model)}
+    """Return how many weights of block linears are there and not zero."""
+    return sum(int(torch.count_nonzero(one.weight)) for one in linears(model))
 
 
 def counts(model: nn.Module) -> tuple[int, int]:
-    """Return the parameters of a dense model, and its block linears' weights, or its convolutions'."""
-    return sum(p.numel() for p in model.parameters()), sum(counted_sizes(model).values())
+    """Return the parameters of a dense model, and its block linears' weights."""
+    return sum(p.numel() for p in model.parameters()), sum(linear_sizes(model).values())
 
 
 def modules(model: nn.Module) -> dict[str, str]:
@@ -252,7 +235,6 @@ def same(one: nn.Module, other: nn.Module) -> bool:
 
 KINDS: dict[str, Trait] = {
     "factors": "factors",
-    "convolutions": "convolutions",
     "tables": "embedding",
     "blocks": "basis",
     "turns": "rotation",
@@ -265,8 +247,6 @@ def observed_traits(made: Made) -> set[Trait]:
     found = {trait for tag, trait in KINDS.items() if shapes_of(model).get(tag)}
     if any(_hooks(module) for module in model.modules()):
         found.add("runtime")
-    if not is_language_model(model):
-        return found
     constraints = [known for linear in linears(model) if (known := constraint_of(linear.module))]
     if constraints:
         found.add("zeros")

@@ -14,7 +14,6 @@ from core.methods.unstructured.wanda import Wanda
 from core.models.parts.blocks import select
 from core.models.parts.constraints import constraint_of
 from core.registry import METHODS, PREPARATIONS, RECONSTRUCTIONS, RECOVERIES, STAGES, leaves
-from core.request.resolve import on_convolutions
 from core.request.stages import build_stage, default_amount
 from core.training.base import TrainPruneMethod
 from tests.core.contract import checks
@@ -34,7 +33,6 @@ pytestmark = pytest.mark.matrix(case=class_of, reconstruction=class_of, recovery
 
 PLAIN = [Case(method) for method in METHODS]
 CASES = cases(METHODS)
-LANGUAGE = [case for case in CASES if not on_convolutions(case.method)]  # whose models can be trained
 RECONSTRUCTED = cases(RECONSTRUCTIONS)
 RECOVERED = cases(RECOVERIES)
 MASKING = [case for case in PLAIN if case.method.ratio_kind == "sparsity" and case.method.takes_amount]
@@ -156,7 +154,7 @@ def test_a_score_with_declared_randomness_passes_the_contract(allocation, ground
 
 
 @pytest.mark.parametrize("recovery", [Case(recovery) for recovery in RECOVERIES], ids=str)
-@pytest.mark.parametrize("case", one_a_type([case for case in LANGUAGE if not case.method.bit_choices]), ids=str)
+@pytest.mark.parametrize("case", one_a_type([case for case in CASES if not case.method.bit_choices]), ids=str)
 def test_a_recovery_preserves_masks_and_grids(case, recovery, made):
     checks.check_recovered(made(case), recovery)
 
@@ -194,7 +192,7 @@ def test_a_reconstruction_uses_its_text_and_layers_and_needs_a_mask(reconstructi
 
 
 # Not those of experts, which the ground lacks; `tests/core/methods/structured/test_expert_removal.py` has their zeros.
-AMOUNTS = [case for case in LANGUAGE if case.method.takes_amount and case.method.kind != "experts"]
+AMOUNTS = [case for case in CASES if case.method.takes_amount and case.method.kind != "experts"]
 SHARE = 0.7  # of the dense model's weights, removed after the second stage
 
 
@@ -259,7 +257,7 @@ def test_a_method_that_refuses_zeros_mixes_zeros_with_other_weights(case, ground
 
 
 # By Gemma 3, whose blocks, heads and embedding are not those of Llama; `docs/architectures.md` has the reasons.
-REFUSED = {"slicegpt", "reap", "expert-frequency", "conv-lowrank", "depthwise-separable"}
+REFUSED = {"slicegpt", "reap", "expert-frequency"}
 
 
 @pytest.fixture(scope="module")

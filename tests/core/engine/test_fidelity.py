@@ -20,11 +20,11 @@ from core.request import complete as complete_module
 from core.request.complete import complete
 from core.shipping.compressed_tensors import CompressedTensors
 from core.specs import Perplexity
-from tests.core.encoders import encoder
 from tests.core.evaluation.test_divergence import brute, changed
 from tests.core.factories import make
 from tests.core.shipping.exported import TEXT, bpe, exported, made
 from tests.core.tiny import tiny
+from tests.core.tiny_folder import edit
 
 pytestmark = pytest.mark.usefixtures("machine")
 TEXT_24 = "text.txt@24:4"
@@ -263,10 +263,11 @@ def test_a_model_that_reads_other_tokens_is_refused_before_it_is_loaded(sizes, c
         compared("dense", "other")
 
 
-def test_a_model_that_reads_no_text_is_refused(save, place):
+def test_a_model_of_another_kind_is_refused(save, place):
     save(tiny(), "dense")
-    encoder(layer_type="basic").save_pretrained(place / "vision")
-    assert "but fidelity needs two causal language models" in refused("dense", "vision")
+    save(tiny(), "vision")
+    edit(place / "vision", architectures=["ViTModel"])
+    assert "vision is a ViTModel, not a causal language model" in refused("dense", "vision")
 
 
 @pytest.mark.parametrize("option", [{"dtype": "int8"}, {"device": "x"}])

@@ -50,7 +50,6 @@ BAD = {
     "layers of no linear": ("wanda,layers=no_such_proj", {}, "selects none"),
     "unknown teacher": ("magnitude+distill-black,teacher=no-such", {}, "Unknown model 'no-such'"),
     "experts of a model without": ("reap@0.2", {}, "tiny has none"),
-    "convolutions of a language model": ("conv-lowrank@0.5", {}, "a language model has none"),
     "a scan of the dense model": ("dense", {"scan": "block"}, "dense cannot be scanned"),
     "a scan of a reconstruction": ("wanda@0.5+adaprune", {"scan": "block"}, "cannot be scanned"),
     "a scan of a training": ("wanda@0.5,allocation=global+lora", {"scan": "block"}, "cannot be scanned"),

@@ -20,7 +20,7 @@ from tests.core.search.spaces import DEFAULTS, SHAPE, chains, space
 
 
 def test_every_method_of_weights_takes_part():
-    weights = {method.name for method in METHODS if method.family not in ("dense", "convolution", "runtime")}
+    weights = {method.name for method in METHODS if method.family not in ("dense", "runtime")}
     found = set()
     for method in weights:  # beside a pruning, which a repair needs, and a rounding
         parts = space(method, "magnitude", "rtn")

@@ -16,8 +16,9 @@ from core.models.facts import load_shape
 from core.models.sources import identify
 from core.request.expected.size import predicted_size
 from core.shipping import formats
-from core.shipping.export import NO_TEXT, export
+from core.shipping.export import export
 from core.shipping.formats import FORMATS, file_columns, file_sentence, file_sizes, find_format, saved_words
+from core.shipping.proof import ExportCheck
 from core.specs import RunSpec, Stage, VariantSpec
 from core.store.store import Store
 from tests.core.commands import RUN
@@ -25,6 +26,7 @@ from tests.core.factories import make
 from tests.core.shipping.exported import bpe, made, source_of
 from tests.core.tiny import tiny
 
+UNREAD = ExportCheck(reason="not read here.")
 pytestmark = pytest.mark.usefixtures("machine")
 
 
@@ -141,7 +143,7 @@ def here(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("chain", "accepted"), CASES)
 def test_the_stated_size_is_that_of_the_written_file(chain, accepted, here, tmp_path, monkeypatch):
-    monkeypatch.setattr("core.shipping.export.verify_export", lambda *_: NO_TEXT)
+    monkeypatch.setattr("core.shipping.export.verify_export", lambda *_: UNREAD)
     model, result = made(chain, **WIDE, tie_word_embeddings=True)
     source, tokenizer = here(model)
     stated = {one.format: one for one in file_sizes(result.variant, result.counted)}
@@ -164,7 +166,7 @@ def test_the_stated_size_is_that_of_the_written_file(chain, accepted, here, tmp_
 
 @pytest.mark.parametrize("kind", ["Q4_0", "Q8_0"])
 def test_narrower_hidden_states_are_stated_in_the_types_that_they_need(kind, here, tmp_path, monkeypatch):
-    monkeypatch.setattr("core.shipping.export.verify_export", lambda *_: NO_TEXT)
+    monkeypatch.setattr("core.shipping.export.verify_export", lambda *_: UNREAD)
     model, result = made(CHANNELS, **WIDE, tie_word_embeddings=True)
     source, tokenizer = here(model)
     stated = find_format("gguf").size(result.variant, source, result.counted, kind)

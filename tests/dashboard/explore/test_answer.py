@@ -20,7 +20,6 @@ from core.findings.numbers.reporting import interval_words, ratio_words
 from core.findings.rows import choices, points
 from core.findings.seeds import Seeds
 from core.registry import METHODS, STAGES
-from core.request.resolve import on_convolutions
 from core.specs import OUTSIDE_BLOCKS
 from core.store.bundled import read_measured
 from core.training.base import TrainingMethod
@@ -36,7 +35,7 @@ AXES = {"pruning ratio": axes.RATIO, "packed size": axes.PACKED, "bits per weigh
 CASES = [
     (model, family, axis)
     for model in MODELS
-    for family in dict.fromkeys(one.family for one in METHODS if one.takes_amount and not on_convolutions(one))
+    for family in dict.fromkeys(one.family for one in METHODS if one.takes_amount)
     for axis in AXES
 ]
 

@@ -64,15 +64,11 @@ def test_the_page_has_a_card_of_each_method_and_filters_them(filled):
     assert [header.value for header in app.header] == ["Decomposition: low rank", "Glossary"]
 
 
-def test_facts_name_the_bits_and_the_models_of_a_method():
+def test_facts_name_the_bits_of_a_method():
     told = {one.name: " ".join(facts(one, Known({}, None))) for one in SHOWN}
     for words, bits in {"2, 3, 4 or 8": (2, 3, 4, 8), "2, 3, 4, 6 or 8": (2, 3, 4, 6, 8)}.items():
         names = {name for name, text in told.items() if f"Quantises every block weight to {words} bits." in text}
         assert names == {one.name for one in SHOWN if one.bit_choices == bits} != set()
-    of_convolutions = {name: text for name, text in told.items() if "For audio and vision encoders" in text}
-    assert set(of_convolutions) == {one.name for one in SHOWN if one.family == "convolution"} != set()
-    for text in of_convolutions.values():
-        assert "weights of the convolutions." in text and "forward pass" not in text
 
 
 def test_only_measured_methods_have_a_curve(frame):

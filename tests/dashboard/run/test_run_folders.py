@@ -2,12 +2,10 @@
 
 import pytest
 
-from core.engine.runs import run
 from core.models.kinds import folder
-from core.request.complete import complete
-from tests.core.encoders import encoder
 from tests.core.tiny import tiny
-from tests.dashboard.opened import control, open_app, read
+from tests.core.tiny_folder import edit, write_tiny_folder
+from tests.dashboard.opened import open_app, read
 from tools.architectures.models import tiny_model
 
 pytestmark = pytest.mark.usefixtures("store", "typing")
@@ -116,33 +114,10 @@ def test_a_text_file_in_a_link_is_read_after_confirmation(tmp_path, cache, field
     assert not app.button(key="run_start").disabled
 
 
-@pytest.fixture
-def encoder_folder(tmp_path):
-    """A folder with a convolutional model that reads no text."""
-    encoder().save_pretrained(tmp_path / "resnet")
-    return tmp_path / "resnet"
-
-
-def test_methods_for_convolutions_reject_language_models(encoder_folder):
-    app = open_app("run/view.py", chain="conv-lowrank@0.5")
+def test_a_model_of_another_kind_is_refused(tmp_path):
+    write_tiny_folder(tmp_path)
+    edit(tmp_path / "tiny", architectures=["ViTModel"])
+    app = open_app("run/view.py", chain="wanda@0.5")
+    app.selectbox(key="run_model").set_value(str(tmp_path / "tiny")).run()
     (error,) = app.error
-    assert "a language model has none; choose one of audio and vision encoders, such as Whisper" in error.value
-    assert app.button(key="run_start").disabled
-    app.selectbox(key="run_model").set_value(str(encoder_folder)).run()
-    assert not app.error and not app.exception and not app.button(key="run_start").disabled
-    assert "run_window" not in [field.key for field in app.number_input]  # there is nothing to measure
-    app.selectbox(key="run_card0_method").set_value("wanda").run()
-    (error,) = app.error
-    assert "Wanda is for language models" in error.value and app.button(key="run_start").disabled
-
-
-def test_pages_open_with_a_model_that_has_no_perplexity(encoder_folder, store):
-    spec = complete(str(encoder_folder), "conv-lowrank@0.5")
-    for wanted in (spec, complete(str(encoder_folder), "dense")):
-        run(wanted, store)
-    app = open_app(explore_model="resnet")
-    for mode in ("Curve", "Trade-off", "Several models"):
-        control(app, "explore_mode").set_value(mode).run()
-        assert app.selectbox(key="explore_model").value == "resnet" and not app.error and not app.exception
-    assert not open_app("methods/view.py").error
-    assert not open_app("run/view.py").error
+    assert "is a ViTModel, not a causal language model" in error.value and app.button(key="run_start").disabled
